@@ -1,0 +1,41 @@
+# Language level, warnings, sanitizers, linker and compiler cache: everything that applies to every target.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+include(CTest)
+
+# Floating-point contraction would let the compiler round a*b+c differently from one inlining to the next; results must
+# not depend on that, so fused operations are written explicitly where they are wanted.
+add_compile_options(-Wall -Wextra -Wno-sign-compare -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  add_compile_options(-Wno-restrict)  # GCC 12 warns wrongly about std::string concatenation (GCC bug 105651)
+endif()
+if(GPTVQ_WERROR)
+  add_compile_options(-Werror)
+endif()
+
+if(GPTVQ_SANITIZE)
+  list(JOIN GPTVQ_SANITIZE "," sanitizers)
+  add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer -g)
+  add_link_options(-fsanitize=${sanitizers})
+endif()
+option(GPTVQ_COVERAGE "Instrument for gcov" OFF)
+if(GPTVQ_COVERAGE)
+  add_compile_options(--coverage -fprofile-update=atomic)
+  add_link_options(--coverage)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD AND NOT GPTVQ_SANITIZE AND NOT GPTVQ_COVERAGE)
+  add_link_options(-fuse-ld=mold)
+endif()
