@@ -1,0 +1,38 @@
+#ifndef GPTVQ_CORE_PIPELINE_SOURCE_MODEL_H_
+#define GPTVQ_CORE_PIPELINE_SOURCE_MODEL_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "core/base/file.h"
+#include "core/format/checkpoint.h"
+#include "core/model/model_config.h"
+
+namespace gptvq {
+
+// A Hugging Face model directory opened for reading: configuration and index of tensors, no weights.
+// Immutable, thread-safe. Borrows the directory.
+class SourceModel {
+ public:
+  // Reads config.json and every safetensors header, and checks that every tensor of the architecture is there with the
+  // right shape. Cheap: no weight is read.
+  // Errors: NotFound (no config.json, missing shard or tensor), InvalidArgument (malformed or unsupported; the message
+  // lists everything that was not recognised).
+  static absl::StatusOr<std::unique_ptr<SourceModel>> Open(const ReadableDirectory& directory);
+
+  const ReadableDirectory& directory() const { return directory_; }
+  const ModelConfig& config() const { return config_; }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+
+ private:
+  SourceModel(const ReadableDirectory& directory, ModelConfig config, std::unique_ptr<Checkpoint> checkpoint)
+      : directory_(directory), config_(std::move(config)), checkpoint_(std::move(checkpoint)) {}
+
+  const ReadableDirectory& directory_;
+  const ModelConfig config_;
+  const std::unique_ptr<Checkpoint> checkpoint_;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_CORE_PIPELINE_SOURCE_MODEL_H_

@@ -1,0 +1,66 @@
+#ifndef GPTVQ_CORE_PIPELINE_STAGES_H_
+#define GPTVQ_CORE_PIPELINE_STAGES_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/backend/backend.h"
+#include "core/base/file.h"
+#include "core/base/monotonic_clock.h"
+#include "core/model/activations.h"
+#include "core/pipeline/layer_range.h"
+#include "core/pipeline/observer.h"
+#include "core/pipeline/source_model.h"
+#include "core/spec/quant_spec.h"
+#include "core/text/calibration_set.h"
+
+namespace gptvq {
+
+// The stages of a job as functions: what the tasks `capture` and `quantize` compute. Used by the worker's executor and by
+// the embedded runner. No file is written here: results go back as values and through the observer.
+//
+// Memory: the weights of one layer, the activations of the calibration rows (samples x length x hidden), and scratch of
+// one layer; never the model. Determinism: the result is a function of (model, calibration rows, spec, seed, numerics
+// class), whatever the shards, the thread count or the place of interruption.
+
+// Everything the stages share; borrowed, outlives the call.
+struct StageContext {
+  Backend& backend;
+  const SourceModel& model;
+  const CalibrationSet& calibration;
+  const MonotonicClock& clock;  // for the seconds in reports
+};
+
+// The activations in front of layer 0: the embeddings of the calibration rows.
+absl::StatusOr<Activations> EmbedCalibration(const StageContext& context);
+
+// Runs the source model's layers `range` over `boundary`, the activations in front of range.begin; returns those behind
+// range.end - 1: the boundary of the next shard. Errors: those of reading weights; the observer's.
+absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange range, Activations boundary,
+                                         StageObserver& observer);
+
+struct QuantizeShardOptions {
+  QuantSpec spec;
+  std::uint64_t seed = 0;
+  // Artifacts of the first layers of the range that an earlier attempt finished; these are not computed again, only the
+  // forward pass through them is.
+  std::vector<const RandomAccessFile*> published;
+};
+
+// Quantizes the layers of `range` one after the other; each is calibrated on the outputs of the quantized layers before
+// it. Hands every finished layer to the observer; returns the activations behind the last one, computed with the quantized
+// weights. Errors: InvalidArgument for weights that are not finite (naming the tensor), DataLoss for a published artifact
+// that does not fit; those of reading weights; the observer's.
+absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRange range, Activations boundary,
+                                          const QuantizeShardOptions& options, StageObserver& observer);
+
+// Boundaries as artifacts: a safetensors file with one tensor `activations` [samples * length, hidden] in F32.
+absl::Status WriteBoundary(const Activations& activations, WritableFile& file);
+// Errors: InvalidArgument or DataLoss when the file is not a boundary of this calibration set and model.
+absl::StatusOr<Activations> ReadBoundary(const RandomAccessFile& file, const StageContext& context);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_CORE_PIPELINE_STAGES_H_
