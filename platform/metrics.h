@@ -1,0 +1,105 @@
+#ifndef GPTVQ_PLATFORM_METRICS_H_
+#define GPTVQ_PLATFORM_METRICS_H_
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace prometheus {
+class Exposer;
+}
+
+namespace gptvq {
+
+// Thread-safe, owned by the registry they come from, and valid as long as it lives.
+using Counter = prometheus::Counter;
+using Gauge = prometheus::Gauge;
+using Histogram = prometheus::Histogram;
+
+// Label values come from closed sets known when the program is written: a task kind, a result; never an id or a name.
+using MetricLabels = std::vector<std::pair<std::string, std::string>>;
+
+// Bucket boundaries that suit what this project measures.
+namespace buckets {
+std::vector<double> RpcSeconds();      // 1 ms to 30 s
+std::vector<double> TaskSeconds();     // 0.1 s to 6 h
+std::vector<double> RelativeErrors();  // 1e-5 to 1: tr(dH dT) / tr(WHWT) of a linear
+}  // namespace buckets
+
+// The metrics of one component; a component builds a struct of references from it in its constructor:
+//
+//   struct LeaseMetrics {
+//     explicit LeaseMetrics(MetricsRegistry& registry)
+//         : lost(registry.AddCounter("lease_losses_total", "Leases that ended before their task did.")) {}
+//     Counter& lost;
+//   };
+//
+// Names are given without their prefix and become gptvq_<binary>_<noun>_<unit>[_total]. A name that breaks the rules
+// (Counter not ending in _total, anything else ending in it, letters outside [a-z0-9_], empty help) is a bug and ends the
+// process. Asking again for the same name and labels gives the same metric: two workers may share a registry.
+// Thread-safe.
+class MetricsRegistry {
+ public:
+  // `binary` is "worker" for gptvq_worker_*.
+  explicit MetricsRegistry(std::string_view binary);
+  ~MetricsRegistry();
+  MetricsRegistry(const MetricsRegistry&) = delete;
+  MetricsRegistry& operator=(const MetricsRegistry&) = delete;
+
+  Counter& AddCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {});
+  Gauge& AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
+  Histogram& AddHistogram(std::string_view name, std::string_view help, const std::vector<double>& boundaries,
+                          const MetricLabels& labels = {});
+
+  // A gauge whose value is asked for at every scrape. `read` must be thread-safe and outlive the registry's last scrape.
+  void AddGaugeReader(std::string_view name, std::string_view help, std::function<double()> read);
+
+  // gptvq_<binary>_build_info{version} = 1 and gptvq_<binary>_resident_memory_bytes.
+  void AddProcessMetrics();
+
+  // All metrics in Prometheus' text format.
+  std::string RenderText() const;
+
+ private:
+  friend class MetricsServer;
+  class Collector;
+
+  std::string FullName(std::string_view name) const;
+
+  const std::string prefix_;
+  // Shared because the HTTP server holds weak references that it locks during a scrape.
+  const std::shared_ptr<Collector> collector_;
+};
+
+// Answers GET /metrics over HTTP with one or more registries, which must outlive it. Owns the listening socket and its
+// threads. Thread-safe.
+class MetricsServer {
+ public:
+  // `port` 0 picks a free one. `host` is an address, or "localhost".
+  // Errors: Unavailable when the address cannot be bound, naming it.
+  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(std::string_view host, std::uint16_t port,
+                                                              const std::vector<MetricsRegistry*>& registries);
+  ~MetricsServer();
+
+  std::uint16_t port() const { return port_; }
+
+ private:
+  MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::uint16_t port);
+
+  const std::unique_ptr<prometheus::Exposer> exposer_;
+  const std::uint16_t port_;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_METRICS_H_

@@ -1,0 +1,120 @@
+#include "platform/metrics.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "platform/version.h"
+
+namespace gptvq {
+namespace {
+
+using testing::HasSubstr;
+
+// The answer of an HTTP server on loopback to one GET.
+std::string HttpGet(std::uint16_t port, const std::string& path) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;) answer.append(buffer, n);
+  close(fd);
+  return answer;
+}
+
+TEST(MetricsRegistry, PrefixesNamesWithTheBinary) {
+  MetricsRegistry registry("worker");
+
+  registry.AddCounter("tasks_total", "Tasks by result.", {{"result", "succeeded"}}).Increment(2);
+  registry.AddHistogram("task_seconds", "Time per task.", {1, 10}).Observe(3);
+
+  const std::string text = registry.RenderText();
+  EXPECT_THAT(text, HasSubstr("# HELP gptvq_worker_tasks_total Tasks by result."));
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_tasks_total{result=\"succeeded\"} 2"));
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_task_seconds_bucket{le=\"10\"} 1"));
+}
+
+TEST(MetricsRegistry, SameNameAndLabelsGiveTheSameMetric) {
+  MetricsRegistry registry("worker");
+
+  Counter& first = registry.AddCounter("retries_total", "Retries.");
+  Counter& second = registry.AddCounter("retries_total", "Retries.");
+
+  EXPECT_EQ(&first, &second);
+}
+
+TEST(MetricsRegistry, ReadsGaugesWhenScraped) {
+  MetricsRegistry registry("worker");
+  double value = 1;
+  registry.AddGaugeReader("queue_length", "Waiting.", [&] { return value; });
+
+  value = 42;
+
+  EXPECT_THAT(registry.RenderText(), HasSubstr("gptvq_worker_queue_length 42"));
+}
+
+TEST(MetricsRegistry, ProcessMetricsNameTheBuildAndItsMemory) {
+  MetricsRegistry registry("coordinator");
+
+  registry.AddProcessMetrics();
+
+  const std::string text = registry.RenderText();
+  EXPECT_THAT(text, HasSubstr("gptvq_coordinator_build_info{version=\"" + std::string(Version()) + "\"} 1"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("gptvq_coordinator_resident_memory_bytes 0")));
+}
+
+TEST(MetricsRegistryDeathTest, RefusesNamesThatBreakTheRules) {
+  MetricsRegistry registry("worker");
+
+  EXPECT_DEATH(registry.AddCounter("tasks", "No _total."), "check failed");
+  EXPECT_DEATH(registry.AddGauge("tasks_total", "Not a counter."), "check failed");
+  EXPECT_DEATH(registry.AddGauge("Tasks-running", "Letters."), "check failed");
+  EXPECT_DEATH(registry.AddGauge("tasks_running", ""), "check failed");
+}
+
+TEST(Buckets, RiseStrictly) {
+  for (const auto& boundaries : {buckets::RpcSeconds(), buckets::TaskSeconds(), buckets::RelativeErrors()}) {
+    EXPECT_TRUE(std::adjacent_find(boundaries.begin(), boundaries.end(), std::greater_equal<>()) == boundaries.end());
+  }
+}
+
+TEST(MetricsServer, ServesSeveralRegistriesOnAFreePort) {
+  MetricsRegistry worker("worker");
+  MetricsRegistry coordinator("coordinator");
+  worker.AddGauge("slots_count", "Slots.").Set(1);
+  coordinator.AddGauge("jobs_count", "Jobs.").Set(2);
+
+  auto server = MetricsServer::Start("localhost", 0, {&worker, &coordinator});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string answer = HttpGet((*server)->port(), "/metrics");
+
+  EXPECT_THAT(answer, HasSubstr("200 OK"));
+  EXPECT_THAT(answer, HasSubstr("gptvq_worker_slots_count 1"));
+  EXPECT_THAT(answer, HasSubstr("gptvq_coordinator_jobs_count 2"));
+}
+
+TEST(MetricsServer, PortInUseIsUnavailableAndNamed) {
+  auto first = MetricsServer::Start("127.0.0.1", 0, {});
+  ASSERT_TRUE(first.ok()) << first.status();
+
+  auto second = MetricsServer::Start("127.0.0.1", (*first)->port(), {});
+
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(std::to_string((*first)->port())));
+}
+
+}  // namespace
+}  // namespace gptvq
