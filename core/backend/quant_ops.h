@@ -53,7 +53,8 @@ struct EmResult {
 // One block of B consecutive columns of the column sweep.
 struct SweepBlock {
   std::int64_t column_begin = 0;          // of the block, within the linear; a multiple of d
-  MatrixView<const float> weights;        // [R, B]: original W
+  MatrixView<const float> weights;        // [R, B]: original W. May be the view `target`: then the error of a vector is
+                                          // taken against its target at the moment when it is assigned
   MatrixView<float> target;               // [R, B]: in: W + feedback of earlier blocks; updated inside the block
   MatrixView<const float> feedback;       // [B, B]: M restricted to the block (core/quant/column_sweep.h); used above the diagonal
   MatrixView<const float> metric_factor;  // [B, B]: V restricted to the block; only its d x d diagonal blocks are read
@@ -72,7 +73,7 @@ struct RefineBlock {
 struct UniformSweepBlock {
   MatrixView<const float> weights;        // as SweepBlock, columns already permuted
   MatrixView<float> target;
-  MatrixView<const float> feedback;
+  MatrixView<const float> feedback;       // null: no feedback, every weight is rounded by itself
   MatrixView<float> error_out;
   int bits = 0;
   int group_columns = 0;                  // a group's grid is fixed from the target when its first column is reached
@@ -108,8 +109,11 @@ class QuantOps {
   virtual absl::Status MatMul(float alpha, MatrixView<const float> a, Transpose transpose_a, MatrixView<const float> b,
                               Transpose transpose_b, float beta, MatrixView<float> c) = 0;
 
-  // sum over all elements of a * b, in f64: with a = E H and b = E the loss tr(E H E^T).
-  virtual absl::StatusOr<double> Dot(MatrixView<const float> a, MatrixView<const float> b) = 0;
+  // y = alpha x + beta y, element by element: with alpha 1, beta -1 the error W - Q in the place of Q.
+  virtual absl::Status Axpby(float alpha, MatrixView<const float> x, float beta, MatrixView<float> y) = 0;
+
+  // dots_out[r] = sum over c of a(r, c) b(r, c), f64, into host memory: with a = E H and b = E the loss of each row.
+  virtual absl::Status RowDots(MatrixView<const float> a, MatrixView<const float> b, absl::Span<double> dots_out) = 0;
 
   // Largest magnitude of each row's blocks of `block_columns` columns: maxima_out [R, ceil(C / block_columns)].
   virtual absl::Status BlockAbsMax(MatrixView<const float> x, int block_columns, MatrixView<float> maxima_out) = 0;
@@ -150,13 +154,6 @@ class QuantOps {
   // As above with x(row, column) = scale * column_weights[column]: the diagonal of the normal equations.
   virtual absl::Status AccumulateCentroidWeights(const VectorCode& code, ConstAssignments assignments,
                                                  absl::Span<const float> column_weights, Codebooks sums_out) = 0;
-
-  // Row-wise dot products of a and b, f64, into host memory. For codebook-shaped vectors: one number per group.
-  virtual absl::Status RowDots(MatrixView<const float> a, MatrixView<const float> b, absl::Span<double> dots_out) = 0;
-
-  // y[r, :] = alpha[r] x[r, :] + beta[r] y[r, :]; alpha and beta in host memory.
-  virtual absl::Status RowAxpby(absl::Span<const float> alpha, MatrixView<const float> x, absl::Span<const float> beta,
-                                MatrixView<float> y) = 0;
 };
 
 }  // namespace gptvq
