@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that one purpose needs, and nothing when they are all there.
+#
+# usage: tools/install_packages.sh PURPOSE...
+#   build     compiler, CMake and the libraries that the three binaries and their tests link to
+#   demo      what tools/prepare_demo.sh runs: Python with NumPy
+#   test      the oracle of the tests: PyTorch for Debian's own Python
+#   fuzz      clang with libFuzzer
+#   coverage  gcovr
+#   lint      clang-format, clang-tidy, shellcheck
+# shellcheck disable=SC2034  # the groups are read through a nameref
+set -euo pipefail
+
+build=(
+  cmake g++ make ninja-build ccache mold pkg-config
+  libabsl-dev libcli11-dev libfmt-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev libicu-dev
+  libopenblas-dev libprotobuf-dev libsentencepiece-dev libspdlog-dev libsqlite3-dev libssl-dev
+  nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
+)
+demo=(ca-certificates python3 python3-numpy python3-venv)
+test=("${demo[@]}" python3-torch)
+fuzz=(clang-14 libclang-rt-14-dev)
+coverage=(gcovr)
+lint=(clang-format clang-tidy shellcheck)
+
+[ $# -gt 0 ] || { sed -n '2,/^# shellcheck/{/shellcheck/!s/^# \{0,1\}//p}' "$0"; exit 2; }
+wanted=()
+for purpose in "$@"; do
+  case $purpose in
+    build|demo|test|fuzz|coverage|lint) declare -n group=$purpose; wanted+=("${group[@]}") ;;
+    *) echo "$0: unknown purpose '$purpose'" >&2; exit 2 ;;
+  esac
+done
+
+if ! command -v dpkg-query > /dev/null; then
+  echo "$0: this is not a Debian system; install the equivalents of: ${wanted[*]}" >&2
+  exit 1
+fi
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2> /dev/null | sed -n 's/^installed //p')
+mapfile -t missing < <(comm -23 <(printf '%s\n' "${wanted[@]}" | sort -u) <(sort -u <<< "$installed"))
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo > /dev/null || { echo "$0: as root, install: ${missing[*]}" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
