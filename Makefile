@@ -1,0 +1,77 @@
+# Every verb does its own set-up on a fresh Debian 12: packages, then the build. What a verb runs stands below it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build test demo quality bench lint fmt coverage asan tsan fuzz e2e clean configure-%
+
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 20
+CTEST := ctest --output-on-failure --parallel $(JOBS)
+# Tests that start threads of their own must not multiply them by OpenBLAS's.
+export OPENBLAS_NUM_THREADS ?= 1
+
+help:  ## print this
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: configure-release  ## the three binaries, tests and benchmarks into build/release
+	cmake --build --preset release --parallel $(JOBS)
+
+test: build  ## every test that needs no GPU
+	tools/install_packages.sh test
+	tools/prepare_demo.sh
+	tools/python_env.sh build/oracle-venv tools/oracle_requirements.txt
+	$(CTEST) --test-dir build/release --label-exclude gpu
+
+demo: configure-release  ## coordinator, two workers and a real model on this machine
+	cmake --build --preset release --parallel $(JOBS) --target gptvq-coordinator gptvq-worker gptvq-client
+	tools/prepare_demo.sh
+	tools/demo.sh build/release/bin
+
+e2e: build  ## the tests that start the real binaries
+	$(CTEST) --test-dir build/release --label-regex e2e
+
+quality: build  ## about an hour: perplexity and error of every method and size, as a table
+	tools/prepare_demo.sh
+	tools/quality.py build/release/bin/gptvq-client
+
+bench: build  ## every benchmark once: operations, bytes, time and share of the measured roof
+	for program in build/release/bin/bench/*; do "$$program"; done
+
+lint:  ## formatting, layers, shell scripts, and clang-tidy on changed C++ files
+	tools/install_packages.sh build lint
+	tools/lint.sh
+
+fmt:  ## format the C++ sources in place
+	tools/install_packages.sh lint
+	git ls-files -z '*.h' '*.cc' '*.cu' | xargs -0 clang-format -i
+
+coverage: configure-coverage  ## line coverage of core and server; fails under 85 %
+	tools/install_packages.sh coverage demo
+	cmake --build --preset coverage --parallel $(JOBS)
+	find build/coverage -name '*.gcda' -delete
+	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle'
+	gcovr --root . --object-directory build/coverage --filter core/ --filter server/ -j $(JOBS) --fail-under-line 85
+
+asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	cmake --build --preset asan --parallel $(JOBS)
+	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle'
+
+# Debian's gRPC is not instrumented: its modules are ignored, and only the tests that stay inside our code run.
+tsan: configure-tsan  ## tests under ThreadSanitizer
+	cmake --build --preset tsan --parallel $(JOBS)
+	TSAN_OPTIONS="ignore_noninstrumented_modules=1 history_size=4 exitcode=66" \
+	  $(CTEST) --test-dir build/tsan --label-regex 'unit|conformance|sim'
+
+fuzz:  ## each fuzz target for FUZZ_SECONDS (20)
+	tools/install_packages.sh build fuzz
+	cmake --preset fuzz
+	cmake --build --preset fuzz --parallel $(JOBS) --target tests/fuzz/all
+	tools/fuzz.sh build/fuzz/bin/fuzz $(FUZZ_SECONDS)
+
+configure-%:
+	tools/install_packages.sh build
+	cmake --preset $*
+
+clean:  ## remove build/, with the demo's model and the Python environments
+	rm -rf build
