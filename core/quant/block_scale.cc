@@ -1,0 +1,72 @@
+#include "core/quant/block_scale.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/base/check.h"
+
+namespace gptvq {
+namespace {
+
+constexpr float kLargestCode = 15.0f;
+
+struct LogRange {
+  float low = std::numeric_limits<float>::infinity();
+  float high = -std::numeric_limits<float>::infinity();
+};
+
+LogRange RangeOfLogs(MatrixView<const float> maxima, std::int64_t block) {
+  LogRange range;
+  for (std::int64_t r = 0; r < maxima.rows; ++r) {
+    const float maximum = maxima.at(r, block);
+    if (maximum <= 0) continue;
+    range.low = std::min(range.low, std::log2(maximum));
+    range.high = std::max(range.high, std::log2(maximum));
+  }
+  return range;
+}
+
+}  // namespace
+
+BlockScales MakeBlockScales(std::int64_t rows, std::int64_t cols, int block_columns) {
+  BlockScales scales;
+  scales.block_columns = block_columns;
+  const std::int64_t blocks = scales.block_count(cols);
+  scales.codes.assign(static_cast<std::size_t>(rows * blocks), 0);
+  scales.offsets.assign(static_cast<std::size_t>(blocks), 0);
+  scales.steps.assign(static_cast<std::size_t>(blocks), 0);
+  return scales;
+}
+
+void EncodeBlockScales(MatrixView<const float> maxima, std::int64_t first_block, BlockScales& scales) {
+  const auto blocks = static_cast<std::int64_t>(scales.offsets.size());
+  GPTVQ_CHECK(first_block >= 0 && first_block + maxima.cols <= blocks);
+  for (std::int64_t b = 0; b < maxima.cols; ++b) {
+    const LogRange range = RangeOfLogs(maxima, b);
+    const bool all_zero = range.low > range.high;
+    const float offset = all_zero ? 0.0f : range.low;
+    const float step = all_zero ? 0.0f : (range.high - range.low) / kLargestCode;
+    scales.offsets[first_block + b] = offset;
+    scales.steps[first_block + b] = step;
+    for (std::int64_t r = 0; r < maxima.rows; ++r) {
+      const float maximum = maxima.at(r, b);
+      const float code = maximum <= 0 || step == 0 ? 0.0f : std::nearbyint((std::log2(maximum) - offset) / step);
+      scales.codes[r * blocks + first_block + b] = static_cast<std::uint8_t>(std::clamp(code, 0.0f, kLargestCode));
+    }
+  }
+}
+
+void DecodeBlockScales(const BlockScales& scales, std::int64_t first_block, MatrixView<float> scales_out) {
+  const auto blocks = static_cast<std::int64_t>(scales.offsets.size());
+  GPTVQ_CHECK(first_block >= 0 && first_block + scales_out.cols <= blocks);
+  for (std::int64_t r = 0; r < scales_out.rows; ++r) {
+    for (std::int64_t b = 0; b < scales_out.cols; ++b) {
+      const std::int64_t block = first_block + b;
+      const auto code = static_cast<float>(scales.codes[r * blocks + block]);
+      scales_out.at(r, b) = std::exp2(scales.offsets[block] + scales.steps[block] * code);
+    }
+  }
+}
+
+}  // namespace gptvq

@@ -1,0 +1,41 @@
+#ifndef GPTVQ_CORE_QUANT_QUANTIZE_LINEAR_H_
+#define GPTVQ_CORE_QUANT_QUANTIZE_LINEAR_H_
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/backend/backend.h"
+#include "core/base/matrix_view.h"
+#include "core/base/monotonic_clock.h"
+#include "core/quant/prepared_hessian.h"
+#include "core/spec/linear_report.h"
+#include "core/spec/quant_spec.h"
+#include "core/spec/quantized_linear.h"
+
+namespace gptvq {
+
+struct LinearResult {
+  QuantizedLinear linear;
+  LinearReport report;
+  std::vector<float> dequantized;  // [R, C]: exactly what Dequantize(linear) gives
+};
+
+// Quantizes one linear: the whole recipe, by spec.method and spec.compatibility (docs/numerics.md has the formulas).
+//
+// `weights` is R x C in host memory. `hessian` was made with the same spec for the linear's input. `name` is the tensor's
+// name without ".weight"; together with `seed` it keys all random numbers. `clock` may be null: the report's seconds are
+// then 0. report.seconds.factor stays 0 in any case: the factorisation belongs to the Hessian, whose linears share it.
+//
+// Deterministic: the bytes of the result depend on the arguments and the backend's numerics class alone, not on threads.
+// Errors, all with "name: " in front: InvalidArgument for a weight that is not finite (naming row and column), for
+// shapes or a spec that do not fit the Hessian; FailedPrecondition when the loss overflows f32; ResourceExhausted and
+// Internal from the backend.
+absl::StatusOr<LinearResult> QuantizeLinear(Backend& backend, std::string_view name, MatrixView<const float> weights,
+                                            const PreparedHessian& hessian, const QuantSpec& spec, std::uint64_t seed,
+                                            const MonotonicClock* clock);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_CORE_QUANT_QUANTIZE_LINEAR_H_

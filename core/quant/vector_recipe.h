@@ -1,0 +1,25 @@
+#ifndef GPTVQ_CORE_QUANT_VECTOR_RECIPE_H_
+#define GPTVQ_CORE_QUANT_VECTOR_RECIPE_H_
+
+#include "absl/status/statusor.h"
+#include "core/backend/backend.h"
+#include "core/quant/phase_timer.h"
+#include "core/quant/prepared_hessian.h"
+#include "core/quant/residual.h"
+#include "core/spec/linear_report.h"
+#include "core/spec/quant_spec.h"
+#include "core/spec/quantized_linear.h"
+
+namespace gptvq {
+
+// The default recipe for kGptvq: sweep, codebook update, refinement passes (re-assignment plus update) until they gain
+// nothing more. `weights` [R, C] is backend memory. On return `residual` holds the final error; the report has counts,
+// seconds and, from `signal_loss` = tr(W H W^T), sweep_relative_error.
+absl::StatusOr<VectorQuantizedLinear> RunVectorRecipe(Backend& backend, const PreparedHessian& hessian,
+                                                      const QuantSpec& spec, const EmOptions& em,
+                                                      DeviceMatrix<float> weights, double signal_loss,
+                                                      Residual& residual, LinearReport& report, PhaseTimer& timer);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_CORE_QUANT_VECTOR_RECIPE_H_

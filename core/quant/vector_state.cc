@@ -1,0 +1,63 @@
+#include "core/quant/vector_state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/status_macros.h"
+#include "core/quant/block_scale.h"
+
+namespace gptvq {
+
+absl::StatusOr<VectorState> VectorState::Make(Backend& backend, DeviceMatrix<float> weights, const QuantSpec& spec) {
+  VectorState state;
+  state.vector_dim = spec.vector_dim;
+  state.index_bits = spec.index_bits;
+  state.weights = std::move(weights);
+  const std::int64_t rows = state.weights.rows();
+  const std::int64_t cols = state.weights.cols();
+  GPTVQ_ASSIGN_OR_RETURN(state.layout, GroupLayout::Make(rows, cols, spec));
+  const std::int64_t groups = state.layout.group_count();
+  const std::int64_t entries = state.entries_per_codebook();
+  GPTVQ_ASSIGN_OR_RETURN(state.assignments,
+                         DeviceMatrix<std::uint8_t>::Zeros(backend, rows, cols / spec.vector_dim));
+  GPTVQ_ASSIGN_OR_RETURN(state.codebooks, DeviceMatrix<float>::Zeros(backend, groups, entries));
+  state.values.assign(static_cast<std::size_t>(groups * entries), 0);
+  state.stored = MakeStoredCodebooks(spec.codebook_dtype, groups, entries);
+  if (spec.block_scale_columns > 0) {
+    state.block_scales = MakeBlockScales(rows, cols, spec.block_scale_columns);
+    const std::int64_t blocks = state.block_scales.block_count(cols);
+    const std::vector<float> ones(static_cast<std::size_t>(rows * blocks), 1.0f);
+    GPTVQ_ASSIGN_OR_RETURN(state.scales, DeviceMatrix<float>::FromHost(backend, ones.data(), rows, blocks));
+  }
+  return state;
+}
+
+VectorCode VectorState::code() const {
+  VectorCode code;
+  code.layout = &layout;
+  code.vector_dim = vector_dim;
+  code.index_bits = index_bits;
+  code.block_scales = scales.view();
+  code.block_scale_columns = block_scales.block_columns;
+  return code;
+}
+
+absl::Status VectorState::RoundCodebooks(Backend& backend, std::int64_t first_group, std::int64_t group_count) {
+  for (std::int64_t g = first_group; g < first_group + group_count; ++g) RoundCodebook(g, CodebookOf(g), stored);
+  const MatrixView<float> target = codebooks.view().Rows(first_group, group_count);
+  return backend.CopyBytesFromHost(CodebookOf(first_group).data(), target.data,
+                                   static_cast<std::size_t>(target.rows * target.cols) * sizeof(float));
+}
+
+absl::StatusOr<VectorQuantizedLinear> VectorState::Release(Backend& backend) && {
+  VectorQuantizedLinear linear;
+  GPTVQ_ASSIGN_OR_RETURN(linear.assignments, assignments.ToHost(backend));
+  linear.layout = std::move(layout);
+  linear.vector_dim = vector_dim;
+  linear.index_bits = index_bits;
+  linear.codebooks = std::move(stored);
+  linear.block_scales = std::move(block_scales);
+  return linear;
+}
+
+}  // namespace gptvq
