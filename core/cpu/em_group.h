@@ -1,0 +1,47 @@
+#ifndef GPTVQ_CORE_CPU_EM_GROUP_H_
+#define GPTVQ_CORE_CPU_EM_GROUP_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "core/backend/quant_ops.h"
+
+namespace gptvq {
+
+// The vectors of one group as EM sees them, one array per component ("plane"): x = target / scale, w = column weight *
+// scale^2. The objective is the sum over n and j of w_j[n] (x_j[n] - c_j)^2, c the centroid vector n is assigned to.
+struct GroupVectors {
+  int dim = 0;
+  std::int64_t count = 0;
+  std::vector<float> x;  // [dim, count]
+  std::vector<float> w;  // [dim, count]
+
+  const float* x_plane(int j) const { return x.data() + j * count; }
+  const float* w_plane(int j) const { return w.data() + j * count; }
+};
+
+// K centroids, one plane per component.
+struct Centroids {
+  int dim = 0;
+  int count = 0;
+  std::vector<float> c;  // [dim, count]
+
+  Centroids(int dim, int count) : dim(dim), count(count), c(static_cast<std::size_t>(dim * count)) {}
+  float* plane(int j) { return c.data() + j * count; }
+  const float* plane(int j) const { return c.data() + j * count; }
+};
+
+// Where EM starts. `stream` is the group's own.
+// kMahalanobis: the vectors at ranks round(i (N - 1) / (K - 1)), i < K, of their Mahalanobis distance from the mean
+// (unweighted; the scatter matrix is regularised by 1 % of its mean diagonal, and replaced by the identity when it is
+// zero). kKMeansPlusPlus: each next centroid is drawn with probability proportional to the weighted squared distance to
+// the nearest one drawn before (Arthur and Vassilvitskii 2007).
+void SeedCentroids(const GroupVectors& vectors, const EmOptions& options, std::uint64_t stream,
+                   Centroids& centroids_out);
+
+// Runs EM from the given centroids (paper section 3.2). Deterministic.
+EmResult ClusterGroup(const GroupVectors& vectors, const EmOptions& options, Centroids& centroids);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_CORE_CPU_EM_GROUP_H_
