@@ -1,0 +1,66 @@
+#ifndef GPTVQ_PLATFORM_JOB_ERROR_REASON_H_
+#define GPTVQ_PLATFORM_JOB_ERROR_REASON_H_
+
+#include <array>
+#include <chrono>
+#include <optional>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace gptvq {
+
+// Why the coordinator refuses a call, for machines: the status code says what kind of reaction is right, the reason which.
+// Listed with their codes in docs/protocol.md. A reason travels as a payload of absl::Status inside a process and as
+// google.rpc.ErrorInfo on the wire (platform/rpc/status.h). Pure; no gRPC here.
+enum class ErrorReason {
+  kInvalidField,         // a field is missing, malformed or out of its limits
+  kJobUnknown,
+  kTaskUnknown,
+  kWorkerUnknown,        // register first
+  kUpgradeRequired,      // the protocol versions do not meet
+  kIdempotencyMismatch,  // the request id was used for another spec
+  kStaleEpoch,           // the task was granted to somebody else since
+  kNotHeld,              // the task is no longer held under this epoch
+  kRollbackSuspected,    // the call presents an epoch that was never granted: the journal went back in time
+  kJobCancelled,         // the job was cancelled or is failing
+  kBadLeaseToken,
+  kChecksumMismatch,     // CRC-32C of a chunk
+  kDigestMismatch,       // SHA-256 of an artifact
+  kChunkOutOfOrder,
+  kLayerOutOfOrder,
+  kLayerConflict,        // a layer was published with another digest
+  kOutputMissing,        // a result names an artifact that is not there
+  kTooManyJobs,
+  kTooManyUploads,
+  kTooManyWatchers,
+  kJournalUnavailable,   // the journal did not take the change; nothing happened
+  kStopping,
+};
+inline constexpr std::array kAllErrorReasons = {
+    ErrorReason::kInvalidField,      ErrorReason::kJobUnknown,          ErrorReason::kTaskUnknown,
+    ErrorReason::kWorkerUnknown,     ErrorReason::kUpgradeRequired,     ErrorReason::kIdempotencyMismatch,
+    ErrorReason::kStaleEpoch,        ErrorReason::kNotHeld,             ErrorReason::kRollbackSuspected,
+    ErrorReason::kJobCancelled,      ErrorReason::kBadLeaseToken,       ErrorReason::kChecksumMismatch,
+    ErrorReason::kDigestMismatch,    ErrorReason::kChunkOutOfOrder,     ErrorReason::kLayerOutOfOrder,
+    ErrorReason::kLayerConflict,     ErrorReason::kOutputMissing,       ErrorReason::kTooManyJobs,
+    ErrorReason::kTooManyUploads,    ErrorReason::kTooManyWatchers,     ErrorReason::kJournalUnavailable,
+    ErrorReason::kStopping};
+
+std::string_view Name(ErrorReason reason);          // STALE_EPOCH, ...
+absl::StatusCode CodeOf(ErrorReason reason);        // the one code that a reason travels with
+std::optional<ErrorReason> ParseErrorReason(std::string_view text);
+
+// The refusal: CodeOf(reason), the message for people, the reason for machines.
+absl::Status Refuse(ErrorReason reason, std::string_view message);
+
+// The reason of a refusal; nullopt for statuses that did not come from Refuse().
+std::optional<ErrorReason> ReasonOf(const absl::Status& status);
+
+// How long to wait before trying again, for refusals where waiting helps.
+absl::Status WithRetryAfter(absl::Status status, std::chrono::milliseconds delay);
+std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_JOB_ERROR_REASON_H_

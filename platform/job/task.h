@@ -1,0 +1,130 @@
+#ifndef GPTVQ_PLATFORM_JOB_TASK_H_
+#define GPTVQ_PLATFORM_JOB_TASK_H_
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/pipeline/layer_range.h"
+#include "platform/job/task_result.h"
+
+namespace gptvq {
+
+// The nouns of scheduling, as C++ values; the enums mirror gptvq.v1, where their values are described.
+
+enum class TaskKind { kCapture, kQuantize, kFinalize, kEvaluate };
+inline constexpr std::array kAllTaskKinds = {TaskKind::kCapture, TaskKind::kQuantize, TaskKind::kFinalize,
+                                             TaskKind::kEvaluate};
+
+enum class TaskState { kBlocked, kReady, kLeased, kCancelling, kCommitted, kFailed, kCancelled };
+inline constexpr std::array kAllTaskStates = {TaskState::kBlocked,    TaskState::kReady,     TaskState::kLeased,
+                                              TaskState::kCancelling, TaskState::kCommitted, TaskState::kFailed,
+                                              TaskState::kCancelled};
+
+// What moves a task from state to state (server/scheduler/task_transitions.h has the table).
+enum class TaskTrigger {
+  kUnblock,  // the last task it depends on was committed
+  kGrant,    // leased to a worker that polled
+  kRenew,    // heartbeat of the holder
+  kPublish,  // the holder published a layer
+  kCommit,   // the holder completed the task
+  kRetry,    // the holder reported a failure that may not happen again
+  kFail,     // the holder reported a failure that would happen again
+  kPoison,   // it failed or was lost too often
+  kRelease,  // the holder gave it back
+  kExpire,   // the holder was silent for too long
+  kStall,    // the holder renewed but made no progress for too long
+  kCancel,   // the job was cancelled, or is failing
+};
+inline constexpr std::array kAllTaskTriggers = {
+    TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,   TaskTrigger::kPublish,
+    TaskTrigger::kCommit,  TaskTrigger::kRetry,  TaskTrigger::kFail,    TaskTrigger::kPoison,
+    TaskTrigger::kRelease, TaskTrigger::kExpire, TaskTrigger::kStall,   TaskTrigger::kCancel};
+
+enum class FailureClass { kInfra, kTransient, kDevice, kInput, kFatal, kBug };
+
+enum class EvaluationTarget { kSource, kQuantized };
+
+std::string_view Name(TaskKind kind);        // capture, quantize, ...
+std::string_view Name(TaskState state);      // blocked, ready, ...
+std::string_view Name(TaskTrigger trigger);  // unblock, grant, ...
+std::string_view Name(FailureClass failure_class);
+std::string_view Name(EvaluationTarget target);
+std::optional<TaskTrigger> ParseTaskTrigger(std::string_view text);
+
+// True for states that are never left.
+bool IsTerminal(TaskState state);
+// True while a worker holds the task: LEASED and CANCELLING.
+bool IsHeld(TaskState state);
+
+struct TaskFailure {
+  FailureClass failure_class = FailureClass::kTransient;
+  std::string message;
+  std::string worker_name;
+
+  friend bool operator==(const TaskFailure&, const TaskFailure&) = default;
+};
+inline constexpr std::size_t kMaxFailureMessageBytes = 4096;
+
+struct TaskProgress {
+  std::uint64_t counter = 0;  // rises when work was done, within one attempt
+  double fraction = 0;        // of the task, 0 to 1
+  int layer = 0;
+  std::string step;           // for people
+
+  friend bool operator==(const TaskProgress&, const TaskProgress&) = default;
+};
+
+// What never changes of a task. `index` is its place in the plan of its job; tasks depend only on earlier ones.
+struct TaskDescription {
+  std::string task_id;  // <job_id>/<kind>-<number>
+  int index = 0;
+  TaskKind kind = TaskKind::kQuantize;
+  LayerRange layers;
+  std::vector<int> dependencies;          // indices
+  std::optional<int> input_boundary_of;   // index of the task whose output boundary this one reads
+  bool output_boundary_wanted = false;
+  std::optional<EvaluationTarget> target;  // kEvaluate only
+
+  friend bool operator==(const TaskDescription&, const TaskDescription&) = default;
+};
+
+// How often a task did not succeed since it last made durable progress (was granted first, or published a layer).
+struct FailureCounts {
+  int uncounted = 0;  // INFRA and DEVICE: not the task's fault, bounded all the same
+  int transient = 0;  // TRANSIENT and stalls
+  int bug = 0;
+  int lost = 0;       // leases that expired
+
+  int total() const { return uncounted + transient + bug + lost; }
+  friend bool operator==(const FailureCounts&, const FailureCounts&) = default;
+};
+
+// What changes of a task; one row of the journal. `revision` counts the changes: a store refuses to write revision n + 1
+// over anything but n.
+struct TaskStatus {
+  std::int64_t revision = 0;
+  TaskState state = TaskState::kBlocked;
+  std::int64_t epoch = 0;   // +1 with every grant, never falls
+  int attempt = 0;
+  std::string worker_name;  // holder of the latest grant
+  std::string incarnation;
+  std::string poll_id;
+  FailureCounts failures;
+  std::optional<TaskFailure> last_failure;
+  std::optional<TaskResult> result;  // COMMITTED only
+
+  friend bool operator==(const TaskStatus&, const TaskStatus&) = default;
+};
+
+struct Task {
+  TaskDescription description;
+  TaskStatus status;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_JOB_TASK_H_

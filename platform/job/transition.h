@@ -1,0 +1,37 @@
+#ifndef GPTVQ_PLATFORM_JOB_TRANSITION_H_
+#define GPTVQ_PLATFORM_JOB_TRANSITION_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "platform/job/job.h"
+
+namespace gptvq {
+
+// One step of one job, all of it or none: what the scheduler decides, the journal stores and the memory then takes over.
+// `status` fields hold the new values; their revision is one above the old one. Plain value.
+struct Transition {
+  struct TaskChange {
+    int index = 0;
+    TaskStatus status;
+  };
+  struct LayerChange {
+    PublishedLayer layer;
+    std::string task_id;
+    std::int64_t epoch = 0;
+  };
+
+  std::string job_id;                   // of everything below; empty: nothing changes
+  std::optional<JobSnapshot> created;   // a new job, at revision 1 of everything; nothing else but events is set then
+  std::optional<JobStatus> job;
+  std::vector<TaskChange> tasks;        // each index at most once
+  std::optional<LayerChange> layer;
+  std::vector<JobEvent> events;         // follow the job's last event without a gap
+
+  bool empty() const { return job_id.empty(); }
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_JOB_TRANSITION_H_

@@ -1,0 +1,28 @@
+#ifndef GPTVQ_PLATFORM_RPC_CHANNEL_H_
+#define GPTVQ_PLATFORM_RPC_CHANNEL_H_
+
+#include <memory>
+#include <string>
+
+#include "grpcpp/channel.h"
+#include "grpcpp/server_builder.h"
+
+namespace gptvq {
+
+// How peers of this protocol talk: limits and keepalive that both sides must agree on, in one place.
+
+inline constexpr int kMaxControlMessageBytes = 1 << 20;
+inline constexpr int kMaxDataMessageBytes = 2 << 20;  // PublishLayer: a chunk and its envelope
+inline constexpr int kMaxChunkBytes = 1 << 20;
+
+// A channel to `address`, "host:port" or "unix:/path". Connects when first used and again after failures. Pings every
+// 60 s, also between calls, so that a peer that vanished is noticed.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
+
+// The server side of the same: message size, pings no more often than every 30 s tolerated, 100 streams and 16 KiB of
+// metadata per connection. gRPC knows one size limit per server, the data one; control services check their own.
+void ConfigureServer(grpc::ServerBuilder& builder);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_RPC_CHANNEL_H_

@@ -1,0 +1,64 @@
+#include "platform/rpc/record_codec.h"
+
+#include "core/base/status_macros.h"
+#include "platform/rpc/convert_job.h"
+#include "platform/rpc/convert_report.h"
+#include "platform/rpc/convert_spec.h"
+#include "platform/rpc/convert_task.h"
+
+namespace gptvq {
+namespace {
+
+template <typename Proto>
+absl::StatusOr<Proto> Parse(std::string_view bytes) {
+  Proto proto;
+  if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError(absl::StrCat("journal record is not a ", Proto::descriptor()->full_name()));
+  }
+  return proto;
+}
+
+template <typename Value>
+absl::StatusOr<Value> AsDataLoss(absl::StatusOr<Value> value) {
+  if (value.ok()) return value;
+  return absl::DataLossError(absl::StrCat("journal record: ", value.status().message()));
+}
+
+}  // namespace
+
+std::string EncodeJobSpec(const JobSpec& spec) { return ToProto(spec).SerializeAsString(); }
+
+absl::StatusOr<JobSpec> DecodeJobSpec(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::JobSpec proto, Parse<v1::JobSpec>(bytes));
+  return AsDataLoss(FromProto(proto));
+}
+
+std::string EncodeTaskResult(const TaskResult& result) { return ToProto(result).SerializeAsString(); }
+
+absl::StatusOr<TaskResult> DecodeTaskResult(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::TaskResult proto, Parse<v1::TaskResult>(bytes));
+  return AsDataLoss(FromProto(proto));
+}
+
+std::string EncodeTaskFailure(const TaskFailure& failure) { return ToProto(failure).SerializeAsString(); }
+
+absl::StatusOr<TaskFailure> DecodeTaskFailure(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::TaskFailure proto, Parse<v1::TaskFailure>(bytes));
+  return FromProto(proto);
+}
+
+std::string EncodePublishedLayer(const PublishedLayer& layer) { return ToProto(layer).SerializeAsString(); }
+
+absl::StatusOr<PublishedLayer> DecodePublishedLayer(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::PublishedLayer proto, Parse<v1::PublishedLayer>(bytes));
+  return AsDataLoss(FromProto(proto));
+}
+
+std::string EncodeJobEvent(const JobEvent& event) { return ToProto(event).SerializeAsString(); }
+
+absl::StatusOr<JobEvent> DecodeJobEvent(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::JobEvent proto, Parse<v1::JobEvent>(bytes));
+  return AsDataLoss(FromProto(proto));
+}
+
+}  // namespace gptvq

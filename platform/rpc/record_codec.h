@@ -1,0 +1,33 @@
+#ifndef GPTVQ_PLATFORM_RPC_RECORD_CODEC_H_
+#define GPTVQ_PLATFORM_RPC_RECORD_CODEC_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "platform/job/job.h"
+
+namespace gptvq {
+
+// The structured columns of the job store as bytes: the same messages as on the wire, so that a journal of an older version
+// is read by the rules that keep older peers working. Decode(Encode(x)) == x. Pure; no protobuf type in this header.
+// Errors of Decode: DataLoss, for bytes that no Encode wrote.
+std::string EncodeJobSpec(const JobSpec& spec);
+absl::StatusOr<JobSpec> DecodeJobSpec(std::string_view bytes);
+
+std::string EncodeTaskResult(const TaskResult& result);
+absl::StatusOr<TaskResult> DecodeTaskResult(std::string_view bytes);
+
+std::string EncodeTaskFailure(const TaskFailure& failure);
+absl::StatusOr<TaskFailure> DecodeTaskFailure(std::string_view bytes);
+
+std::string EncodePublishedLayer(const PublishedLayer& layer);
+absl::StatusOr<PublishedLayer> DecodePublishedLayer(std::string_view bytes);
+
+std::string EncodeJobEvent(const JobEvent& event);
+absl::StatusOr<JobEvent> DecodeJobEvent(std::string_view bytes);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_RPC_RECORD_CODEC_H_
