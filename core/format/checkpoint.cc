@@ -94,20 +94,17 @@ absl::Status CheckIndex(const WeightsIndex& index, const std::map<std::string, c
 absl::StatusOr<Checkpoint> Checkpoint::Open(const ReadableDirectory& directory) {
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<std::string> files, directory.List());
   const auto holds = [&files](std::string_view file) { return std::find(files.begin(), files.end(), file) != files.end(); };
-  Checkpoint checkpoint;
-  checkpoint.directory_name_ = std::string(directory.name());
   if (holds(kSingleWeightsFile)) {
+    GPTVQ_ASSIGN_OR_RETURN(auto file, directory.Open(kSingleWeightsFile));
+    GPTVQ_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenFile(std::move(file)));
     if (holds(kWeightsIndexFile)) {
       checkpoint.warnings_.push_back(absl::StrCat("both ", std::string(kSingleWeightsFile), " and ",
                                                   std::string(kWeightsIndexFile), " are there; the former is used"));
     }
-    GPTVQ_ASSIGN_OR_RETURN(auto file, directory.Open(kSingleWeightsFile));
-    GPTVQ_ASSIGN_OR_RETURN(SafetensorsReader reader, SafetensorsReader::Open(std::move(file)));
-    checkpoint.shards_.push_back(std::move(reader));
-    GPTVQ_RETURN_IF_ERROR(checkpoint.Collect());
     return checkpoint;
   }
   if (!holds(kWeightsIndexFile)) return NoWeights(directory, files);
+  Checkpoint checkpoint{std::string(directory.name())};
   GPTVQ_ASSIGN_OR_RETURN(const auto index_file, directory.Open(kWeightsIndexFile));
   GPTVQ_ASSIGN_OR_RETURN(const WeightsIndex index, ReadWeightsIndex(*index_file));
   std::map<std::string, const SafetensorsReader*> by_file;
@@ -119,6 +116,14 @@ absl::StatusOr<Checkpoint> Checkpoint::Open(const ReadableDirectory& directory) 
   }
   GPTVQ_RETURN_IF_ERROR(checkpoint.Collect());
   GPTVQ_RETURN_IF_ERROR(CheckIndex(index, by_file, checkpoint.warnings_));
+  return checkpoint;
+}
+
+absl::StatusOr<Checkpoint> Checkpoint::OpenFile(std::unique_ptr<RandomAccessFile> file) {
+  Checkpoint checkpoint{std::string(file->name())};
+  GPTVQ_ASSIGN_OR_RETURN(SafetensorsReader reader, SafetensorsReader::Open(std::move(file)));
+  checkpoint.shards_.push_back(std::move(reader));
+  GPTVQ_RETURN_IF_ERROR(checkpoint.Collect());
   return checkpoint;
 }
 
@@ -157,7 +162,7 @@ const TensorInfo* Checkpoint::Find(std::string_view name) const {
 absl::StatusOr<Checkpoint::Place> Checkpoint::Locate(std::string_view name) const {
   if (const Place* place = FindPlace(name); place != nullptr) return *place;
   return absl::NotFoundError(
-      absl::StrCat(directory_name_, ": no tensor '", std::string(name.substr(0, kMaxTensorNameBytes)), "'"));
+      absl::StrCat(name_, ": no tensor '", std::string(name.substr(0, kMaxTensorNameBytes)), "'"));
 }
 
 absl::StatusOr<TensorInfo> Checkpoint::Get(std::string_view name) const {

@@ -2,8 +2,10 @@
 #define GPTVQ_CORE_FORMAT_CHECKPOINT_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -24,6 +26,9 @@ class Checkpoint {
   // index that names what is not a sibling, a missing shard, a tensor missing from its shard, a tensor in two shards or
   // a total_size that contradicts the shards; those of SafetensorsReader::Open and ReadableDirectory.
   static absl::StatusOr<Checkpoint> Open(const ReadableDirectory& directory);
+
+  // A single safetensors file of any name. Errors: those of SafetensorsReader::Open.
+  static absl::StatusOr<Checkpoint> OpenFile(std::unique_ptr<RandomAccessFile> file);
 
   // Oddities that do not make the checkpoint unusable, one sentence each.
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -53,13 +58,13 @@ class Checkpoint {
     const StoredTensor* tensor;
   };
 
-  Checkpoint() = default;
+  explicit Checkpoint(std::string name) : name_(std::move(name)) {}
   const Place* FindPlace(std::string_view name) const;  // null when there is no such tensor
   absl::StatusOr<Place> Locate(std::string_view name) const;
   // Fills places_ from the shards. Errors: InvalidArgument for a tensor in two shards.
   absl::Status Collect();
 
-  std::string directory_name_;
+  std::string name_;  // of the directory or file, for messages
   std::vector<SafetensorsReader> shards_;
   std::vector<Place> places_;  // in byte order of the names
   std::vector<std::string> warnings_;
