@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "core/base/check.h"
+#include "core/base/status_macros.h"
 
 namespace gptvq {
 namespace {
@@ -67,6 +69,22 @@ void DecodeBlockScales(const BlockScales& scales, std::int64_t first_block, Matr
       scales_out.at(r, b) = std::exp2(scales.offsets[block] + scales.steps[block] * code);
     }
   }
+}
+
+absl::Status FitBlockScales(Backend& backend, MatrixView<const float> targets, std::int64_t column_begin,
+                            std::int64_t column_count, BlockScales& scales, MatrixView<float> decoded_out) {
+  const std::int64_t first_block = column_begin / scales.block_columns;
+  const std::int64_t block_count = (column_count + scales.block_columns - 1) / scales.block_columns;
+  const MatrixView<float> decoded = decoded_out.Cols(first_block, block_count);
+  GPTVQ_RETURN_IF_ERROR(
+      backend.quant().BlockAbsMax(targets.Cols(column_begin, column_count), scales.block_columns, decoded));
+  std::vector<float> buffer(static_cast<std::size_t>(decoded.rows * block_count));
+  const MatrixView<float> host(buffer.data(), decoded.rows, block_count);
+  const TensorView device(decoded.data, DType::kF32, decoded.rows, decoded.cols, decoded.stride);
+  GPTVQ_RETURN_IF_ERROR(backend.CopyToHost(device, host));
+  EncodeBlockScales(host, first_block, scales);
+  DecodeBlockScales(scales, first_block, host);
+  return backend.CopyFromHost(host, device);
 }
 
 }  // namespace gptvq

@@ -3,13 +3,15 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "core/backend/backend.h"
 #include "core/base/matrix_view.h"
 #include "core/spec/quantized_linear.h"
 
 namespace gptvq {
 
 // Block scales: 4 bits per row and block of columns, in the logarithmic domain (paper section 3.2; BlockScales has the
-// decoding formula). Pure, host memory.
+// decoding formula). All but FitBlockScales is pure and works on host memory.
 
 // BlockScales of `rows` rows with every code, offset and step 0, that is, with every scale 1.
 BlockScales MakeBlockScales(std::int64_t rows, std::int64_t cols, int block_columns);
@@ -22,6 +24,12 @@ void EncodeBlockScales(MatrixView<const float> maxima, std::int64_t first_block,
 
 // Decoded scales of the same blocks, [R, blocks].
 void DecodeBlockScales(const BlockScales& scales, std::int64_t first_block, MatrixView<float> scales_out);
+
+// Chooses the scales of the blocks that cover `column_count` columns of `targets` [R, C] from `column_begin` on, which is
+// a multiple of scales.block_columns, and writes the decoded ones to their columns of `decoded_out` [R, blocks].
+// `targets` and `decoded_out` are backend memory.
+absl::Status FitBlockScales(Backend& backend, MatrixView<const float> targets, std::int64_t column_begin,
+                            std::int64_t column_count, BlockScales& scales, MatrixView<float> decoded_out);
 
 }  // namespace gptvq
 

@@ -36,20 +36,9 @@ class ColumnSweep {
 
  private:
   absl::Status ChooseBlockScales(const Stripe& stripe) {
-    const int block_columns = state_.block_scales.block_columns;
-    if (block_columns == 0) return absl::OkStatus();
-    const std::int64_t first_block = stripe.column_begin / block_columns;
-    const std::int64_t block_count = (stripe.column_count + block_columns - 1) / block_columns;
-    const MatrixView<float> decoded = state_.scales.view().Cols(first_block, block_count);
-    GPTVQ_RETURN_IF_ERROR(
-        ops_.BlockAbsMax(targets_.view().Cols(stripe.column_begin, stripe.column_count), block_columns, decoded));
-    std::vector<float> buffer(static_cast<std::size_t>(decoded.rows * block_count));
-    const MatrixView<float> host(buffer.data(), decoded.rows, block_count);
-    const TensorView device(decoded.data, DType::kF32, decoded.rows, decoded.cols, decoded.stride);
-    GPTVQ_RETURN_IF_ERROR(backend_.CopyToHost(device, host));
-    EncodeBlockScales(host, first_block, state_.block_scales);
-    DecodeBlockScales(state_.block_scales, first_block, host);
-    return backend_.CopyFromHost(host, device);
+    if (state_.block_scales.block_columns == 0) return absl::OkStatus();
+    return FitBlockScales(backend_, targets_.view(), stripe.column_begin, stripe.column_count, state_.block_scales,
+                          state_.scales.view());
   }
 
   absl::Status ChooseCodebooks(const Stripe& stripe) {
@@ -60,10 +49,7 @@ class ColumnSweep {
         ops_.ClusterStripe(state_.code(), stripe, targets_.view().Cols(stripe.column_begin, stripe.column_count),
                            column_weights, em_, state_.codebooks.view()));
     statistics_.em_iterations = std::max(statistics_.em_iterations, result.iterations);
-    const MatrixView<float> rows = state_.codebooks.view().Rows(stripe.first_group, stripe.row_block_count);
-    GPTVQ_RETURN_IF_ERROR(backend_.CopyBytesToHost(rows.data, state_.CodebookOf(stripe.first_group).data(),
-                                                   static_cast<std::size_t>(rows.rows * rows.cols) * sizeof(float)));
-    return state_.RoundCodebooks(backend_, stripe.first_group, stripe.row_block_count);
+    return state_.RoundDeviceCodebooks(backend_, stripe.first_group, stripe.row_block_count);
   }
 
   absl::Status SweepOneBlock(std::int64_t begin, std::int64_t width) {

@@ -9,6 +9,7 @@
 #include "core/base/philox.h"
 #include "core/base/status_macros.h"
 #include "core/quant/phase_timer.h"
+#include "core/quant/reference_recipe.h"
 #include "core/quant/residual.h"
 #include "core/quant/uniform_recipe.h"
 #include "core/quant/vector_recipe.h"
@@ -30,9 +31,7 @@ absl::Status CheckFinite(MatrixView<const float> weights) {
 
 absl::Status CheckArguments(MatrixView<const float> weights, const PreparedHessian& hessian, const QuantSpec& spec) {
   GPTVQ_RETURN_IF_ERROR(spec.Validate());
-  if (spec.compatibility == Compatibility::kReference || spec.svd_rank_fraction > 0) {
-    return absl::UnimplementedError("the reference's behaviour and SVD codebooks are not there yet");
-  }
+  if (spec.svd_rank_fraction > 0) return absl::UnimplementedError("SVD codebooks are not there yet");
   if (weights.cols != hessian.cols()) {
     return absl::InvalidArgumentError(absl::StrCat("the linear has ", weights.cols, " inputs, its Hessian ",
                                                    hessian.cols()));
@@ -88,8 +87,9 @@ absl::StatusOr<LinearResult> QuantizeChecked(Backend& backend, std::string_view 
     em.seed = seed;
     em.stream = Philox::StreamOf(name);
     em.compatibility = spec.compatibility;
-    GPTVQ_ASSIGN_OR_RETURN(result.linear, RunVectorRecipe(backend, hessian, spec, em, std::move(device), signal_loss,
-                                                          residual, report, timer));
+    const auto recipe = spec.compatibility == Compatibility::kReference ? RunReferenceRecipe : RunVectorRecipe;
+    GPTVQ_ASSIGN_OR_RETURN(
+        result.linear, recipe(backend, hessian, spec, em, std::move(device), signal_loss, residual, report, timer));
   } else {
     GPTVQ_ASSIGN_OR_RETURN(result.linear, RunUniformRecipe(backend, hessian, spec, device.view(), residual));
     timer.Lap(report.seconds.sweep);

@@ -49,6 +49,13 @@ absl::Status VectorState::RoundCodebooks(Backend& backend, std::int64_t first_gr
                                    static_cast<std::size_t>(target.rows * target.cols) * sizeof(float));
 }
 
+absl::Status VectorState::RoundDeviceCodebooks(Backend& backend, std::int64_t first_group, std::int64_t group_count) {
+  const MatrixView<float> source = codebooks.view().Rows(first_group, group_count);
+  GPTVQ_RETURN_IF_ERROR(backend.CopyBytesToHost(source.data, CodebookOf(first_group).data(),
+                                                static_cast<std::size_t>(source.rows * source.cols) * sizeof(float)));
+  return RoundCodebooks(backend, first_group, group_count);
+}
+
 absl::StatusOr<VectorQuantizedLinear> VectorState::Release(Backend& backend) && {
   VectorQuantizedLinear linear;
   GPTVQ_ASSIGN_OR_RETURN(linear.assignments, assignments.ToHost(backend));

@@ -45,6 +45,9 @@ struct VectorState {
   // Rounds the host codebooks of `group_count` groups into `stored` and copies the result to `codebooks`.
   absl::Status RoundCodebooks(Backend& backend, std::int64_t first_group, std::int64_t group_count);
 
+  // The same for codebooks that were written to `codebooks` on the device.
+  absl::Status RoundDeviceCodebooks(Backend& backend, std::int64_t first_group, std::int64_t group_count);
+
   // The finished linear. Leaves the state without its layout and stored parts.
   absl::StatusOr<VectorQuantizedLinear> Release(Backend& backend) &&;
 };
