@@ -41,8 +41,8 @@ class LogField {
 
 // The log of a daemon: one line per event in logfmt,
 //   time=2026-05-04T10:00:00.123Z level=info msg="lease granted" task=3f2a epoch=7
-// Values that hold spaces, quotes or control characters are quoted and escaped, so text from outside can neither start a
-// new line nor colour a terminal. Owns its sink; passed by reference to whoever logs; there is no global log.
+// Values that hold spaces, quotes or control characters are quoted and escaped, so text from outside can neither
+// start a new line nor colour a terminal. Owns its sink; passed by reference to whoever logs; there is no global log.
 // Thread-safe.
 //
 //   log.Info("lease granted", {{"task", task_id}, {"epoch", epoch}});

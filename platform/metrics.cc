@@ -37,9 +37,7 @@ namespace buckets {
 
 std::vector<double> RpcSeconds() { return {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30}; }
 
-std::vector<double> TaskSeconds() {
-  return {0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600};
-}
+std::vector<double> TaskSeconds() { return {0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600}; }
 
 std::vector<double> RelativeErrors() {
   return {1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1};
@@ -120,9 +118,8 @@ std::string MetricsRegistry::RenderText() const {
 }
 
 std::string MetricsRegistry::FullName(std::string_view name) const {
-  GPTVQ_CHECK(std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  }));
+  GPTVQ_CHECK(std::all_of(name.begin(), name.end(),
+                          [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; }));
   return absl::StrCat(prefix_, std::string(name));
 }
 
@@ -139,8 +136,7 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(std::string_
   }
   for (MetricsRegistry* registry : registries) exposer->RegisterCollectable(registry->collector_);
   const int bound_port = exposer->GetListeningPorts().at(0);
-  return std::unique_ptr<MetricsServer>(
-      new MetricsServer(std::move(exposer), static_cast<std::uint16_t>(bound_port)));
+  return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(exposer), static_cast<std::uint16_t>(bound_port)));
 }
 
 MetricsServer::MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::uint16_t port)

@@ -45,8 +45,8 @@ std::vector<double> RelativeErrors();  // 1e-5 to 1: tr(dH dT) / tr(WHWT) of a l
 //   };
 //
 // Names are given without their prefix and become gptvq_<binary>_<noun>_<unit>[_total]. A name that breaks the rules
-// (Counter not ending in _total, anything else ending in it, letters outside [a-z0-9_], empty help) is a bug and ends the
-// process. Asking again for the same name and labels gives the same metric: two workers may share a registry.
+// (Counter not ending in _total, anything else ending in it, letters outside [a-z0-9_], empty help) is a bug and ends
+// the process. Asking again for the same name and labels gives the same metric: two workers may share a registry.
 // Thread-safe.
 class MetricsRegistry {
  public:
@@ -61,7 +61,8 @@ class MetricsRegistry {
   Histogram& AddHistogram(std::string_view name, std::string_view help, const std::vector<double>& boundaries,
                           const MetricLabels& labels = {});
 
-  // A gauge whose value is asked for at every scrape. `read` must be thread-safe and outlive the registry's last scrape.
+  // A gauge whose value is asked for at every scrape. `read` must be thread-safe and outlive the registry's last
+  // scrape.
   void AddGaugeReader(std::string_view name, std::string_view help, std::function<double()> read);
 
   // gptvq_<binary>_build_info{version} = 1 and gptvq_<binary>_resident_memory_bytes.

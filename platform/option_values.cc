@@ -17,14 +17,15 @@ constexpr std::string_view kUnixScheme = "unix:";
 
 bool IsHostName(std::string_view host) {
   return !host.empty() && host.size() <= kMaxHostBytes && std::all_of(host.begin(), host.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+           c == '_';
   });
 }
 
 bool IsIpv6Literal(std::string_view host) {
   return host.find(':') != std::string_view::npos && std::all_of(host.begin(), host.end(), [](char c) {
-    return (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || (c >= '0' && c <= '9') || c == ':' || c == '.';
-  });
+           return (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || (c >= '0' && c <= '9') || c == ':' || c == '.';
+         });
 }
 
 }  // namespace
@@ -81,14 +82,20 @@ absl::StatusOr<std::uint64_t> ParseByteSize(std::string_view text) {
     std::string_view suffix;
     std::uint64_t bytes;
   };
-  static constexpr Unit kUnits[] = {{"KiB", 1ull << 10},     {"MiB", 1ull << 20},     {"GiB", 1ull << 30},
-                                    {"TiB", 1ull << 40},     {"kB", 1000},            {"MB", 1000 * 1000},
-                                    {"GB", 1000ull * 1000000}, {"TB", 1000000ull * 1000000}, {"", 1}};
+  static constexpr Unit kUnits[] = {{"KiB", 1ull << 10},
+                                    {"MiB", 1ull << 20},
+                                    {"GiB", 1ull << 30},
+                                    {"TiB", 1ull << 40},
+                                    {"kB", 1000},
+                                    {"MB", 1000 * 1000},
+                                    {"GB", 1000ull * 1000000},
+                                    {"TB", 1000000ull * 1000000},
+                                    {"", 1}};
   for (const Unit& unit : kUnits) {
     if (!text.ends_with(unit.suffix)) continue;
     const std::string_view digits = text.substr(0, text.size() - unit.suffix.size());
-    const auto count = ParseInteger<std::uint64_t>(
-        digits, {.min = 0, .max = std::numeric_limits<std::uint64_t>::max() / unit.bytes});
+    const auto count =
+        ParseInteger<std::uint64_t>(digits, {.min = 0, .max = std::numeric_limits<std::uint64_t>::max() / unit.bytes});
     if (count.ok()) return *count * unit.bytes;
     break;
   }

@@ -28,8 +28,8 @@ struct HostPort {
 // "worker-7:9464", "0.0.0.0:0", "[::1]:50051".
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
 
-// Where a gRPC server listens or is found: "host:port" or "unix:/path/of/socket" (108 bytes at most, the system's limit).
-// Returns the text as gRPC takes it.
+// Where a gRPC server listens or is found: "host:port" or "unix:/path/of/socket" (108 bytes at most, the system's
+// limit). Returns the text as gRPC takes it.
 absl::StatusOr<std::string> ParseRpcAddress(std::string_view text);
 
 // "500ms", "30s", "1h30m"; not negative, at most ten years, whole milliseconds.

@@ -1,7 +1,7 @@
 #include "platform/options.h"
 
-#include <algorithm>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <ostream>
 
@@ -74,8 +74,8 @@ absl::Status CheckArguments(int argc, const char* const* argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument.size() > kMaxArgumentBytes) {
-      return absl::InvalidArgumentError(absl::StrCat("argument ", Quoted(argument), " is longer than ",
-                                                     kMaxArgumentBytes, " bytes"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("argument ", Quoted(argument), " is longer than ", kMaxArgumentBytes, " bytes"));
     }
     if (std::any_of(argument.begin(), argument.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; })) {
       return absl::InvalidArgumentError(absl::StrCat("argument ", Quoted(argument), " holds a control character"));
@@ -136,7 +136,8 @@ struct Command::State {
   absl::Status RefuseUnknown(const std::vector<std::string>& commands) const {
     const std::vector<std::string> remaining = app.remaining();
     if (remaining.empty()) return absl::OkStatus();
-    const auto flag = std::find_if(remaining.begin(), remaining.end(), [](const auto& a) { return a.starts_with('-'); });
+    const auto flag =
+        std::find_if(remaining.begin(), remaining.end(), [](const auto& a) { return a.starts_with('-'); });
     if (flag == remaining.end()) {
       return absl::InvalidArgumentError(absl::StrCat(commands.empty() ? "unexpected argument " : "unknown command ",
                                                      Quoted(remaining.front()),
@@ -258,8 +259,8 @@ Command& CommandLine::main() { return *state_->main; }
 Command& CommandLine::AddCommand(std::string_view name, std::string_view summary) {
   CLI::App* app = state_->app.add_subcommand(std::string(name), std::string(summary));
   app->allow_extras();
-  state_->commands.emplace_back(name, std::unique_ptr<Command>(new Command(
-                                          std::unique_ptr<Command::State>(new Command::State{*app, {}}))));
+  state_->commands.emplace_back(
+      name, std::unique_ptr<Command>(new Command(std::unique_ptr<Command::State>(new Command::State{*app, {}}))));
   return *state_->commands.back().second;
 }
 
@@ -274,8 +275,8 @@ ParsedCommandLine CommandLine::Parse(int argc, const char* const* argv, std::ost
     return parsed;
   } catch (const CLI::ArgumentMismatch& error) {  // "--threads: 1 required N missing"
     const std::string_view message = error.what();
-    status = absl::InvalidArgumentError(absl::StrCat(std::string(message.substr(0, message.find(':'))),
-                                                     " needs a value"));
+    status =
+        absl::InvalidArgumentError(absl::StrCat(std::string(message.substr(0, message.find(':'))), " needs a value"));
   } catch (const CLI::ParseError& error) {
     status = absl::InvalidArgumentError(error.what());
   }

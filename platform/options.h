@@ -113,8 +113,8 @@ class CommandLine {
   // Declares a command (gptvq-client submit ...). A program that has commands must be given one.
   Command& AddCommand(std::string_view name, std::string_view summary);
 
-  // Fills the targets, or prints why not. Help and version go to `out`, usage errors to `err`: what was wrong, the value
-  // escaped, what is expected, and for an unknown name the nearest known one.
+  // Fills the targets, or prints why not. Help and version go to `out`, usage errors to `err`: what was wrong, the
+  // value escaped, what is expected, and for an unknown name the nearest known one.
   ParsedCommandLine Parse(int argc, const char* const* argv, std::ostream& out, std::ostream& err);
 
  private:

@@ -20,9 +20,8 @@ TEST(Logger, WritesOneLineOfKeysAndValues) {
 
   log.Info("lease granted", {{"task", "3f2a"}, {"epoch", std::int64_t{7}}, {"share", 0.5}, {"resumed", true}});
 
-  EXPECT_THAT(out.str(),
-              MatchesRegex("time=[0-9]+-[0-9]+-[0-9]+T[0-9]+:[0-9]+:[0-9]+\\.[0-9]+Z level=info "
-                           "msg=\"lease granted\" task=3f2a epoch=7 share=0\\.5 resumed=true\n"));
+  EXPECT_THAT(out.str(), MatchesRegex("time=[0-9]+-[0-9]+-[0-9]+T[0-9]+:[0-9]+:[0-9]+\\.[0-9]+Z level=info "
+                                      "msg=\"lease granted\" task=3f2a epoch=7 share=0\\.5 resumed=true\n"));
 }
 
 TEST(Logger, DropsWhatIsBelowTheMinimum) {

@@ -13,8 +13,8 @@ TEST(ParseHostPort, TakesNamesAndBothAddressFamilies) {
   EXPECT_EQ(ParseHostPort("localhost:0").value(), (HostPort{"localhost", 0}));
   EXPECT_EQ(ParseHostPort("[::1]:65535").value(), (HostPort{"::1", 65535}));
   EXPECT_EQ(ParseHostPort("[::1]:65535")->ToString(), "[::1]:65535");
-  for (const char* text : {"", "host", ":1", "host:", "host:65536", "host:-1", "host:+1", "host: 1", "::1:5", "[host]:1",
-                           "a/b:1", "user@host:1", "[::1:1"}) {
+  for (const char* text : {"", "host", ":1", "host:", "host:65536", "host:-1", "host:+1", "host: 1", "::1:5",
+                           "[host]:1", "a/b:1", "user@host:1", "[::1:1"}) {
     EXPECT_FALSE(ParseHostPort(text).ok()) << text;
   }
 }

@@ -34,7 +34,7 @@ class FakeClock final : public Clock {
   std::condition_variable_any changed_;
   MonotonicTime monotonic_now_ = MonotonicTime(std::chrono::hours(1));
   WallTime wall_now_ = WallTime(std::chrono::hours(24 * 365 * 50));  // some day in 2019
-  std::multiset<MonotonicTime> deadlines_;  // of the sleepers that are not yet due
+  std::multiset<MonotonicTime> deadlines_;                           // of the sleepers that are not yet due
 };
 
 }  // namespace gptvq

@@ -1,0 +1,298 @@
+#include "platform/object_store/local_object_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+
+namespace gptvq {
+namespace {
+
+constexpr mode_t kFileMode = 0666;     // less the umask
+constexpr int kMaxTemporaryTries = 8;  // names are 64 random bits: a second try is already a rarity
+
+struct SplitKey {
+  std::string_view directory;  // "" for the root
+  std::string_view name;
+};
+
+SplitKey Split(std::string_view key) {
+  const std::size_t slash = key.rfind('/');
+  if (slash == std::string_view::npos) return {"", key};
+  return {key.substr(0, slash), key.substr(slash + 1)};
+}
+
+std::string Join(std::string_view directory, std::string_view name) {
+  return directory.empty() ? std::string(name) : absl::StrCat(std::string(directory), "/", std::string(name));
+}
+
+class LocalFile final : public RandomAccessFile {
+ public:
+  LocalFile(FileDescriptor fd, std::string name, std::uint64_t size)
+      : fd_(std::move(fd)), name_(std::move(name)), size_(size) {}
+
+  std::string_view name() const override { return name_; }
+  std::uint64_t size() const override { return size_; }
+
+  absl::Status ReadAt(std::uint64_t offset, absl::Span<std::byte> bytes_out) const override {
+    if (offset > size_ || bytes_out.size() > size_ - offset) {
+      return absl::OutOfRangeError(absl::StrCat(name_, ": read of ", bytes_out.size(), " bytes at offset ", offset,
+                                                " passes the end at ", size_));
+    }
+    while (!bytes_out.empty()) {
+      const ssize_t count = pread(fd_.get(), bytes_out.data(), bytes_out.size(), static_cast<off_t>(offset));
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return ErrnoToStatus(errno, name_);
+      if (count == 0) {
+        return absl::DataLossError(
+            absl::StrCat(name_, ": ends at offset ", offset, ", but had ", size_, " bytes when it was opened"));
+      }
+      offset += static_cast<std::uint64_t>(count);
+      bytes_out.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const FileDescriptor fd_;
+  const std::string name_;
+  const std::uint64_t size_;
+};
+
+class LocalWritableFile final : public WritableFile {
+ public:
+  LocalWritableFile(ConfinedDirectory directory, std::string name, FileDescriptor fd, std::string temporary_name)
+      : directory_(std::move(directory)),
+        name_(std::move(name)),
+        temporary_name_(std::move(temporary_name)),
+        fd_(std::move(fd)) {}
+
+  ~LocalWritableFile() override {
+    if (!is_renamed_) unlinkat(directory_.fd(), temporary_name_.c_str(), 0);
+  }
+
+  absl::Status Append(absl::Span<const std::byte> bytes) override {
+    GPTVQ_RETURN_IF_ERROR(status_);
+    while (!bytes.empty()) {
+      const ssize_t count = write(fd_.get(), bytes.data(), bytes.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return Fail();
+      bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Close() override {
+    GPTVQ_RETURN_IF_ERROR(status_);
+    if (fsync(fd_.get()) != 0) return Fail();
+    if (renameat(directory_.fd(), temporary_name_.c_str(), directory_.fd(), name_.c_str()) != 0) return Fail();
+    is_renamed_ = true;
+    if (fsync(directory_.fd()) != 0) return Fail();
+    return absl::OkStatus();
+  }
+
+ private:
+  // A file that failed once never becomes visible: nobody knows which of its bytes arrived.
+  absl::Status Fail() {
+    status_ = ErrnoToStatus(errno, absl::StrCat(directory_.path(), "/", name_));
+    return status_;
+  }
+
+  const ConfinedDirectory directory_;
+  const std::string name_;
+  const std::string temporary_name_;
+  const FileDescriptor fd_;
+  bool is_renamed_ = false;
+  absl::Status status_;
+};
+
+std::string NewTemporaryName() {
+  std::uint64_t random = 0;
+  while (getrandom(&random, sizeof(random), 0) != sizeof(random)) continue;
+  return absl::StrCat(std::string(kTemporaryPrefix), absl::Hex(random, absl::kZeroPad16));
+}
+
+// True if this process now holds the lock and the file still has a name: RemoveAbandonedWrites may have been faster.
+bool LockTemporary(const FileDescriptor& fd) {
+  struct stat info;
+  return flock(fd.get(), LOCK_EX | LOCK_NB) == 0 && fstat(fd.get(), &info) == 0 && info.st_nlink > 0;
+}
+
+std::string_view KindOf(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+absl::Status CheckRegular(const struct stat& info, const std::string& name) {
+  if (S_ISREG(info.st_mode)) return absl::OkStatus();
+  if (S_ISLNK(info.st_mode)) {
+    return absl::PermissionDeniedError(absl::StrCat(name,
+                                                    ": is a symbolic link, which is not followed; name the file "
+                                                    "it points to"));
+  }
+  return absl::FailedPreconditionError(absl::StrCat(name, ": is ", std::string(KindOf(info.st_mode)), ", not a file"));
+}
+
+struct CloseDirectory {
+  void operator()(DIR* stream) const { closedir(stream); }
+};
+
+struct DirectoryEntry {
+  std::string name;
+  struct stat info;
+};
+
+// The entries of one directory except "." and "..", in no order.
+absl::StatusOr<std::vector<DirectoryEntry>> ReadDirectory(const ConfinedDirectory& directory) {
+  FileDescriptor fd(openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));  // a position of its own
+  if (fd.get() < 0) return ErrnoToStatus(errno, directory.path());
+  const std::unique_ptr<DIR, CloseDirectory> stream(fdopendir(fd.get()));
+  if (stream == nullptr) return ErrnoToStatus(errno, directory.path());
+  fd.Release();  // the stream owns it now
+  std::vector<DirectoryEntry> entries;
+  errno = 0;
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    struct stat info;
+    // An entry that has gone since is no longer part of the answer.
+    if (name != "." && name != ".." && fstatat(directory.fd(), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
+      entries.push_back({std::string(name), info});
+    }
+    errno = 0;
+  }
+  if (errno != 0) return ErrnoToStatus(errno, directory.path());
+  return entries;
+}
+
+// Calls visit(directory key, directory, entry) for everything below `directory` that has a key, and for temporaries.
+using Visitor = std::function<absl::Status(std::string_view, const ConfinedDirectory&, const DirectoryEntry&)>;
+
+absl::Status VisitTree(const ConfinedDirectory& directory, std::string_view key, ListScope scope, int depth,
+                       const Visitor& visit) {
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ReadDirectory(directory));
+  for (const DirectoryEntry& entry : entries) {
+    GPTVQ_RETURN_IF_ERROR(visit(key, directory, entry));
+    if (!S_ISDIR(entry.info.st_mode) || scope == ListScope::kDirect || depth >= kMaxKeySegments) continue;
+    if (!IsPlainFileName(entry.name)) continue;
+    const absl::StatusOr<ConfinedDirectory> child = directory.OpenDirectory(entry.name);
+    if (absl::IsNotFound(child.status())) continue;
+    GPTVQ_RETURN_IF_ERROR(child.status());
+    GPTVQ_RETURN_IF_ERROR(VisitTree(*child, Join(key, entry.name), scope, depth + 1, visit));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+LocalObjectStore::LocalObjectStore(ConfinedDirectory root)
+    : root_(std::move(root)), name_(absl::StrCat("file://", root_.path())) {}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> LocalObjectStore::Create(std::string_view key) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  const SplitKey split = Split(key);
+  GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, root_.MakeDirectories(split.directory));
+  for (int i = 0; i < kMaxTemporaryTries; ++i) {
+    std::string temporary_name = NewTemporaryName();
+    FileDescriptor fd(openat(directory.fd(), temporary_name.c_str(),
+                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+    if (fd.get() < 0 && errno != EEXIST) return ErrnoToStatus(errno, absl::StrCat(name_, "/", std::string(key)));
+    if (fd.get() < 0) continue;
+    if (!LockTemporary(fd)) {
+      unlinkat(directory.fd(), temporary_name.c_str(), 0);
+      continue;
+    }
+    return std::make_unique<LocalWritableFile>(std::move(directory), std::string(split.name), std::move(fd),
+                                               std::move(temporary_name));
+  }
+  return absl::UnavailableError(absl::StrCat(name_, ": cannot make a temporary file that stays locked"));
+}
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> LocalObjectStore::Open(std::string_view key) const {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  return OpenLocalFile(root_, key);
+}
+
+absl::StatusOr<ObjectInfo> LocalObjectStore::Stat(std::string_view key) const {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  const SplitKey split = Split(key);
+  GPTVQ_ASSIGN_OR_RETURN(const ConfinedDirectory directory, root_.OpenDirectory(split.directory));
+  const std::string path = absl::StrCat(root_.path(), "/", std::string(key));
+  struct stat info;
+  if (fstatat(directory.fd(), std::string(split.name).c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    return ErrnoToStatus(errno, path);
+  }
+  GPTVQ_RETURN_IF_ERROR(CheckRegular(info, path));
+  return ObjectInfo{.key = std::string(key), .size_bytes = static_cast<std::uint64_t>(info.st_size)};
+}
+
+absl::StatusOr<std::vector<ObjectInfo>> LocalObjectStore::List(std::string_view directory, ListScope scope) const {
+  if (!directory.empty()) GPTVQ_RETURN_IF_ERROR(CheckObjectKey(directory));
+  const absl::StatusOr<ConfinedDirectory> opened = root_.OpenDirectory(directory);
+  std::vector<ObjectInfo> objects;
+  if (absl::IsNotFound(opened.status())) return objects;
+  GPTVQ_RETURN_IF_ERROR(opened.status());
+  const auto visit = [&](std::string_view key, const ConfinedDirectory&, const DirectoryEntry& entry) {
+    std::string object_key = Join(key, entry.name);
+    if (!S_ISREG(entry.info.st_mode) || !IsObjectKey(object_key)) return absl::OkStatus();
+    if (objects.size() == kMaxListedObjects) {
+      return absl::ResourceExhaustedError(absl::StrCat(name_, ": more than ", kMaxListedObjects, " objects"));
+    }
+    objects.push_back({std::move(object_key), static_cast<std::uint64_t>(entry.info.st_size)});
+    return absl::OkStatus();
+  };
+  GPTVQ_RETURN_IF_ERROR(VisitTree(*opened, directory, scope, 1, visit));
+  std::sort(objects.begin(), objects.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  return objects;
+}
+
+absl::Status LocalObjectStore::Delete(std::string_view key) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  const SplitKey split = Split(key);
+  const absl::StatusOr<ConfinedDirectory> directory = root_.OpenDirectory(split.directory);
+  if (absl::IsNotFound(directory.status())) return absl::OkStatus();
+  GPTVQ_RETURN_IF_ERROR(directory.status());
+  if (unlinkat(directory->fd(), std::string(split.name).c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
+  return ErrnoToStatus(errno, absl::StrCat(name_, "/", std::string(key)));
+}
+
+absl::Status LocalObjectStore::RemoveAbandonedWrites() {
+  return VisitTree(root_, "", ListScope::kRecursive, 1,
+                   [](std::string_view, const ConfinedDirectory& directory, const DirectoryEntry& entry) {
+                     if (!S_ISREG(entry.info.st_mode) || !entry.name.starts_with(kTemporaryPrefix)) {
+                       return absl::OkStatus();
+                     }
+                     const absl::StatusOr<FileDescriptor> fd = directory.OpenFile(entry.name, O_WRONLY);
+                     if (fd.ok() && flock(fd->get(), LOCK_EX | LOCK_NB) == 0) {
+                       unlinkat(directory.fd(), entry.name.c_str(), 0);
+                     }
+                     return absl::OkStatus();
+                   });
+}
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenLocalFile(const ConfinedDirectory& directory,
+                                                                std::string_view relative_path) {
+  const std::string name = absl::StrCat(directory.path(), "/", std::string(relative_path));
+  // O_PATH opens nothing but the name: a device is not touched, a pipe is not waited for.
+  GPTVQ_ASSIGN_OR_RETURN(const FileDescriptor place, directory.OpenFile(relative_path, O_PATH));
+  struct stat info;
+  if (fstat(place.get(), &info) != 0) return ErrnoToStatus(errno, name);
+  GPTVQ_RETURN_IF_ERROR(CheckRegular(info, name));
+  GPTVQ_ASSIGN_OR_RETURN(FileDescriptor fd, directory.OpenFile(relative_path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  if (fstat(fd.get(), &info) != 0) return ErrnoToStatus(errno, name);
+  GPTVQ_RETURN_IF_ERROR(CheckRegular(info, name));  // it may have been replaced in between
+  return std::make_unique<LocalFile>(std::move(fd), name, static_cast<std::uint64_t>(info.st_size));
+}
+
+}  // namespace gptvq

@@ -1,0 +1,42 @@
+#ifndef GPTVQ_PLATFORM_OBJECT_STORE_LOCAL_OBJECT_STORE_H_
+#define GPTVQ_PLATFORM_OBJECT_STORE_LOCAL_OBJECT_STORE_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "platform/object_store/confined_directory.h"
+#include "platform/object_store/object_store.h"
+
+namespace gptvq {
+
+// Objects as files below one directory, for file:// URIs. A write goes to a temporary file beside its target and
+// becomes visible by fsync, rename and fsync of the directory; it is locked (flock) while its writer lives, which is
+// how RemoveAbandonedWrites knows the dead ones. Reads are pread, never mmap, so a file that shrinks is an error and
+// not a signal. Nothing above or outside the directory can be reached (ConfinedDirectory). Thread-safe.
+class LocalObjectStore final : public ObjectStore {
+ public:
+  explicit LocalObjectStore(ConfinedDirectory root);
+
+  std::string_view name() const override { return name_; }
+  absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override;
+  absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
+  absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override;
+  absl::Status Delete(std::string_view key) override;
+  absl::Status RemoveAbandonedWrites() override;
+
+ private:
+  const ConfinedDirectory root_;
+  const std::string name_;
+};
+
+// One regular file below `directory`, whose name may be any that the file system allows. Opening a pipe or a device is
+// refused and neither waits nor has an effect on it. Errors: those of ObjectStore.
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenLocalFile(const ConfinedDirectory& directory,
+                                                                std::string_view relative_path);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_OBJECT_STORE_LOCAL_OBJECT_STORE_H_

@@ -1,0 +1,80 @@
+#ifndef GPTVQ_PLATFORM_OBJECT_STORE_OBJECT_STORE_H_
+#define GPTVQ_PLATFORM_OBJECT_STORE_OBJECT_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/file.h"
+
+namespace gptvq {
+
+struct ObjectInfo {
+  std::string key;
+  std::uint64_t size_bytes = 0;
+
+  friend bool operator==(const ObjectInfo&, const ObjectInfo&) = default;
+};
+
+enum class ListScope {
+  kDirect,     // objects in the directory itself
+  kRecursive,  // and those of the directories below it
+};
+
+// Objects behind keys: the one interface between the project and whatever stores its bytes. A store is rooted somewhere
+// (a directory, a bucket and prefix) and nothing outside is reachable through it. Implementations: LocalObjectStore;
+// the conformance suite in tests/platform/object_store says what each must do.
+//
+// A key is a path of plain segments, "artifacts/sha256/0a/0a12...": see IsObjectKey. An object appears whole or not at
+// all: readers never see one that is being written, and a writer that dies leaves nothing visible.
+// Thread-safe. Files opened from a store may outlive it.
+//
+// Errors of every method: InvalidArgument for a malformed key; NotFound; PermissionDenied, also for symbolic links on
+// the way, which are not followed; FailedPrecondition for what is not an object, such as a directory, a pipe or a
+// device; ResourceExhausted when space or a quota ran out; Unavailable when the storage did not answer.
+class ObjectStore {
+ public:
+  virtual ~ObjectStore() = default;
+
+  // Where it is rooted, for messages: a URI.
+  virtual std::string_view name() const = 0;
+
+  // A new object, streamed. It appears, durably and replacing one of that key, when Close() returns OK.
+  virtual absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) = 0;
+
+  // The object as it is now: replacing or deleting it later does not change what this file reads.
+  virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const = 0;
+
+  virtual absl::StatusOr<ObjectInfo> Stat(std::string_view key) const = 0;
+
+  // Objects below `directory` ("" is the root), sorted by key; empty when there is no such directory. What is not an
+  // object or has no valid key is left out. ResourceExhausted when there are more than kMaxListedObjects.
+  virtual absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const = 0;
+
+  // OK as well when there is no such object.
+  virtual absl::Status Delete(std::string_view key) = 0;
+
+  // Frees the space of writes whose writer died. Never touches one in progress, in whichever process.
+  virtual absl::Status RemoveAbandonedWrites() = 0;
+};
+
+inline constexpr std::size_t kMaxListedObjects = 1'000'000;
+inline constexpr std::size_t kMaxKeyBytes = 1024;
+inline constexpr int kMaxKeySegments = 16;
+
+// Names that begin so belong to writes in progress.
+inline constexpr std::string_view kTemporaryPrefix = ".tmp-";
+
+// True for 1 to kMaxKeySegments plain file names (core/base/file.h) joined by '/', none with kTemporaryPrefix.
+bool IsObjectKey(std::string_view key);
+
+// OK, or InvalidArgument naming the key.
+absl::Status CheckObjectKey(std::string_view key);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_OBJECT_STORE_OBJECT_STORE_H_

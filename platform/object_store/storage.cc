@@ -1,0 +1,99 @@
+#include "platform/object_store/storage.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "platform/object_store/confined_directory.h"
+#include "platform/object_store/local_object_store.h"
+#include "platform/object_store/object_directory.h"
+
+namespace gptvq {
+namespace {
+
+// A place in the file system: an existing directory, and a path below it out of which nothing leads.
+struct ConfinedPath {
+  ConfinedDirectory root;
+  std::string relative;  // "" is the root
+};
+
+std::string WithoutTrailingSlash(std::string root) {
+  while (root.size() > 1 && root.ends_with('/')) root.pop_back();
+  return root;
+}
+
+absl::StatusOr<ConfinedPath> Confine(const StorageOptions& options, const std::string& path) {
+  for (const std::string& configured : options.file_roots) {
+    const std::string root = WithoutTrailingSlash(configured);
+    const std::string prefix = root == "/" ? root : absl::StrCat(root, "/");
+    if (path != root && !path.starts_with(prefix)) continue;
+    GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, ConfinedDirectory::Open(root));
+    return ConfinedPath{std::move(directory), path == root ? "" : path.substr(prefix.size())};
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("file://", path, ": outside the directories that this process may use"));
+}
+
+absl::StatusOr<ConfinedDirectory> OpenLocalDirectory(const StorageOptions& options, const std::string& path) {
+  if (options.file_roots.empty()) return ConfinedDirectory::Open(path);
+  GPTVQ_ASSIGN_OR_RETURN(const ConfinedPath place, Confine(options, path));
+  return place.root.OpenDirectory(place.relative);
+}
+
+absl::StatusOr<ConfinedDirectory> CreateLocalDirectory(const StorageOptions& options, const std::string& path) {
+  if (options.file_roots.empty()) return ConfinedDirectory::Create(path);
+  GPTVQ_ASSIGN_OR_RETURN(const ConfinedPath place, Confine(options, path));
+  return place.root.MakeDirectories(place.relative);
+}
+
+}  // namespace
+
+absl::Status StorageOptions::Validate() const {
+  for (const std::string& root : file_roots) {
+    if (root.starts_with('/')) continue;
+    return absl::InvalidArgumentError(absl::StrCat("file root '", root, "' is not an absolute path"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<ObjectStore>> Storage::OpenStore(const ObjectUri& uri) const {
+  switch (uri.scheme()) {
+    case UriScheme::kFile: {
+      GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, OpenLocalDirectory(options_, uri.path()));
+      return std::make_unique<LocalObjectStore>(std::move(directory));
+    }
+  }
+  return absl::InternalError("unknown URI scheme");
+}
+
+absl::StatusOr<std::unique_ptr<ObjectStore>> Storage::CreateStore(const ObjectUri& uri) const {
+  switch (uri.scheme()) {
+    case UriScheme::kFile: {
+      GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, CreateLocalDirectory(options_, uri.path()));
+      return std::make_unique<LocalObjectStore>(std::move(directory));
+    }
+  }
+  return absl::InternalError("unknown URI scheme");
+}
+
+absl::StatusOr<std::unique_ptr<ReadableDirectory>> Storage::OpenDirectory(const ObjectUri& uri) const {
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store, OpenStore(uri));
+  return std::make_unique<ObjectDirectory>(std::move(store));
+}
+
+absl::StatusOr<std::unique_ptr<WritableDirectory>> Storage::CreateDirectory(const ObjectUri& uri) const {
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store, CreateStore(uri));
+  return std::make_unique<ObjectDirectory>(std::move(store));
+}
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> Storage::OpenFile(const ObjectUri& uri) const {
+  switch (uri.scheme()) {
+    case UriScheme::kFile: {
+      const std::size_t slash = uri.path().rfind('/');
+      const std::string parent = slash == 0 ? "/" : uri.path().substr(0, slash);
+      GPTVQ_ASSIGN_OR_RETURN(const ConfinedDirectory directory, OpenLocalDirectory(options_, parent));
+      return OpenLocalFile(directory, uri.path().substr(slash + 1));
+    }
+  }
+  return absl::InternalError("unknown URI scheme");
+}
+
+}  // namespace gptvq

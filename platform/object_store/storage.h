@@ -1,0 +1,50 @@
+#ifndef GPTVQ_PLATFORM_OBJECT_STORE_STORAGE_H_
+#define GPTVQ_PLATFORM_OBJECT_STORE_STORAGE_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/file.h"
+#include "platform/object_store/object_store.h"
+#include "platform/object_store/object_uri.h"
+
+namespace gptvq {
+
+struct StorageOptions {
+  // Directories that file:// URIs may point to or below, absolute. Below them no symbolic link is followed. Empty: any
+  // directory, for a machine whose jobs are its user's own.
+  std::vector<std::string> file_roots;
+
+  // Errors: InvalidArgument for a root that is not absolute.
+  absl::Status Validate() const;
+};
+
+// From URIs to what they name, for everything a process is allowed to open: the place where the kinds of object store
+// meet. Immutable, thread-safe. What it returns may outlive it.
+//
+// Errors of every method: those of ObjectStore; PermissionDenied for a URI outside the roots.
+class Storage {
+ public:
+  explicit Storage(StorageOptions options) : options_(std::move(options)) {}
+
+  // A store rooted at an existing directory.
+  absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const ObjectUri& uri) const;
+  // As OpenStore, after making the directory if it is missing.
+  absl::StatusOr<std::unique_ptr<ObjectStore>> CreateStore(const ObjectUri& uri) const;
+
+  absl::StatusOr<std::unique_ptr<ReadableDirectory>> OpenDirectory(const ObjectUri& uri) const;
+  absl::StatusOr<std::unique_ptr<WritableDirectory>> CreateDirectory(const ObjectUri& uri) const;
+
+  // One object: a calibration text.
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenFile(const ObjectUri& uri) const;
+
+ private:
+  const StorageOptions options_;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_OBJECT_STORE_STORAGE_H_

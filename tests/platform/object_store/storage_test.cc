@@ -1,0 +1,95 @@
+#include "platform/object_store/storage.h"
+
+#include <filesystem>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/temporary_directory.h"
+
+namespace gptvq {
+namespace {
+
+using testing::ElementsAre;
+
+ObjectUri UriOf(const std::string& path) { return ObjectUri::ParseArgument(path).value(); }
+
+TEST(Storage, DirectoryHoldsTheFilesOfItsUri) {
+  const TemporaryDirectory directory;
+  directory.WriteFile("model/config.json", "{}");
+  directory.WriteFile("model/deeper/x", "1");
+  const Storage storage({});
+
+  auto model = storage.OpenDirectory(UriOf(directory.Join("model")));
+
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_THAT((*model)->List().value(), ElementsAre("config.json"));
+  EXPECT_EQ(ReadWholeFile(**(*model)->Open("config.json"), 10).value(), "{}");
+  EXPECT_EQ((*model)->Open("deeper/x").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*model)->Open("../x").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*model)->Open("absent").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Storage, OutputDirectoryIsMadeWhenItIsMissing) {
+  const TemporaryDirectory directory;
+  const Storage storage({});
+
+  auto output = storage.CreateDirectory(UriOf(directory.Join("new/output")));
+  ASSERT_TRUE(output.ok()) << output.status();
+  auto file = (*output)->Create("model.safetensors");
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append(AsBytes("abc")).ok());
+  ASSERT_TRUE((*file)->Close().ok());
+
+  EXPECT_EQ(std::filesystem::file_size(directory.Join("new/output/model.safetensors")), 3u);
+  EXPECT_EQ((*output)->Create("a/b").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Storage, MissingDirectoryIsNotFoundAndNamed) {
+  const TemporaryDirectory directory;
+
+  const absl::Status status = Storage({}).OpenDirectory(UriOf(directory.Join("absent"))).status();
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr(directory.Join("absent")));
+}
+
+TEST(Storage, OpensAFileWhoseNameIsNoKey) {
+  const TemporaryDirectory directory;
+  directory.WriteFile("my notes \xff.txt", "text");
+
+  auto file = Storage({}).OpenFile(UriOf(directory.Join("my notes \xff.txt")));
+
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(ReadWholeFile(**file, 10).value(), "text");
+}
+
+TEST(Storage, RootsConfineEveryUri) {
+  const TemporaryDirectory allowed;
+  const TemporaryDirectory forbidden;
+  allowed.WriteFile("model/x", "1");
+  forbidden.WriteFile("model/x", "1");
+  std::filesystem::create_directory_symlink(forbidden.path(), allowed.Join("link"));
+  const Storage storage({.file_roots = {allowed.path() + "/"}});
+
+  EXPECT_TRUE(storage.OpenDirectory(ObjectUri::Parse("file://" + allowed.Join("model")).value()).ok());
+  EXPECT_TRUE(storage.OpenFile(ObjectUri::Parse("file://" + allowed.Join("model/x")).value()).ok());
+  EXPECT_TRUE(storage.CreateDirectory(ObjectUri::Parse("file://" + allowed.Join("a/b")).value()).ok());
+  for (const std::string& path :
+       {forbidden.Join("model"), allowed.Join("link/model"), allowed.path() + "x/model", std::string("/etc")}) {
+    const ObjectUri uri = ObjectUri::Parse("file://" + path).value();
+    EXPECT_EQ(storage.OpenDirectory(uri).status().code(), absl::StatusCode::kPermissionDenied) << path;
+    EXPECT_EQ(storage.CreateDirectory(uri).status().code(), absl::StatusCode::kPermissionDenied) << path;
+    EXPECT_EQ(storage.OpenFile(ObjectUri::Parse("file://" + path + "/x").value()).status().code(),
+              absl::StatusCode::kPermissionDenied)
+        << path;
+  }
+}
+
+TEST(StorageOptions, RootsMustBeAbsolute) {
+  EXPECT_TRUE(StorageOptions{.file_roots = {"/data"}}.Validate().ok());
+  EXPECT_FALSE(StorageOptions{.file_roots = {"data"}}.Validate().ok());
+}
+
+}  // namespace
+}  // namespace gptvq

@@ -1,0 +1,79 @@
+#include "tests/support/memory_object_store.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/memory_file.h"
+#include "core/base/status_macros.h"
+
+namespace gptvq {
+namespace {
+
+class WrittenObject final : public WritableFile {
+ public:
+  WrittenObject(MemoryObjectStore& store, std::string_view key) : store_(store), key_(key) {}
+
+  absl::Status Append(absl::Span<const std::byte> bytes) override {
+    contents_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return absl::OkStatus();
+  }
+
+  absl::Status Close() override {
+    store_.Put(key_, std::move(contents_));
+    return absl::OkStatus();
+  }
+
+ private:
+  MemoryObjectStore& store_;
+  const std::string key_;
+  std::string contents_;
+};
+
+absl::Status Missing(std::string_view key) { return absl::NotFoundError(absl::StrCat("memory/", std::string(key))); }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<WritableFile>> MemoryObjectStore::Create(std::string_view key) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  return std::make_unique<WrittenObject>(*this, key);
+}
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> MemoryObjectStore::Open(std::string_view key) const {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  std::lock_guard lock(mutex_);
+  const auto it = objects_.find(key);
+  if (it == objects_.end()) return Missing(key);
+  return std::make_unique<MemoryFile>(it->first, it->second);
+}
+
+absl::StatusOr<ObjectInfo> MemoryObjectStore::Stat(std::string_view key) const {
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<RandomAccessFile> file, Open(key));
+  return ObjectInfo{std::string(key), file->size()};
+}
+
+absl::StatusOr<std::vector<ObjectInfo>> MemoryObjectStore::List(std::string_view directory, ListScope scope) const {
+  if (!directory.empty()) GPTVQ_RETURN_IF_ERROR(CheckObjectKey(directory));
+  const std::string prefix = directory.empty() ? "" : absl::StrCat(std::string(directory), "/");
+  std::lock_guard lock(mutex_);
+  std::vector<ObjectInfo> found;
+  for (const auto& [key, contents] : objects_) {
+    if (!key.starts_with(prefix)) continue;
+    const bool is_direct = key.find('/', prefix.size()) == std::string::npos;
+    if (is_direct || scope == ListScope::kRecursive) found.push_back({key, contents.size()});
+  }
+  return found;
+}
+
+absl::Status MemoryObjectStore::Delete(std::string_view key) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  std::lock_guard lock(mutex_);
+  objects_.erase(std::string(key));
+  return absl::OkStatus();
+}
+
+void MemoryObjectStore::Put(std::string_view key, std::string contents) {
+  std::lock_guard lock(mutex_);
+  objects_[std::string(key)] = std::move(contents);
+}
+
+}  // namespace gptvq
