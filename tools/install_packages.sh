@@ -12,7 +12,7 @@
 set -euo pipefail
 
 build=(
-  cmake g++ make ninja-build ccache mold pkg-config
+  cmake g++ make ninja-build ccache mold pkg-config python3
   libabsl-dev libcli11-dev libfmt-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev libicu-dev
   libopenblas-dev libprotobuf-dev libsentencepiece-dev libspdlog-dev libsqlite3-dev libssl-dev
   nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
@@ -47,4 +47,4 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" > /dev/null
