@@ -58,6 +58,10 @@ class LayerForward {
   absl::Status GateUp(const DecoderLayer& layer, ConstTensorView x, TensorView out);
   absl::Status Project(const DecoderLayer& layer, LinearRole role, ConstTensorView x, TensorView out);
 
+  // Calls body(first sample, sample count) for all chunks in order.
+  absl::Status ForEachChunk(const Activations::Shape& shape,
+                            absl::FunctionRef<absl::Status(std::int64_t, std::int64_t)> body) const;
+
   // All four inputs of one chunk. Leaves x + attention in residual_ and the last input in gate_.
   absl::Status WalkChunk(const DecoderLayer& layer, ConstTensorView x, InputObserver observe);
 
@@ -109,18 +113,25 @@ class SequentialPass {
   SequentialPass(LayerForward& forward, const DecoderLayer& layer, Activations& x)
       : forward_(forward), layer_(layer), x_(x) {}
 
-  // Calls body(chunk of x, first row) for all chunks in order.
-  absl::Status ForEachChunk(absl::FunctionRef<absl::Status(TensorView chunk, std::int64_t first_row)> body);
-  // The MLP product of a chunk: from kept_product_, or computed into scratch.
-  absl::StatusOr<TensorView> MlpProduct(TensorView chunk, std::int64_t first_row);
+  // Whole samples of x, and where their rows lie in tensors that hold all tokens.
+  struct Chunk {
+    TensorView x;
+    std::int64_t first_row;
+    TensorView RowsOf(DeviceTensor& tensor) const { return tensor.view().Rows(first_row, x.rows); }
+  };
+
+  absl::Status ForEachChunk(absl::FunctionRef<absl::Status(const Chunk&)> body);
+  // Computes what reaches `input` from x and from what earlier stages kept.
+  absl::StatusOr<ConstTensorView> RowsAt(LayerInput input, const Chunk& chunk);
+  absl::Status ComputeProduct(const Chunk& chunk, TensorView product_out);
 
   LayerForward& forward_;
   const DecoderLayer& layer_;
   Activations& x_;
   int visited_ = 0;
   bool keeps_product_ = false;
-  DeviceTensor heads_;         // [T, query_width]
-  DeviceTensor kept_product_;  // [T, intermediate_size], or empty
+  DeviceTensor heads_;    // [T, query_width]
+  DeviceTensor product_;  // [T, intermediate_size] if keeps_product_
 };
 
 }  // namespace gptvq

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "core/base/matrix_view.h"
 #include "core/format/checkpoint.h"
 #include "core/model/linear_role.h"
 #include "core/model/model_config.h"
@@ -49,6 +50,11 @@ enum class TensorScope { kAll, kAllButLinearWeights };
 // Errors: NotFound listing the missing tensors, InvalidArgument naming tensor, shape found and shape asked for by the
 // config. Lists are cut after a dozen entries.
 absl::Status CheckTensors(const ModelConfig& config, const Checkpoint& checkpoint, TensorScope scope);
+
+// Reads one tensor into values_out, [rows, cols] of a matrix or [1, n] of a vector, in host memory.
+// Errors: NotFound; InvalidArgument when its shape is not `expected.shape`, naming both, or when a value is NaN or infinite,
+// naming how many; those of Checkpoint. Precondition: values_out has as many elements as the expected shape.
+absl::Status ReadTensor(const Checkpoint& checkpoint, const ExpectedTensor& expected, MatrixView<float> values_out);
 
 // Names in the checkpoint that the architecture does not read, in byte order: carried along, and worth a warning. The
 // output head of a model with tied embeddings is one of them.
