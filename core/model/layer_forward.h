@@ -41,6 +41,11 @@ class LayerForward {
   // Errors: InvalidArgument for a sequence longer than the model's positions; ResourceExhausted.
   static absl::StatusOr<LayerForward> Create(Backend& backend, const ModelConfig& config, std::int64_t sequence_length);
 
+  // Chunks in which that many samples go through a layer: how often each input is observed.
+  std::int64_t ChunkCount(std::int64_t sample_count) const {
+    return (sample_count + chunk_samples_ - 1) / chunk_samples_;
+  }
+
   // x := layer(x). The observer sees all inputs of a chunk, in order of LayerInput, before the next chunk begins.
   absl::Status Run(const DecoderLayer& layer, Activations& x, InputObserver observe);
 
