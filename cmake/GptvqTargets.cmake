@@ -42,6 +42,13 @@ function(gptvq_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
+# gptvq_test_program(NAME SRCS ... DEPS ...): a program that a test starts; not installed.
+function(gptvq_test_program name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+endfunction()
+
 # gptvq_bench(NAME SRCS ... DEPS ...): a benchmark program under bin/bench; CI builds it and never times it.
 function(gptvq_bench name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})

@@ -1,0 +1,45 @@
+#include "tests/oracle/model_under_test.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "core/cpu/cpu_backend.h"
+#include "tests/support/disk_directory.h"
+
+namespace gptvq {
+
+void ExitUnlessOk(const absl::Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  std::exit(1);
+}
+
+ModelUnderTest::ModelUnderTest(const std::string& directory) : backend(MakeCpuBackend({.thread_count = 2})) {
+  const DiskDirectory files(directory);
+  absl::StatusOr<ModelConfig> read_config = ReadModelConfig(files);
+  ExitUnlessOk(read_config.status());
+  config = *std::move(read_config);
+  absl::StatusOr<Checkpoint> opened = Checkpoint::Open(files);
+  ExitUnlessOk(opened.status());
+  checkpoint.emplace(*std::move(opened));
+}
+
+TokenRows::TokenRows(const std::string& path) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line); ++row_count) {
+    std::istringstream words(line);
+    for (std::int32_t id = 0; words >> id;) ids.push_back(id);
+  }
+  if (row_count == 0 || ids.empty() || ids.size() % static_cast<std::size_t>(row_count) != 0) {
+    ExitUnlessOk(absl::InvalidArgumentError(path + ": not rows of token ids of one length"));
+  }
+}
+
+MatrixView<const std::int32_t> TokenRows::view() const {
+  return {ids.data(), row_count, static_cast<std::int64_t>(ids.size()) / row_count};
+}
+
+}  // namespace gptvq
