@@ -27,7 +27,7 @@ absl::Status CheckUri(std::string_view field, std::string_view uri) {
     return absl::InvalidArgumentError(absl::StrCat(std::string(field), ": ", std::string(why)));
   };
   if (uri.empty()) return refuse("is required");
-  if (uri.size() > kMaxUriBytes) return refuse(absl::StrCat("longer than ", kMaxUriBytes, " bytes"));
+  if (uri.size() > kMaxSpecUriBytes) return refuse(absl::StrCat("longer than ", kMaxSpecUriBytes, " bytes"));
   if (!IsPrintable(uri)) return refuse("holds a control character or a mark that reorders text");
   const absl::string_view text(uri.data(), uri.size());
   if (!absl::StartsWith(text, "file:///") && !absl::StartsWith(text, "s3://")) {

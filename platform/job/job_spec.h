@@ -42,7 +42,7 @@ struct JobSpec {
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 };
 
-inline constexpr int kMaxUriBytes = 1024;
+inline constexpr int kMaxSpecUriBytes = 1024;
 inline constexpr int kMaxCalibrationUris = 16;
 inline constexpr int kMaxSamples = 65'536;
 inline constexpr int kMaxSequenceLength = 131'072;

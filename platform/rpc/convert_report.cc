@@ -40,6 +40,15 @@ v1::LinearSeconds ToProto(const PhaseSeconds& seconds) {
   return proto;
 }
 
+BitCount FromProto(const v1::BitCount& proto) {
+  return {.weights = proto.weights(),
+          .index_bits = proto.index_bits(),
+          .codebook_bits = proto.codebook_bits(),
+          .codebook_scale_bits = proto.codebook_scale_bits(),
+          .block_scale_bits = proto.block_scale_bits(),
+          .permutation_bits = proto.permutation_bits()};
+}
+
 absl::Status CheckNumbers(const v1::LinearReport& proto) {
   const v1::BitCount& bits = proto.bits();
   const std::array<std::int64_t, 12> counts = {proto.rows(),
@@ -107,12 +116,7 @@ absl::StatusOr<LinearReport> FromProto(const v1::LinearReport& proto) {
   linear.name = proto.name();
   linear.rows = proto.rows();
   linear.cols = proto.cols();
-  linear.bits = {.weights = proto.bits().weights(),
-                 .index_bits = proto.bits().index_bits(),
-                 .codebook_bits = proto.bits().codebook_bits(),
-                 .codebook_scale_bits = proto.bits().codebook_scale_bits(),
-                 .block_scale_bits = proto.bits().block_scale_bits(),
-                 .permutation_bits = proto.bits().permutation_bits()};
+  linear.bits = FromProto(proto.bits());
   linear.relative_error = proto.relative_error();
   linear.sweep_relative_error = proto.sweep_relative_error();
   linear.damping = proto.damping();
@@ -172,6 +176,32 @@ v1::Report ToProto(const Report& report) {
   for (const LinearReport& linear : report.linears) *proto.add_linears() = ToProto(linear);
   proto.set_numerics_class(report.numerics_class);
   return proto;
+}
+
+absl::StatusOr<Report> FromProto(const v1::Report& proto) {
+  Report report;
+  report.job_id = proto.job_id();
+  GPTVQ_ASSIGN_OR_RETURN(report.state, FromProto(proto.state()));
+  GPTVQ_ASSIGN_OR_RETURN(report.spec, FromProto(proto.spec()));
+  report.bits = FromProto(proto.bits());
+  report.output_bytes = proto.output_bytes();
+  if (!proto.manifest_sha256_hex().empty()) {
+    GPTVQ_ASSIGN_OR_RETURN(report.manifest, Digest::FromHex(proto.manifest_sha256_hex(), 0));
+  }
+  for (const v1::TaskPhaseSeconds& entry : proto.seconds()) {
+    GPTVQ_ASSIGN_OR_RETURN(const TaskPhase phase, EnumFromProto(kAllTaskPhases, entry.phase(), "seconds.phase"));
+    report.seconds.push_back({phase, entry.seconds()});
+  }
+  report.wall_time = FromProto(proto.wall_time());
+  if (proto.perplexity().has_source()) report.source_perplexity = proto.perplexity().source();
+  if (proto.perplexity().has_quantized()) report.quantized_perplexity = proto.perplexity().quantized();
+  report.evaluated_tokens = proto.perplexity().token_count();
+  for (const v1::LinearReport& linear : proto.linears()) {
+    GPTVQ_ASSIGN_OR_RETURN(LinearReport converted, FromProto(linear));
+    report.linears.push_back(std::move(converted));
+  }
+  report.numerics_class = proto.numerics_class();
+  return report;
 }
 
 }  // namespace gptvq

@@ -17,6 +17,8 @@ v1::Report ToProto(const Report& report);
 
 absl::StatusOr<LinearReport> FromProto(const v1::LinearReport& proto);
 absl::StatusOr<PublishedLayer> FromProto(const v1::PublishedLayer& proto);
+// The size of the manifest does not travel: report.manifest has size 0.
+absl::StatusOr<Report> FromProto(const v1::Report& proto);
 
 inline constexpr int kMaxLinearsPerLayer = 64;
 inline constexpr int kMaxLinearNameBytes = 256;

@@ -123,6 +123,34 @@ TEST(ConvertReport, ShowsWhatIsKnownAndLeavesTheRestAbsent) {
   EXPECT_EQ(late.linears_size(), 1);
 }
 
+TEST(ConvertReport, AReportSurvivesTheWire) {
+  Report report;
+  report.job_id = "job-0123456789abcdef";
+  report.state = JobState::kSucceeded;
+  report.spec.model_uri = "file:///m";
+  report.spec.calibration_uris = {"file:///c"};
+  report.spec.output_uri = "file:///o";
+  report.spec.preset = "2d-3.125bpv";
+  report.bits = {.weights = 100, .index_bits = 300, .codebook_bits = 12};
+  report.output_bytes = 123;
+  report.manifest = DigestOf("manifest");
+  report.seconds = {{TaskPhase::kForward, 1.5}, {TaskPhase::kQuantize, 20}};
+  report.wall_time = milliseconds(12'345);
+  report.source_perplexity = 10.5;
+  report.quantized_perplexity = 11.25;
+  report.evaluated_tokens = 4096;
+  report.linears = {ALinearReport("q"), ALinearReport("k")};
+  report.numerics_class = "cpu/1";
+
+  const absl::StatusOr<Report> back = FromProto(ToProto(report));
+
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->spec, report.spec);
+  EXPECT_EQ(back->bits, report.bits);
+  EXPECT_EQ(back->manifest->hex(), report.manifest->hex());
+  EXPECT_EQ(ToProto(*back).SerializeAsString(), ToProto(report).SerializeAsString());
+}
+
 TEST(ConvertTime, DurationsAndDatesSurviveTheWire) {
   for (const milliseconds duration : {milliseconds(0), milliseconds(1), milliseconds(-2500), milliseconds(90'061'001)}) {
     EXPECT_EQ(FromProto(ToProto(duration)), duration);
