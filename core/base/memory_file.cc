@@ -96,4 +96,13 @@ void MemoryDirectory::Put(std::string file_name, std::string contents) {
   files_[std::move(file_name)] = std::move(contents);
 }
 
+std::string MemoryDirectory::Take(std::string_view file_name) {
+  std::lock_guard lock(mutex_);
+  const auto it = files_.find(file_name);
+  if (it == files_.end()) return "";
+  std::string contents = std::move(it->second);
+  files_.erase(it);
+  return contents;
+}
+
 }  // namespace gptvq

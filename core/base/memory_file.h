@@ -39,6 +39,8 @@ class MemoryDirectory final : public ReadableDirectory, public WritableDirectory
 
   // Puts or replaces a file.
   void Put(std::string file_name, std::string contents);
+  // Removes a file and returns its contents; empty when there is none.
+  std::string Take(std::string_view file_name);
 
  private:
   const std::string name_;

@@ -22,15 +22,15 @@ class SourceModel {
 
   const ReadableDirectory& directory() const { return directory_; }
   const ModelConfig& config() const { return config_; }
-  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  const Checkpoint& checkpoint() const { return checkpoint_; }
 
  private:
-  SourceModel(const ReadableDirectory& directory, ModelConfig config, std::unique_ptr<Checkpoint> checkpoint)
+  SourceModel(const ReadableDirectory& directory, ModelConfig config, Checkpoint checkpoint)
       : directory_(directory), config_(std::move(config)), checkpoint_(std::move(checkpoint)) {}
 
   const ReadableDirectory& directory_;
   const ModelConfig config_;
-  const std::unique_ptr<Checkpoint> checkpoint_;
+  const Checkpoint checkpoint_;
 };
 
 }  // namespace gptvq

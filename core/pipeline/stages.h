@@ -7,14 +7,14 @@
 
 #include "absl/status/statusor.h"
 #include "core/backend/backend.h"
-#include "core/base/file.h"
+#include "core/base/matrix_view.h"
 #include "core/base/monotonic_clock.h"
+#include "core/format/layer_artifact.h"
 #include "core/model/activations.h"
 #include "core/pipeline/layer_range.h"
 #include "core/pipeline/observer.h"
 #include "core/pipeline/source_model.h"
 #include "core/spec/quant_spec.h"
-#include "core/text/calibration_set.h"
 
 namespace gptvq {
 
@@ -29,7 +29,7 @@ namespace gptvq {
 struct StageContext {
   Backend& backend;
   const SourceModel& model;
-  const CalibrationSet& calibration;
+  MatrixView<const std::int32_t> tokens;  // calibration rows [samples, length], in host memory
   const MonotonicClock& clock;  // for the seconds in reports
 };
 
@@ -46,7 +46,7 @@ struct QuantizeShardOptions {
   std::uint64_t seed = 0;
   // Artifacts of the first layers of the range that an earlier attempt finished; these are not computed again, only the
   // forward pass through them is.
-  std::vector<const RandomAccessFile*> published;
+  std::vector<LayerArtifact> published = {};
 };
 
 // Quantizes the layers of `range` one after the other; each is calibrated on the outputs of the quantized layers before
@@ -55,11 +55,6 @@ struct QuantizeShardOptions {
 // that does not fit; those of reading weights; the observer's.
 absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRange range, Activations boundary,
                                           const QuantizeShardOptions& options, StageObserver& observer);
-
-// Boundaries as artifacts: a safetensors file with one tensor `activations` [samples * length, hidden] in F32.
-absl::Status WriteBoundary(const Activations& activations, WritableFile& file);
-// Errors: InvalidArgument or DataLoss when the file is not a boundary of this calibration set and model.
-absl::StatusOr<Activations> ReadBoundary(const RandomAccessFile& file, const StageContext& context);
 
 }  // namespace gptvq
 
