@@ -38,7 +38,7 @@ struct VectorCode {
 
 // Distances during EM.
 struct EmOptions {
-  int max_iterations = 100;
+  int max_iterations = 100;  // 0: the seeds are the result
   Seeding seeding = Seeding::kMahalanobis;
   std::uint64_t seed = 0;    // k-means++: Philox(seed, stream + group number)
   std::uint64_t stream = 0;
@@ -98,7 +98,8 @@ class QuantOps {
   virtual absl::Status Symmetrize(MatrixView<float> h) = 0;
 
   // In place: the symmetric positive definite h becomes upper triangular V (zeros below) with h = V V^T: the Cholesky
-  // factorisation of the matrix with rows and columns reversed. Computed in f64 where the backend can.
+  // factorisation of the matrix with rows and columns reversed. Only the upper triangle of h is read. Computed in f64
+  // where the backend can.
   // Errors: FailedPrecondition when h is not positive definite (its contents are then lost).
   virtual absl::Status ReversedCholesky(MatrixView<float> h) = 0;
 
