@@ -120,8 +120,17 @@ absl::StatusOr<Checkpoint> Checkpoint::Open(const ReadableDirectory& directory) 
 }
 
 absl::StatusOr<Checkpoint> Checkpoint::OpenFile(std::unique_ptr<RandomAccessFile> file) {
-  Checkpoint checkpoint{std::string(file->name())};
   GPTVQ_ASSIGN_OR_RETURN(SafetensorsReader reader, SafetensorsReader::Open(std::move(file)));
+  return OfOneFile(std::move(reader));
+}
+
+absl::StatusOr<Checkpoint> Checkpoint::OpenFile(const RandomAccessFile& file) {
+  GPTVQ_ASSIGN_OR_RETURN(SafetensorsReader reader, SafetensorsReader::Open(file));
+  return OfOneFile(std::move(reader));
+}
+
+absl::StatusOr<Checkpoint> Checkpoint::OfOneFile(SafetensorsReader reader) {
+  Checkpoint checkpoint{std::string(reader.file_name())};
   checkpoint.shards_.push_back(std::move(reader));
   GPTVQ_RETURN_IF_ERROR(checkpoint.Collect());
   return checkpoint;

@@ -19,7 +19,7 @@ namespace gptvq {
 
 // The tensors of a Hugging Face model directory (docs/format.md section 3): one model.safetensors, or the shards that
 // model.safetensors.index.json names. All headers are read and checked against the index when it is opened; data is
-// read by range on demand. Memory: O(headers) plus 1 MiB per read in progress. Owns its files, which stay open. Thread-safe.
+// read by range on demand. Memory: O(headers) plus 1 MiB per read in progress. Its files stay open. Thread-safe.
 class Checkpoint {
  public:
   // Errors: NotFound when the directory holds no safetensors weights; InvalidArgument, naming file and entry, for an
@@ -27,8 +27,10 @@ class Checkpoint {
   // a total_size that contradicts the shards; those of SafetensorsReader::Open and ReadableDirectory.
   static absl::StatusOr<Checkpoint> Open(const ReadableDirectory& directory);
 
-  // A single safetensors file of any name. Errors: those of SafetensorsReader::Open.
+  // A single safetensors file of any name; the first form owns it, the second borrows it.
+  // Errors: those of SafetensorsReader::Open.
   static absl::StatusOr<Checkpoint> OpenFile(std::unique_ptr<RandomAccessFile> file);
+  static absl::StatusOr<Checkpoint> OpenFile(const RandomAccessFile& file);
 
   // Oddities that do not make the checkpoint unusable, one sentence each.
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -61,6 +63,7 @@ class Checkpoint {
   explicit Checkpoint(std::string name) : name_(std::move(name)) {}
   const Place* FindPlace(std::string_view name) const;  // null when there is no such tensor
   absl::StatusOr<Place> Locate(std::string_view name) const;
+  static absl::StatusOr<Checkpoint> OfOneFile(SafetensorsReader reader);
   // Fills places_ from the shards. Errors: InvalidArgument for a tensor in two shards.
   absl::Status Collect();
 

@@ -81,10 +81,18 @@ absl::Status WriteLayerArtifact(int layer, const QuantSpec& spec, absl::Span<con
 }
 
 absl::StatusOr<LayerArtifact> LayerArtifact::Open(std::unique_ptr<RandomAccessFile> file) {
-  const std::string file_name(file->name());
   GPTVQ_ASSIGN_OR_RETURN(Checkpoint tensors, Checkpoint::OpenFile(std::move(file)));
+  return OfTensors(std::move(tensors));
+}
+
+absl::StatusOr<LayerArtifact> LayerArtifact::Open(const RandomAccessFile& file) {
+  GPTVQ_ASSIGN_OR_RETURN(Checkpoint tensors, Checkpoint::OpenFile(file));
+  return OfTensors(std::move(tensors));
+}
+
+absl::StatusOr<LayerArtifact> LayerArtifact::OfTensors(Checkpoint tensors) {
   LayerArtifact artifact(std::move(tensors));
-  GPTVQ_RETURN_IF_ERROR(WithContext(artifact.ReadMetadata(), file_name));
+  GPTVQ_RETURN_IF_ERROR(WithContext(artifact.ReadMetadata(), artifact.tensors_.shards()[0].file_name()));
   return artifact;
 }
 

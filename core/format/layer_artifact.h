@@ -30,12 +30,14 @@ struct NamedLinear {
 absl::Status WriteLayerArtifact(int layer, const QuantSpec& spec, absl::Span<const NamedLinear> linears,
                                 WritableFile& file);
 
-// A layer artifact that somebody else wrote. Memory: O(header). Owns its file. Thread-safe.
+// A layer artifact that somebody else wrote. Memory: O(header). Thread-safe.
 class LayerArtifact {
  public:
   // Errors: those of SafetensorsReader::Open; InvalidArgument naming metadata key or tensor when a rule of section 8 is
   // broken; Unimplemented for another major format version.
+  // The first form owns the file, the second borrows it.
   static absl::StatusOr<LayerArtifact> Open(std::unique_ptr<RandomAccessFile> file);
+  static absl::StatusOr<LayerArtifact> Open(const RandomAccessFile& file);
 
   int layer() const { return layer_; }
   const QuantSpec& spec() const { return spec_; }
@@ -47,6 +49,7 @@ class LayerArtifact {
 
  private:
   explicit LayerArtifact(Checkpoint tensors) : tensors_(std::move(tensors)) {}
+  static absl::StatusOr<LayerArtifact> OfTensors(Checkpoint tensors);
   absl::Status ReadMetadata();
 
   int layer_ = 0;

@@ -216,10 +216,15 @@ absl::StatusOr<Header> ParseFile(const RandomAccessFile& file) {
 }  // namespace
 
 absl::StatusOr<SafetensorsReader> SafetensorsReader::Open(std::unique_ptr<RandomAccessFile> file) {
-  auto header = ParseFile(*file);
-  if (!header.ok()) return WithContext(header.status(), file->name());
-  SafetensorsReader reader;
-  reader.file_ = std::move(file);
+  GPTVQ_ASSIGN_OR_RETURN(SafetensorsReader reader, Open(*file));
+  reader.owned_ = std::move(file);
+  return reader;
+}
+
+absl::StatusOr<SafetensorsReader> SafetensorsReader::Open(const RandomAccessFile& file) {
+  auto header = ParseFile(file);
+  if (!header.ok()) return WithContext(header.status(), file.name());
+  SafetensorsReader reader(file);
   reader.metadata_ = std::move(header->metadata);
   reader.tensors_ = std::move(header->tensors);  // json objects iterate in byte order of their keys
   return reader;

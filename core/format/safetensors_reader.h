@@ -29,12 +29,14 @@ struct StoredTensor {
 };
 
 // A safetensors file that somebody else wrote: the header is checked completely when it is opened (every rule of
-// docs/format.md section 2), the data is read by range and never mapped. Memory: O(header). Owns the file. Thread-safe.
+// docs/format.md section 2), the data is read by range and never mapped. Memory: O(header). Thread-safe.
 class SafetensorsReader {
  public:
   // Errors: InvalidArgument naming file, tensor and offset for a header that breaks a rule; ResourceExhausted when it
   // passes a limit; those of RandomAccessFile::ReadAt.
+  // The first form owns the file, the second borrows it.
   static absl::StatusOr<SafetensorsReader> Open(std::unique_ptr<RandomAccessFile> file);
+  static absl::StatusOr<SafetensorsReader> Open(const RandomAccessFile& file);
 
   std::string_view file_name() const { return file_->name(); }
   std::uint64_t file_bytes() const { return file_->size(); }
@@ -49,9 +51,10 @@ class SafetensorsReader {
   absl::Status Read(const StoredTensor& tensor, std::uint64_t offset, absl::Span<std::byte> bytes_out) const;
 
  private:
-  SafetensorsReader() = default;
+  explicit SafetensorsReader(const RandomAccessFile& file) : file_(&file) {}
 
-  std::unique_ptr<RandomAccessFile> file_;
+  std::unique_ptr<RandomAccessFile> owned_;  // null when the file is borrowed
+  const RandomAccessFile* file_;
   std::map<std::string, std::string> metadata_;
   std::vector<StoredTensor> tensors_;
 };
