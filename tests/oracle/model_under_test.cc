@@ -7,7 +7,8 @@
 #include <utility>
 
 #include "core/cpu/cpu_backend.h"
-#include "tests/support/disk_directory.h"
+#include "platform/object_store/object_uri.h"
+#include "platform/object_store/storage.h"
 
 namespace gptvq {
 
@@ -18,11 +19,14 @@ void ExitUnlessOk(const absl::Status& status) {
 }
 
 ModelUnderTest::ModelUnderTest(const std::string& directory) : backend(MakeCpuBackend({.thread_count = 2})) {
-  const DiskDirectory files(directory);
-  absl::StatusOr<ModelConfig> read_config = ReadModelConfig(files);
+  const absl::StatusOr<ObjectUri> uri = ObjectUri::ParseArgument(directory);
+  ExitUnlessOk(uri.status());
+  const auto files = Storage(StorageOptions()).OpenDirectory(*uri);
+  ExitUnlessOk(files.status());
+  absl::StatusOr<ModelConfig> read_config = ReadModelConfig(**files);
   ExitUnlessOk(read_config.status());
   config = *std::move(read_config);
-  absl::StatusOr<Checkpoint> opened = Checkpoint::Open(files);
+  absl::StatusOr<Checkpoint> opened = Checkpoint::Open(**files);
   ExitUnlessOk(opened.status());
   checkpoint.emplace(*std::move(opened));
 }
