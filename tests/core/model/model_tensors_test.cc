@@ -8,7 +8,7 @@
 #include "core/model/linear_source.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/core/model/tiny_model.h"
+#include "tests/core/model/random_checkpoint.h"
 
 namespace gptvq {
 namespace {
@@ -47,7 +47,7 @@ TEST(LinearRoles, HaveTheNamesAndShapesOfTheCheckpoint) {
 TEST(ModelTensors, PassACompleteCheckpointOfEveryFamily) {
   for (ModelFamily family : {ModelFamily::kLlama, ModelFamily::kMistral, ModelFamily::kQwen2, ModelFamily::kQwen3}) {
     const ModelConfig config = TinyConfig(family);
-    const TinyCheckpoint checkpoint(config, RandomTensors(config, 1));
+    const MemoryCheckpoint checkpoint(config, RandomTensors(config, 1));
 
     const absl::Status status = CheckTensors(config, checkpoint.get(), TensorScope::kAll);
 
@@ -61,7 +61,7 @@ TEST(ModelTensors, NameWhatIsMissing) {
   Tensors tensors = RandomTensors(config, 1);
   tensors.erase("lm_head.weight");
   tensors.erase("model.layers.1.self_attn.k_proj.bias");
-  const TinyCheckpoint checkpoint(config, tensors);
+  const MemoryCheckpoint checkpoint(config, tensors);
 
   const absl::Status status = CheckTensors(config, checkpoint.get(), TensorScope::kAll);
 
@@ -72,7 +72,7 @@ TEST(ModelTensors, NameWhatIsMissing) {
 
 TEST(ModelTensors, CutLongListsOfMissingTensors) {
   const ModelConfig config = TinyConfig(ModelFamily::kLlama);
-  const TinyCheckpoint checkpoint(config, {{"model.norm.weight", std::vector<float>(40, 1.0f)}});
+  const MemoryCheckpoint checkpoint(config, {{"model.norm.weight", std::vector<float>(40, 1.0f)}});
 
   const absl::Status status = CheckTensors(config, checkpoint.get(), TensorScope::kAll);
 
@@ -83,7 +83,7 @@ TEST(ModelTensors, CutLongListsOfMissingTensors) {
 TEST(ModelTensors, NameBothShapesWhereTheyDiffer) {
   const ModelConfig config = TinyConfig(ModelFamily::kLlama);
   Tensors tensors = RandomTensors(config, 1);
-  const TinyCheckpoint checkpoint(config, tensors);
+  const MemoryCheckpoint checkpoint(config, tensors);
   ModelConfig other = config;
   other.head_count = 4;
 
@@ -98,7 +98,7 @@ TEST(ModelTensors, LeaveLinearWeightsOutWhereTheyArePacked) {
   const ModelConfig config = TinyConfig(ModelFamily::kMistral);
   Tensors tensors = RandomTensors(config, 1);
   std::erase_if(tensors, [](const auto& entry) { return entry.first.find("_proj.weight") != std::string::npos; });
-  const TinyCheckpoint checkpoint(config, tensors);
+  const MemoryCheckpoint checkpoint(config, tensors);
 
   EXPECT_TRUE(CheckTensors(config, checkpoint.get(), TensorScope::kAllButLinearWeights).ok());
   EXPECT_EQ(CheckTensors(config, checkpoint.get(), TensorScope::kAll).code(), absl::StatusCode::kNotFound);
@@ -109,7 +109,7 @@ TEST(ModelTensors, ReportTensorsThatNobodyReads) {
   Tensors tensors = RandomTensors(config, 1);
   tensors["lm_head.weight"] = {1};
   tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = {1};
-  const TinyCheckpoint checkpoint(config, tensors);
+  const MemoryCheckpoint checkpoint(config, tensors);
 
   EXPECT_TRUE(CheckTensors(config, checkpoint.get(), TensorScope::kAll).ok());
   EXPECT_THAT(UnusedTensors(config, checkpoint.get()),
@@ -119,7 +119,7 @@ TEST(ModelTensors, ReportTensorsThatNobodyReads) {
 TEST(CheckpointLinears, ReadsTheWeightOfALinear) {
   const ModelConfig config = TinyConfig(ModelFamily::kMistral);
   const Tensors tensors = RandomTensors(config, 1);
-  const TinyCheckpoint checkpoint(config, tensors);
+  const MemoryCheckpoint checkpoint(config, tensors);
   std::vector<float> read(16 * 40, std::nanf(""));
 
   const absl::Status status =
@@ -134,7 +134,7 @@ TEST(CheckpointLinears, RefusesValuesThatAreNotFinite) {
   Tensors tensors = RandomTensors(config, 1);
   tensors["model.layers.2.self_attn.v_proj.weight"][7] = std::nanf("");
   tensors["model.layers.2.self_attn.v_proj.weight"][9] = -std::numeric_limits<float>::infinity();
-  const TinyCheckpoint checkpoint(config, tensors);
+  const MemoryCheckpoint checkpoint(config, tensors);
   std::vector<float> read(16 * 40);
 
   const absl::Status status =
@@ -147,7 +147,7 @@ TEST(CheckpointLinears, RefusesValuesThatAreNotFinite) {
 
 TEST(CheckpointLinears, RefusesAnotherShape) {
   const ModelConfig config = TinyConfig(ModelFamily::kMistral);
-  const TinyCheckpoint checkpoint(config, RandomTensors(config, 1));
+  const MemoryCheckpoint checkpoint(config, RandomTensors(config, 1));
   std::vector<float> read(40 * 16);
 
   const absl::Status status =

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/model/model_config.h"
-#include "tests/core/model/tiny_model.h"
+#include "tests/core/model/random_checkpoint.h"
 
 namespace gptvq {
 

@@ -1,4 +1,4 @@
-#include "tests/core/model/tiny_model.h"
+#include "tests/core/model/random_checkpoint.h"
 
 #include <cmath>
 #include <utility>
@@ -58,7 +58,7 @@ Tensors RandomTensors(const ModelConfig& config, std::uint64_t seed) {
   return tensors;
 }
 
-TinyCheckpoint::TinyCheckpoint(const ModelConfig& config, const Tensors& tensors) {
+MemoryCheckpoint::MemoryCheckpoint(const ModelConfig& config, const Tensors& tensors) {
   std::vector<TensorInfo> infos;
   std::map<std::string, std::vector<std::int64_t>> shapes;
   for (const ExpectedTensor& tensor : AllTensors(config)) shapes[tensor.name] = tensor.shape;

@@ -1,5 +1,5 @@
-#ifndef GPTVQ_TESTS_CORE_MODEL_TINY_MODEL_H_
-#define GPTVQ_TESTS_CORE_MODEL_TINY_MODEL_H_
+#ifndef GPTVQ_TESTS_CORE_MODEL_RANDOM_CHECKPOINT_H_
+#define GPTVQ_TESTS_CORE_MODEL_RANDOM_CHECKPOINT_H_
 
 #include <cstdint>
 #include <map>
@@ -24,9 +24,9 @@ Tensors RandomTensors(const ModelConfig& config, std::uint64_t seed);
 
 // A checkpoint in memory that holds `tensors`, as F32, with the shapes of the configuration; a tensor it does not name is
 // a vector. Owns everything.
-class TinyCheckpoint {
+class MemoryCheckpoint {
  public:
-  TinyCheckpoint(const ModelConfig& config, const Tensors& tensors);
+  MemoryCheckpoint(const ModelConfig& config, const Tensors& tensors);
 
   const Checkpoint& get() const { return *checkpoint_; }
 
@@ -40,4 +40,4 @@ std::vector<std::int32_t> RandomIds(const ModelConfig& config, std::int64_t coun
 
 }  // namespace gptvq
 
-#endif  // GPTVQ_TESTS_CORE_MODEL_TINY_MODEL_H_
+#endif  // GPTVQ_TESTS_CORE_MODEL_RANDOM_CHECKPOINT_H_
