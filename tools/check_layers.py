@@ -18,7 +18,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 # A comment, a string literal (raw or plain) or a character literal, whichever begins first.
 NOT_CODE = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(?P<raw>[^(\s]*)\(.*?\)(?P=raw)"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.DOTALL)
-# Highway compiles one file once per instruction set; its own protocol needs these two conditionals.
+# Highway compiles one file once per instruction set; its protocol needs these conditionals (and *-inl.h its own guard).
 HIGHWAY_CONDITIONAL = re.compile(r"^\s*#\s*(if|elif)\b.*\bHWY_(ONCE|TARGET_TOGGLE)\b")
 
 
