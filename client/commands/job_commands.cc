@@ -1,0 +1,204 @@
+#include "client/commands/job_commands.h"
+
+#include <chrono>
+#include <ctime>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/pending_request.h"
+#include "client/progress_display.h"
+#include "client/report/job_report.h"
+#include "client/status_json.h"
+
+namespace gptvq {
+namespace {
+
+constexpr std::chrono::milliseconds kWaitPollPeriod{500};
+
+ExitCode ExitCodeOf(const JobView& job, Terminal& terminal) {
+  switch (job.state) {
+    case JobState::kFailed:
+      terminal.err << "job " << job.job_id << " failed: " << Printable(job.failure, 4096) << std::endl;
+      return ExitCode::kJobFailed;
+    case JobState::kCancelled:
+      terminal.err << "job " << job.job_id << " was cancelled" << std::endl;
+      return ExitCode::kCancelled;
+    default:
+      return ExitCode::kOk;
+  }
+}
+
+std::string UtcTime(std::int64_t unix_seconds) {
+  const std::time_t time = static_cast<std::time_t>(unix_seconds);
+  std::tm fields{};
+  gmtime_r(&time, &fields);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &fields);
+  return text;
+}
+
+void PrintJob(const JobView& job, Terminal& terminal) {
+  terminal.out << absl::StrFormat("%-12s %s\n%-12s %s\n%-12s %s\n%-12s %s\n%-12s %s\n%-12s %d of %d published\n", "job",
+                                  job.job_id, "state", std::string(Name(job.state)), "preset", Printable(job.preset), "model",
+                                  Printable(job.model), "output", Printable(job.output), "layers",
+                                  job.published_layers, job.layer_count);
+  if (!job.failure.empty()) terminal.out << absl::StrFormat("%-12s %s\n", "failure", Printable(job.failure, 4096));
+  if (job.tasks.empty()) return;
+  terminal.out << absl::StrFormat("\n%-9s %-10s %-10s %7s %-7s %s\n", "TASK", "LAYERS", "STATE", "ATTEMPT", "DONE",
+                                  "WORKER");
+  for (const TaskView& task : job.tasks) {
+    terminal.out << absl::StrFormat("%-9s %-10s %-10s %7d %5.0f %% %s\n", std::string(Name(task.kind)),
+                                    absl::StrCat(task.layers.begin, "-", task.layers.end - 1), std::string(Name(task.state)),
+                                    task.attempt, 100 * DoneFraction(task), Printable(task.worker, 128));
+  }
+  terminal.out << std::flush;
+}
+
+void PrintPlan(const JobView& plan, OutputFormat output, Terminal& terminal) {
+  if (output == OutputFormat::kJson) {
+    terminal.out << JobJson(plan) << std::flush;
+    return;
+  }
+  terminal.err << "dry run: the coordinator would accept this job; nothing was started\n";
+  terminal.out << absl::StrFormat("layers       %d\nshard layers %d\ntasks        %d\n", plan.layer_count,
+                                  plan.shard_layers, plan.task_count)
+               << std::flush;
+}
+
+}  // namespace
+
+ExitCode SubmitJob(JobClient& client, const SubmitOptions& options, const MonotonicClock& clock, Terminal& terminal) {
+  const absl::StatusOr<JobSpec> request = MakeJobSpec(options.job);
+  if (!request.ok()) {
+    Fail(terminal, request.status());
+    return ExitCode::kUsage;
+  }
+  absl::StatusOr<PendingRequest> pending = PendingRequest::Keep(options.state_dir, JobBytes(*request), options.request_id);
+  if (!pending.ok()) return Fail(terminal, pending.status());
+  const absl::StatusOr<JobView> job = client.Submit(*request, pending->request_id(), options.mode);
+  if (!job.ok()) return Fail(terminal, job.status());
+  pending->Forget();
+  if (options.mode == SubmitMode::kDryRun) {
+    PrintPlan(*job, options.output, terminal);
+    return ExitCode::kOk;
+  }
+  switch (options.output) {
+    case OutputFormat::kJson:
+      terminal.out << JobJson(*job) << std::flush;
+      break;
+    default:
+      terminal.out << job->job_id << std::endl;
+  }
+  switch (options.after) {
+    case AfterSubmit::kReturn:
+      return ExitCode::kOk;
+    case AfterSubmit::kWait:
+      return WaitForJob(client, job->job_id, std::nullopt, clock, terminal);
+    case AfterSubmit::kWatch:
+      return WatchJob(client, job->job_id, clock, terminal);
+  }
+  return ExitCode::kInternal;
+}
+
+ExitCode ShowJob(JobClient& client, const std::string& job_id, OutputFormat output, Terminal& terminal) {
+  const absl::StatusOr<JobView> job = client.Get(job_id);
+  if (!job.ok()) return Fail(terminal, job.status());
+  if (output == OutputFormat::kJson) {
+    terminal.out << JobJson(*job) << std::flush;
+  } else {
+    PrintJob(*job, terminal);
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode ListJobs(JobClient& client, int limit, OutputFormat output, Terminal& terminal) {
+  const absl::StatusOr<std::vector<JobView>> jobs = client.List(limit);
+  if (!jobs.ok()) return Fail(terminal, jobs.status());
+  if (output == OutputFormat::kJson) {
+    terminal.out << JobsJson(*jobs) << std::flush;
+    return ExitCode::kOk;
+  }
+  if (output == OutputFormat::kText) {
+    terminal.out << absl::StrFormat("%-22s %-11s %-9s %-20s %-16s %s\n", "JOB", "STATE", "LAYERS", "CREATED (UTC)",
+                                    "PRESET", "MODEL");
+  }
+  for (const JobView& job : *jobs) {
+    if (output == OutputFormat::kName) {
+      terminal.out << job.job_id << "\n";
+      continue;
+    }
+    terminal.out << absl::StrFormat("%-22s %-11s %-9s %-20s %-16s %s\n", job.job_id, std::string(Name(job.state)),
+                                    absl::StrCat(job.published_layers, "/", job.layer_count),
+                                    UtcTime(job.create_unix_seconds), Printable(job.preset, 64),
+                                    Printable(job.model, 256));
+  }
+  terminal.out << std::flush;
+  return ExitCode::kOk;
+}
+
+ExitCode CancelJob(JobClient& client, const std::string& job_id, Terminal& terminal) {
+  const absl::StatusOr<JobView> job = client.Cancel(job_id);
+  if (!job.ok()) return Fail(terminal, job.status());
+  terminal.out << job->job_id << " " << std::string(Name(job->state)) << std::endl;
+  return ExitCode::kOk;
+}
+
+ExitCode ListWorkers(JobClient& client, OutputFormat output, Terminal& terminal) {
+  const absl::StatusOr<std::vector<WorkerView>> workers = client.Workers();
+  if (!workers.ok()) return Fail(terminal, workers.status());
+  if (output == OutputFormat::kJson) {
+    terminal.out << WorkersJson(*workers) << std::flush;
+    return ExitCode::kOk;
+  }
+  terminal.out << absl::StrFormat("%-24s %-20s %-6s %-10s %-10s %s\n", "WORKER", "CLASS", "SLOTS", "VERSION",
+                                  "LAST CALL", "TASKS");
+  for (const WorkerView& worker : *workers) {
+    terminal.out << absl::StrFormat("%-24s %-20s %-6d %-10s %-10s %s\n", Printable(worker.name, 128),
+                                    Printable(worker.numerics_class, 128), worker.slots.size(),
+                                    Printable(worker.version, 64),
+                                    absl::StrCat(HumanDuration(worker.seconds_since_last_call), " ago"),
+                                    worker.leased_task_ids.empty() ? "idle" : worker.leased_task_ids.front());
+  }
+  terminal.out << std::flush;
+  return ExitCode::kOk;
+}
+
+ExitCode ReportJob(JobClient& client, const std::string& job_id, OutputFormat output, Terminal& terminal) {
+  const absl::StatusOr<Report> report = client.GetReport(job_id);
+  if (!report.ok()) return Fail(terminal, report.status());
+  terminal.out << (output == OutputFormat::kJson   ? JsonReport(*report)
+                   : output == OutputFormat::kHtml ? HtmlReport(*report)
+                                                   : TextReport(*report))
+               << std::flush;
+  return ExitCode::kOk;
+}
+
+ExitCode WatchJob(JobClient& client, const std::string& job_id, const MonotonicClock& clock, Terminal& terminal) {
+  ProgressDisplay display(terminal);
+  const absl::StatusOr<JobView> job = client.Watch(job_id, [&](const JobView& status) {
+    display.Show(status, clock.NowSeconds());
+    return WatchDecision::kContinue;
+  });
+  display.Finish();
+  if (!job.ok()) return Fail(terminal, job.status());
+  return ExitCodeOf(*job, terminal);
+}
+
+ExitCode WaitForJob(JobClient& client, const std::string& job_id, std::optional<double> timeout_seconds,
+              const MonotonicClock& clock, Terminal& terminal) {
+  const double start_seconds = clock.NowSeconds();
+  while (true) {
+    const absl::StatusOr<JobView> job = client.Get(job_id);
+    if (!job.ok()) return Fail(terminal, job.status());
+    if (IsTerminal(job->state)) return ExitCodeOf(*job, terminal);
+    if (timeout_seconds.has_value() && clock.NowSeconds() - start_seconds >= *timeout_seconds) {
+      terminal.err << "job " << job_id << " is still " << std::string(Name(job->state)) << "; it goes on" << std::endl;
+      return ExitCode::kTimeout;
+    }
+    std::this_thread::sleep_for(kWaitPollPeriod);
+  }
+}
+
+}  // namespace gptvq

@@ -1,0 +1,148 @@
+#include "client/commands/linear_command.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/local_backend.h"
+#include "client/local_files.h"
+#include "core/base/dtype.h"
+#include "core/base/status_macros.h"
+#include "core/format/packed_linear.h"
+#include "core/format/safetensors_reader.h"
+#include "core/format/safetensors_writer.h"
+#include "core/quant/hessian.h"
+#include "core/quant/prepared_hessian.h"
+#include "core/quant/quantize_linear.h"
+#include "nlohmann/json.hpp"
+
+namespace gptvq {
+namespace {
+
+constexpr std::string_view kDequantizedTensor = "dequantized";
+
+struct Matrix {
+  std::string tensor;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::vector<float> values = {};
+
+  MatrixView<const float> view() const { return {values.data(), rows, cols}; }
+};
+
+// Reads the matrix that "FILE:TENSOR" names.
+absl::StatusOr<Matrix> ReadMatrix(const std::string& location) {
+  const std::size_t colon = location.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == location.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("'", Printable(location, 80), "' is not of the form FILE:TENSOR"));
+  }
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(location.substr(0, colon)));
+  GPTVQ_ASSIGN_OR_RETURN(const SafetensorsReader reader, SafetensorsReader::Open(std::move(file)));
+  Matrix matrix{.tensor = location.substr(colon + 1)};
+  const StoredTensor* stored = reader.Find(matrix.tensor);
+  if (stored == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat(std::string(reader.file_name()), ": no tensor '", Printable(matrix.tensor, 80), "'"));
+  }
+  const DType dtype = stored->info.dtype;
+  const bool is_float =
+      dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
+  if (stored->info.shape.size() != 2 || !is_float) {
+    return absl::InvalidArgumentError(absl::StrCat(matrix.tensor, ": a matrix of F64, F32, F16 or BF16 is needed"));
+  }
+  matrix.rows = stored->info.shape[0];
+  matrix.cols = stored->info.shape[1];
+  std::vector<std::byte> bytes(stored->info.byte_count());
+  GPTVQ_RETURN_IF_ERROR(reader.Read(*stored, 0, absl::MakeSpan(bytes)));
+  matrix.values.resize(static_cast<std::size_t>(stored->info.element_count()));
+  DecodeToFloat(dtype, bytes, absl::MakeSpan(matrix.values));
+  return matrix;
+}
+
+absl::Status WriteResult(const std::string& path, const PackedModule& module, const LinearResult& result) {
+  GPTVQ_ASSIGN_OR_RETURN(std::vector<PackedTensor> tensors, PackLinear(module, result.linear));
+  PackedTensor dequantized{{std::string(kDequantizedTensor), DType::kF32, {module.rows, module.cols}}, {}};
+  dequantized.bytes.resize(dequantized.info.byte_count());
+  EncodeFromFloat(DType::kF32, result.dequantized, absl::MakeSpan(dequantized.bytes));
+  tensors.push_back(std::move(dequantized));
+
+  std::vector<TensorInfo> infos;
+  for (const PackedTensor& tensor : tensors) infos.push_back(tensor.info);
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, CreateLocalFile(path));
+  const PackedModules modules{module.layout, {module}};
+  GPTVQ_ASSIGN_OR_RETURN(SafetensorsWriter writer,
+                         SafetensorsWriter::Begin(infos, {{"gptvq_modules", PackedModulesText(modules)}}, *file));
+  for (const TensorInfo& info : writer.order()) {
+    for (const PackedTensor& tensor : tensors) {
+      if (tensor.info.name == info.name) GPTVQ_RETURN_IF_ERROR(writer.Append(tensor.bytes));
+    }
+  }
+  GPTVQ_RETURN_IF_ERROR(writer.Finish());
+  return file->Close();
+}
+
+std::string ReportJson(const LinearReport& report, double seconds) {
+  const nlohmann::ordered_json json = {
+      {"name", report.name},
+      {"rows", report.rows},
+      {"cols", report.cols},
+      {"relative_error", report.relative_error},
+      {"sweep_relative_error", report.sweep_relative_error},
+      {"bits_per_value", report.bits.bits_per_value()},
+      {"damping", report.damping},
+      {"hessian", report.hessian_policy == HessianPolicy::kFull ? "full" : "diagonal"},
+      {"dead_columns", report.dead_columns},
+      {"em_iterations", report.em_iterations},
+      {"update_iterations", report.update_iterations},
+      {"refinement_passes", report.refinement_passes},
+      {"seconds", seconds},
+      {"seconds_by_phase",
+       {{"factor", report.seconds.factor},
+        {"clustering", report.seconds.clustering},
+        {"sweep", report.seconds.sweep},
+        {"update", report.seconds.update},
+        {"refinement", report.seconds.refinement}}}};
+  return json.dump(2) + "\n";
+}
+
+absl::StatusOr<std::string> QuantizeAndWrite(const LinearOptions& options, const QuantSpec& spec,
+                                             const MonotonicClock& clock) {
+  GPTVQ_ASSIGN_OR_RETURN(const Matrix weight, ReadMatrix(options.weight));
+  GPTVQ_ASSIGN_OR_RETURN(const Matrix hessian, ReadMatrix(options.hessian));
+  if (hessian.rows != weight.cols || hessian.cols != weight.cols) {
+    return absl::InvalidArgumentError(absl::StrCat("the Hessian is ", hessian.rows, " x ", hessian.cols,
+                                                   "; a weight of ", weight.rows, " x ", weight.cols, " needs ",
+                                                   weight.cols, " x ", weight.cols));
+  }
+  const double start_seconds = clock.NowSeconds();
+  const std::unique_ptr<Backend> backend = MakeLocalBackend(options.threads);
+  GPTVQ_ASSIGN_OR_RETURN(Hessian matrix, HessianFromHost(*backend, hessian.view()));
+  GPTVQ_ASSIGN_OR_RETURN(const PreparedHessian prepared,
+                         PreparedHessian::Make(*backend, std::move(matrix), spec, &clock));
+  std::string name = weight.tensor;
+  if (absl::EndsWith(name, ".weight")) name.resize(name.size() - std::string_view(".weight").size());
+  GPTVQ_ASSIGN_OR_RETURN(LinearResult result,
+                         QuantizeLinear(*backend, name, weight.view(), prepared, spec, options.seed, &clock));
+  result.report.seconds.factor = prepared.factor_seconds();
+  const double seconds = clock.NowSeconds() - start_seconds;
+  GPTVQ_RETURN_IF_ERROR(WriteResult(options.output, {name, weight.rows, weight.cols, LayoutOf(spec)}, result));
+  return ReportJson(result.report, seconds);
+}
+
+}  // namespace
+
+ExitCode QuantizeOneLinear(const LinearOptions& options, const MonotonicClock& clock, Terminal& terminal) {
+  const absl::StatusOr<QuantSpec> spec = ResolveSpec(options.spec);
+  if (!spec.ok()) {
+    Fail(terminal, spec.status());
+    return ExitCode::kUsage;
+  }
+  const absl::StatusOr<std::string> report = QuantizeAndWrite(options, *spec, clock);
+  if (!report.ok()) return Fail(terminal, report.status());
+  terminal.out << *report << std::flush;
+  return ExitCode::kOk;
+}
+
+}  // namespace gptvq

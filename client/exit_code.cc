@@ -1,0 +1,37 @@
+#include "client/exit_code.h"
+
+namespace gptvq {
+
+ExitCode ExitCodeFor(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return ExitCode::kOk;
+    case absl::StatusCode::kNotFound:
+      return ExitCode::kNotFound;
+    case absl::StatusCode::kUnavailable:
+      return ExitCode::kUnreachable;
+    case absl::StatusCode::kDeadlineExceeded:
+      return ExitCode::kTimeout;
+    case absl::StatusCode::kCancelled:
+      return ExitCode::kCancelled;
+    case absl::StatusCode::kResourceExhausted:
+      return ExitCode::kOutOfSpace;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return ExitCode::kInvalidInput;
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kInternal:
+      return ExitCode::kInternal;
+    default:
+      return ExitCode::kInternal;
+  }
+}
+
+}  // namespace gptvq

@@ -1,0 +1,277 @@
+#include "client/job_client.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "gptvq/v1/job_service.grpc.pb.h"
+#include "grpcpp/grpcpp.h"
+#include "platform/rpc/channel.h"
+#include "platform/rpc/convert_job.h"
+#include "platform/rpc/convert_report.h"
+#include "platform/rpc/convert_spec.h"
+#include "platform/rpc/convert_task.h"
+#include "platform/rpc/status.h"
+
+namespace gptvq {
+namespace {
+
+constexpr std::chrono::seconds kCallDeadline{20};
+constexpr int kMaxTries = 4;
+constexpr std::chrono::milliseconds kFirstPause{200};
+constexpr int kPageSize = 200;
+
+// ---- From the wire ----
+
+// What an unknown value of an enum, sent by a newer coordinator, is shown as.
+template <typename Proto, typename Value>
+Value FromProtoOr(Proto proto, Value fallback) {
+  const absl::StatusOr<Value> value = FromProto(proto);
+  return value.ok() ? *value : fallback;
+}
+
+std::string FailureText(const v1::TaskFailure& failure) {
+  if (failure.message().empty()) return "";
+  return failure.worker_name().empty() ? failure.message()
+                                       : absl::StrCat("on worker ", failure.worker_name(), ": ", failure.message());
+}
+
+TaskView ViewOf(const v1::Task& task) {
+  TaskView view;
+  view.task_id = task.task_id();
+  view.kind = FromProtoOr(task.kind(), TaskKind::kQuantize);
+  view.state = FromProtoOr(task.state(), TaskState::kBlocked);
+  view.layers = {task.layers().begin(), task.layers().end()};
+  view.attempt = task.attempt();
+  view.worker = task.worker_name();
+  view.last_failure = FailureText(task.last_failure());
+  if (task.has_progress()) view.progress = FromProtoOr(task.progress(), TaskProgress());
+  return view;
+}
+
+JobView ViewOf(const v1::Job& job) {
+  JobView view;
+  view.job_id = job.job_id();
+  view.state = FromProtoOr(job.state(), JobState::kPending);
+  view.model = job.spec().model_uri();
+  view.output = job.spec().output_uri();
+  view.preset = job.spec().quant().preset();
+  view.create_unix_seconds = job.create_time().seconds();
+  view.layer_count = job.layer_count();
+  view.shard_layers = job.shard_layers();
+  view.published_layers = job.published_layers();
+  view.task_count = job.task_count();
+  view.committed_task_count = job.committed_task_count();
+  for (const v1::Task& task : job.tasks()) view.tasks.push_back(ViewOf(task));
+  view.failure = FailureText(job.failure());
+  view.numerics_class = job.numerics_class();
+  return view;
+}
+
+// One event onto the state it changes.
+void Apply(const v1::JobEvent& event, JobView& job) {
+  const auto find = [&](const std::string& task_id) {
+    return std::find_if(job.tasks.begin(), job.tasks.end(),
+                        [&](const TaskView& task) { return task.task_id == task_id; });
+  };
+  switch (event.event_case()) {
+    case v1::JobEvent::kJobState:
+      job.state = FromProtoOr(event.job_state().to(), job.state);
+      break;
+    case v1::JobEvent::kTaskState: {
+      const auto task = find(event.task_state().task_id());
+      if (task == job.tasks.end()) break;
+      task->state = FromProtoOr(event.task_state().to(), task->state);
+      if (!event.task_state().worker_name().empty()) task->worker = event.task_state().worker_name();
+      if (event.task_state().has_failure()) task->last_failure = FailureText(event.task_state().failure());
+      if (task->state == TaskState::kCommitted) ++job.committed_task_count;
+      break;
+    }
+    case v1::JobEvent::kLayerPublished:
+      ++job.published_layers;
+      break;
+    case v1::JobEvent::kTaskProgress: {
+      const auto task = find(event.task_progress().task_id());
+      if (task != job.tasks.end()) task->progress = FromProtoOr(event.task_progress().progress(), task->progress);
+      break;
+    }
+    case v1::JobEvent::EVENT_NOT_SET:
+      break;
+  }
+}
+
+// ---- Calls ----
+
+absl::Status CallStatus(const grpc::Status& status, const std::string& address) {
+  if (status.ok()) return absl::OkStatus();
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE || status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return absl::UnavailableError(
+        absl::StrCat("no answer from the coordinator at ", address, " (", status.error_message(),
+                     "); is it running, and is --coordinator right?"));
+  }
+  return FromGrpcStatus(status);
+}
+
+// A unary call, repeated with doubling pauses while nobody answers.
+template <typename Call>
+absl::Status CallWithRetry(const std::string& address, Call call) {
+  auto pause = kFirstPause;
+  grpc::Status status;
+  for (int attempt = 0; attempt < kMaxTries; ++attempt) {
+    if (attempt > 0) {
+      std::this_thread::sleep_for(pause);
+      pause *= 2;
+    }
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kCallDeadline);
+    status = call(context);
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) break;
+  }
+  return CallStatus(status, address);
+}
+
+}  // namespace
+
+std::string JobBytes(const JobSpec& spec) { return ToProto(spec).SerializeAsString(); }
+
+struct JobClient::Stubs {
+  explicit Stubs(std::shared_ptr<grpc::Channel> channel) : jobs(v1::JobService::NewStub(std::move(channel))) {}
+  const std::unique_ptr<v1::JobService::Stub> jobs;
+};
+
+JobClient::JobClient(const std::string& address)
+    : JobClient(address, MakeChannel(address)) {}
+
+JobClient::JobClient(std::string address, std::shared_ptr<grpc::Channel> channel)
+    : address_(std::move(address)), stubs_(std::make_unique<Stubs>(std::move(channel))) {}
+
+JobClient::~JobClient() = default;
+
+absl::StatusOr<JobView> JobClient::Submit(const JobSpec& spec, const std::string& request_id,
+                                            SubmitMode mode) {
+  v1::SubmitJobRequest message;
+  message.set_request_id(request_id);
+  *message.mutable_spec() = ToProto(spec);
+  message.set_validate_only(mode == SubmitMode::kDryRun);
+  v1::SubmitJobResponse response;
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
+    return stubs_->jobs->SubmitJob(&context, message, &response);
+  }));
+  return ViewOf(response.job());
+}
+
+absl::StatusOr<JobView> JobClient::Get(const std::string& job_id) {
+  v1::GetJobRequest message;
+  message.set_job_id(job_id);
+  v1::GetJobResponse response;
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
+    return stubs_->jobs->GetJob(&context, message, &response);
+  }));
+  return ViewOf(response.job());
+}
+
+absl::StatusOr<std::vector<JobView>> JobClient::List(int limit) {
+  std::vector<JobView> jobs;
+  v1::ListJobsRequest message;
+  do {
+    message.set_page_size(std::min(kPageSize, limit - static_cast<int>(jobs.size())));
+    v1::ListJobsResponse response;
+    GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
+      return stubs_->jobs->ListJobs(&context, message, &response);
+    }));
+    for (const v1::Job& job : response.jobs()) jobs.push_back(ViewOf(job));
+    message.set_page_token(response.next_page_token());
+  } while (!message.page_token().empty() && static_cast<int>(jobs.size()) < limit);
+  return jobs;
+}
+
+absl::StatusOr<JobView> JobClient::Cancel(const std::string& job_id) {
+  v1::CancelJobRequest message;
+  message.set_job_id(job_id);
+  v1::CancelJobResponse response;
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
+    return stubs_->jobs->CancelJob(&context, message, &response);
+  }));
+  return ViewOf(response.job());
+}
+
+absl::StatusOr<Report> JobClient::GetReport(const std::string& job_id) {
+  v1::GetReportRequest message;
+  message.set_job_id(job_id);
+  v1::GetReportResponse response;
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
+    return stubs_->jobs->GetReport(&context, message, &response);
+  }));
+  return FromProto(response.report());
+}
+
+absl::StatusOr<std::vector<WorkerView>> JobClient::Workers() {
+  v1::ListWorkersResponse response;
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
+    return stubs_->jobs->ListWorkers(&context, v1::ListWorkersRequest(), &response);
+  }));
+  std::vector<WorkerView> workers;
+  for (const v1::Worker& worker : response.workers()) {
+    WorkerView view;
+    view.name = worker.name();
+    view.numerics_class = worker.numerics_class();
+    view.version = worker.version();
+    for (const v1::DeviceSlot& slot : worker.slots()) view.slots.push_back(slot.name());
+    for (const std::string& task_id : worker.leased_task_ids()) view.leased_task_ids.push_back(task_id);
+    view.seconds_since_last_call = static_cast<double>(worker.since_last_call().seconds());
+    workers.push_back(std::move(view));
+  }
+  return workers;
+}
+
+absl::StatusOr<std::string> JobClient::Version() {
+  v1::GetCapabilitiesResponse response;
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
+    return stubs_->jobs->GetCapabilities(&context, v1::GetCapabilitiesRequest(), &response);
+  }));
+  return response.version();
+}
+
+absl::StatusOr<JobView> JobClient::Watch(const std::string& job_id,
+                                           absl::FunctionRef<WatchDecision(const JobView&)> on_change) {
+  JobView job;
+  auto pause = kFirstPause;
+  int failures = 0;
+  while (true) {
+    // Every stream begins with a snapshot, so taking up again needs no memory of events.
+    grpc::ClientContext context;
+    v1::WatchJobRequest message;
+    message.set_job_id(job_id);
+    const auto reader = stubs_->jobs->WatchJob(&context, message);
+    v1::WatchJobResponse response;
+    while (reader->Read(&response)) {
+      failures = 0;
+      pause = kFirstPause;
+      if (response.has_snapshot()) {
+        job = ViewOf(response.snapshot());
+      } else {
+        Apply(response.event(), job);
+      }
+      if (on_change(job) == WatchDecision::kStop) {
+        context.TryCancel();
+        return job;
+      }
+    }
+    const grpc::Status status = reader->Finish();
+    if (status.ok()) break;
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures >= kMaxTries) {
+      return CallStatus(status, address_);
+    }
+    std::this_thread::sleep_for(pause);
+    pause *= 2;
+  }
+  // The last word on tasks and failures is the coordinator's.
+  return Get(job_id);
+}
+
+}  // namespace gptvq

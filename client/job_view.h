@@ -1,0 +1,62 @@
+#ifndef GPTVQ_CLIENT_JOB_VIEW_H_
+#define GPTVQ_CLIENT_JOB_VIEW_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/pipeline/layer_range.h"
+#include "platform/job/job.h"
+#include "platform/job/task.h"
+
+namespace gptvq {
+
+// Jobs, tasks and workers as the commands show them. Plain values.
+
+struct TaskView {
+  std::string task_id;
+  TaskKind kind = TaskKind::kQuantize;
+  TaskState state = TaskState::kBlocked;
+  LayerRange layers;
+  int attempt = 0;
+  std::string worker;
+  TaskProgress progress;     // of the present attempt
+  std::string last_failure;  // empty: none
+};
+
+struct JobView {
+  std::string job_id;
+  JobState state = JobState::kPending;
+  std::string model;
+  std::string output;
+  std::string preset;
+  std::int64_t create_unix_seconds = 0;
+  int layer_count = 0;
+  int shard_layers = 0;
+  int published_layers = 0;
+  int task_count = 0;
+  int committed_task_count = 0;
+  std::vector<TaskView> tasks;  // empty in lists
+  std::string failure;          // why the job failed
+  std::string numerics_class;
+};
+
+// Share of a task that is done, 0 to 1.
+double DoneFraction(const TaskView& task);
+
+// Share of the job's work that is done, 0 to 1: layers weighted by what their tasks cost (quantize 10, capture and
+// evaluate 1 each, finalize 1 per job).
+double DoneFraction(const JobView& job);
+
+struct WorkerView {
+  std::string name;
+  std::string numerics_class;
+  std::string version;
+  std::vector<std::string> slots;
+  std::vector<std::string> leased_task_ids;
+  double seconds_since_last_call = 0;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_CLIENT_JOB_VIEW_H_

@@ -1,0 +1,127 @@
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "client/client_options.h"
+#include "client/commands/about_commands.h"
+#include "client/commands/job_commands.h"
+#include "client/commands/linear_command.h"
+#include "client/terminal.h"
+#include "core/base/monotonic_clock.h"
+#include "platform/clock.h"
+#include "platform/options.h"
+#include "platform/version.h"
+
+namespace gptvq {
+namespace {
+
+class ProcessClock final : public MonotonicClock {
+ public:
+  double NowSeconds() const override {
+    return std::chrono::duration<double>(clock_.MonotonicNow().time_since_epoch()).count();
+  }
+
+ private:
+  SystemClock clock_;
+};
+
+// Ctrl-C ends the program at once: nothing is half written, because results appear only when they are complete. The
+// signal must be blocked before any thread starts; `hint` says what goes on without this program.
+void ExitOnInterrupt(std::string hint) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::thread([signals, hint = std::move(hint)] {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    std::cerr << "\ninterrupted" << hint << std::endl;
+    _exit(static_cast<int>(ExitCode::kInterrupted));
+  }).detach();
+}
+
+Terminal ProcessTerminal() {
+  const bool is_terminal = isatty(STDERR_FILENO) != 0 && !ProcessEnvironment()("CI").has_value();
+  const bool wants_colour = is_terminal && !ProcessEnvironment()("NO_COLOR").has_value();
+  return Terminal{std::cout, std::cerr, is_terminal ? Liveliness::kAnimated : Liveliness::kPlain, wants_colour};
+}
+
+// Where unanswered request ids are kept when no --state-dir was given.
+std::string DefaultStateDir() {
+  const Environment environment = ProcessEnvironment();
+  if (const auto state_home = environment("XDG_STATE_HOME")) return *state_home + "/gptvq";
+  if (const auto home = environment("HOME")) return *home + "/.local/state/gptvq";
+  return "";
+}
+
+ExitCode RunSubmit(const ClientOptions& options, const MonotonicClock& clock, Terminal& terminal) {
+  JobClient client(options.coordinator);
+  SubmitOptions submit;
+  submit.job = options.job;
+  submit.request_id = options.request_id;
+  submit.state_dir = options.state_dir.empty() ? DefaultStateDir() : options.state_dir;
+  submit.mode = options.dry_run ? SubmitMode::kDryRun : SubmitMode::kAccept;
+  submit.after = options.watch ? AfterSubmit::kWatch : options.wait ? AfterSubmit::kWait : AfterSubmit::kReturn;
+  submit.output = options.output;
+  return SubmitJob(client, submit, clock, terminal);
+}
+
+ExitCode RunWait(const ClientOptions& options, const MonotonicClock& clock, Terminal& terminal) {
+  JobClient client(options.coordinator);
+  std::optional<double> timeout;
+  if (options.timeout.count() > 0) timeout = std::chrono::duration<double>(options.timeout).count();
+  return WaitForJob(client, options.job_id, timeout, clock, terminal);
+}
+
+ExitCode RunVersion(const ClientOptions& options, Terminal& terminal) {
+  terminal.out << "gptvq-client " << Version() << std::endl;
+  JobClient client(options.coordinator);
+  const absl::StatusOr<std::string> coordinator = client.Version();
+  terminal.out << "gptvq-coordinator " << (coordinator.ok() ? *coordinator : "does not answer") << std::endl;
+  return ExitCode::kOk;
+}
+
+ExitCode RunCommand(const std::string& command, const ClientOptions& options, Terminal& terminal) {
+  const ProcessClock clock;
+  const std::map<std::string, std::function<ExitCode()>> runs = {
+      {"submit", [&] { return RunSubmit(options, clock, terminal); }},
+      {"get", [&] { JobClient client(options.coordinator); return ShowJob(client, options.job_id, options.output, terminal); }},
+      {"list", [&] { JobClient client(options.coordinator); return ListJobs(client, options.limit, options.output, terminal); }},
+      {"watch", [&] { JobClient client(options.coordinator); return WatchJob(client, options.job_id, clock, terminal); }},
+      {"wait", [&] { return RunWait(options, clock, terminal); }},
+      {"cancel", [&] { JobClient client(options.coordinator); return CancelJob(client, options.job_id, terminal); }},
+      {"report", [&] { JobClient client(options.coordinator); return ReportJob(client, options.job_id, options.output, terminal); }},
+      {"workers", [&] { JobClient client(options.coordinator); return ListWorkers(client, options.output, terminal); }},
+      {"linear",
+       [&] {
+         return QuantizeOneLinear({options.weight, options.hessian, options.linear_output, options.job.spec,
+                                   options.job.seed, options.threads},
+                                  clock, terminal);
+       }},
+      {"presets", [&] { return Presets(options.output, terminal); }},
+      {"completion", [&] { return Completion(options.shell, CommandNames(), terminal); }},
+      {"version", [&] { return RunVersion(options, terminal); }},
+  };
+  return runs.at(command)();
+}
+
+}  // namespace
+}  // namespace gptvq
+
+int main(int argc, char** argv) {
+  gptvq::ClientOptions options;
+  gptvq::CommandLine command_line(
+      {.name = "gptvq-client", .summary = "Submits, follows and uses vector quantization jobs."});
+  gptvq::DeclareCommands(command_line, options);
+  const gptvq::ParsedCommandLine parsed = command_line.Parse(argc, argv, std::cout, std::cerr);
+  if (parsed.exit_code) return *parsed.exit_code;
+  const bool is_remote = !options.job_id.empty() || parsed.command == "submit";
+  gptvq::ExitOnInterrupt(is_remote ? "; the job goes on: `gptvq-client cancel JOB` ends it" : "");
+  gptvq::Terminal terminal = gptvq::ProcessTerminal();
+  return static_cast<int>(gptvq::RunCommand(parsed.command, options, terminal));
+}

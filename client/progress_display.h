@@ -1,0 +1,47 @@
+#ifndef GPTVQ_CLIENT_PROGRESS_DISPLAY_H_
+#define GPTVQ_CLIENT_PROGRESS_DISPLAY_H_
+
+#include <optional>
+#include <string>
+
+#include "client/job_view.h"
+#include "client/terminal.h"
+
+namespace gptvq {
+
+// Shows how a job proceeds: on a terminal a bar with the time left, rewritten in place; elsewhere one plain line whenever a
+// layer is published, the job's state changes, or a tenth of the work is done. Thread-compatible.
+class ProgressDisplay {
+ public:
+  explicit ProgressDisplay(Terminal& terminal) : terminal_(terminal) {}
+
+  // Draws `job`; `now_seconds` is a monotonic time.
+  void Show(const JobView& job, double now_seconds);
+
+  // Ends the animation; what follows begins on a line of its own.
+  void Finish();
+
+  // Seconds that are left by the pace so far; nullopt while there is too little to go by (under 2 % of the work).
+  std::optional<double> SecondsLeft(const JobView& job, double now_seconds);
+
+ private:
+  void ShowAnimated(const JobView& job, double now_seconds);
+  void ShowPlain(const JobView& job, double now_seconds);
+
+  Terminal& terminal_;
+  int drawn_lines_ = 0;
+  // Where the pace is measured from: the first time work was seen.
+  std::optional<double> start_seconds_;
+  double start_fraction_ = 0;
+  // What the last plain line said.
+  std::optional<JobState> shown_phase_;
+  int shown_layers_ = -1;
+  int shown_tenth_ = -1;
+};
+
+// "48 s", "3 min 20 s", "5 h 12 min".
+std::string HumanDuration(double seconds);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_CLIENT_PROGRESS_DISPLAY_H_
