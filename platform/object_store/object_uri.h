@@ -10,7 +10,7 @@
 
 namespace gptvq {
 
-inline constexpr std::size_t kMaxUriBytes = 1024;
+inline constexpr std::size_t kMaxObjectUriBytes = 1024;
 
 enum class UriScheme { kFile };
 
@@ -20,7 +20,7 @@ class ObjectUri {
  public:
   // A URI that somebody sent: file:///absolute/path. Strict, because there must be one spelling of a place and no way
   // around a check: printable ASCII without '%', '?', '#', '\'; no empty segment, none that is "." or ".." or ends in a
-  // dot; no host; at most kMaxUriBytes. A single '/' at the end is dropped.
+  // dot; no host; at most kMaxObjectUriBytes. A single '/' at the end is dropped.
   // Errors: InvalidArgument, with the reason and the accepted schemes.
   static absl::StatusOr<ObjectUri> Parse(std::string_view text);
 
