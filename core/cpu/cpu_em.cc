@@ -16,18 +16,14 @@ GroupVectors GatherGroup(const VectorCode& code, const Stripe& stripe, MatrixVie
                          absl::Span<const float> column_weights, std::int64_t row_begin, std::int64_t row_end) {
   const int d = code.vector_dim;
   const std::int64_t positions = stripe.column_count / d;
-  GroupVectors vectors;
-  vectors.dim = d;
-  vectors.count = (row_end - row_begin) * positions;
-  vectors.x.resize(static_cast<std::size_t>(vectors.count * d));
-  vectors.w.resize(static_cast<std::size_t>(vectors.count * d));
+  GroupVectors vectors(d, (row_end - row_begin) * positions);
   std::int64_t n = 0;
   for (std::int64_t r = row_begin; r < row_end; ++r) {
     for (std::int64_t p = 0; p < positions; ++p, ++n) {
       const float scale = ScaleAt(code, r, stripe.column_begin + p * d);
       for (int j = 0; j < d; ++j) {
-        vectors.x[j * vectors.count + n] = x.at(r, p * d + j) / scale;
-        vectors.w[j * vectors.count + n] = column_weights[p * d + j] * scale * scale;
+        vectors.x(j)[n] = x.at(r, p * d + j) / scale;
+        vectors.w(j)[n] = column_weights[p * d + j] * scale * scale;
       }
     }
   }

@@ -1,55 +1,50 @@
+// RefineColumns: tiles of rows in parallel, each taken through the whole block.
+#include <algorithm>
 #include <vector>
 
-#include "core/backend/formulas.h"
 #include "core/backend/quant_checks.h"
 #include "core/base/status_macros.h"
-#include "core/cpu/code_geometry.h"
 #include "core/cpu/cpu_quant_ops.h"
+#include "core/cpu/tile_kernels.h"
 
 namespace gptvq {
 namespace {
 
-// Moving q_P by s (c - c_old) changes the loss by 2 delta . g_P + delta H_PP delta^T.
-float LossChange(const float* delta, const float* gradient, MatrixView<const float> h, std::int64_t p, int d) {
-  float sum = 0;
-  for (int i = 0; i < d; ++i) {
-    float product = 2 * gradient[i];
-    for (int j = 0; j < d; ++j) product += h.at(p + i, p + j) * delta[j];
-    sum += product * delta[i];
-  }
-  return sum;
-}
+// Scratch memory of one thread.
+struct RefineScratch {
+  TileCode code;
+  std::vector<float> gradient, change;
+  std::vector<std::uint8_t> indices;
 
-std::int64_t RefineRow(const VectorCode& code, ConstCodebooks codebooks, const RefineBlock& block,
-                       const std::vector<StripeSegment>& segments, std::int64_t r, Assignments assignments) {
+  explicit RefineScratch(std::int64_t width)
+      : gradient(static_cast<std::size_t>(width * kTileRows)), change(gradient.size()), indices(gradient.size()) {}
+};
+
+// Returns how many vectors of these rows changed.
+std::int64_t RefineRows(const VectorCode& code, ConstCodebooks codebooks, const BlockGeometry& geometry,
+                        const RefineBlock& block, std::int64_t first_row, std::int64_t row_count,
+                        RefineScratch& scratch, Assignments assignments) {
   const int d = code.vector_dim;
+  const Assignments assigned =
+      assignments.Block(first_row, geometry.column_begin / d, row_count, geometry.column_count / d);
+  scratch.code.Load(code, codebooks, geometry.segments, first_row, row_count, geometry.column_begin,
+                    geometry.column_count);
+  GatherTile(block.gradient.Rows(first_row, row_count), scratch.gradient.data());
+  for (std::int64_t p = 0; p < assigned.cols; ++p) {
+    for (std::int64_t r = 0; r < kTileRows; ++r) {
+      scratch.indices[p * kTileRows + r] = r < row_count ? assigned.at(r, p) : std::uint8_t{0};
+    }
+  }
+  RefineRowTile(geometry, scratch.code, block.hessian,
+                {scratch.gradient.data(), scratch.change.data(), scratch.indices.data()});
+  ScatterTile(scratch.gradient.data(), block.gradient.Rows(first_row, row_count));
+  ScatterTile(scratch.change.data(), block.change_out.Rows(first_row, row_count));
   std::int64_t changed = 0;
-  for (const StripeSegment& segment : segments) {
-    const float* centroids = codebooks.row(GroupOf(*code.layout, *segment.stripe, r));
-    for (std::int64_t column = segment.column_begin; column < segment.column_end; column += d) {
-      const std::int64_t p = column - block.column_begin;
-      const float scale = ScaleAt(code, r, column);
-      std::uint8_t& assigned = assignments.at(r, column / d);
-      float best = 0;
-      int best_k = assigned;
-      float best_delta[kMaxVectorDim] = {};
-      for (int k = 0; k < 1 << code.index_bits; ++k) {
-        float delta[kMaxVectorDim];
-        for (int j = 0; j < d; ++j) delta[j] = scale * (centroids[k * d + j] - centroids[assigned * d + j]);
-        const float change = LossChange(delta, block.gradient.row(r) + p, block.hessian, p, d);
-        if (change >= best) continue;
-        best = change;
-        best_k = k;
-        for (int j = 0; j < d; ++j) best_delta[j] = delta[j];
-      }
-      changed += best_k != assigned;
-      assigned = static_cast<std::uint8_t>(best_k);
-      for (int j = 0; j < d; ++j) {
-        block.change_out.at(r, p + j) = best_delta[j];
-        for (std::int64_t c = 0; c < block.gradient.cols; ++c) {
-          block.gradient.at(r, c) += best_delta[j] * block.hessian.at(p + j, c);
-        }
-      }
+  for (std::int64_t r = 0; r < row_count; ++r) {
+    for (std::int64_t p = 0; p < assigned.cols; ++p) {
+      const std::uint8_t index = scratch.indices[p * kTileRows + r];
+      changed += assigned.at(r, p) != index;
+      assigned.at(r, p) = index;
     }
   }
   return changed;
@@ -60,11 +55,20 @@ std::int64_t RefineRow(const VectorCode& code, ConstCodebooks codebooks, const R
 absl::StatusOr<std::int64_t> CpuQuantOps::RefineColumns(const VectorCode& code, ConstCodebooks codebooks,
                                                         const RefineBlock& block, Assignments assignments) {
   GPTVQ_RETURN_IF_ERROR(CheckRefineColumns(code, codebooks, block, assignments));
-  const std::vector<StripeSegment> segments =
-      SegmentsOf(*code.layout, block.column_begin, block.column_begin + block.gradient.cols);
-  std::vector<std::int64_t> changes(static_cast<std::size_t>(block.gradient.rows));
-  pool_.ParallelFor(block.gradient.rows, [&](std::int64_t r) {
-    changes[r] = RefineRow(code, codebooks, block, segments, r, assignments);
+  BlockGeometry geometry;
+  geometry.vector_dim = code.vector_dim;
+  geometry.column_begin = block.column_begin;
+  geometry.column_count = block.gradient.cols;
+  geometry.segments = SegmentsOf(*code.layout, block.column_begin, block.column_begin + block.gradient.cols);
+  geometry.metric = PackMetric(block.hessian, code.vector_dim);
+
+  const std::int64_t rows = block.gradient.rows;
+  std::vector<std::int64_t> changes(static_cast<std::size_t>(TileCount(rows)));
+  std::vector<RefineScratch> scratch(static_cast<std::size_t>(pool_.thread_count()), RefineScratch(geometry.column_count));
+  pool_.ParallelForWithThread(TileCount(rows), [&](std::int64_t tile, int thread) {
+    const std::int64_t first_row = tile * kTileRows;
+    changes[tile] = RefineRows(code, codebooks, geometry, block, first_row, std::min(kTileRows, rows - first_row),
+                               scratch[thread], assignments);
   });
   std::int64_t total = 0;
   for (std::int64_t change : changes) total += change;

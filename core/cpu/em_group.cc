@@ -1,9 +1,10 @@
 #include "core/cpu/em_group.h"
 
 #include <algorithm>
-#include <limits>
+#include <cstring>
 
 #include "core/backend/formulas.h"
+#include "core/cpu/em_assign.h"
 
 namespace gptvq {
 namespace {
@@ -12,66 +13,89 @@ using Indices = std::vector<std::uint8_t>;
 
 float WeightedDistance(const GroupVectors& vectors, std::int64_t n, const Centroids& centroids, int k) {
   float sum = 0;
-  for (int j = 0; j < vectors.dim; ++j) {
-    const float difference = vectors.x_plane(j)[n] - centroids.plane(j)[k];
-    sum += vectors.w_plane(j)[n] * difference * difference;
+  for (int j = 0; j < vectors.dim(); ++j) {
+    const float difference = vectors.x(j)[n] - centroids.plane(j)[k];
+    sum += vectors.w(j)[n] * difference * difference;
   }
   return sum;
 }
 
-// E step: the nearest centroid of every vector, the smallest index on ties.
-void AssignVectors(const GroupVectors& vectors, const Centroids& centroids, Indices& assigned_out) {
-  for (std::int64_t n = 0; n < vectors.count; ++n) {
-    float best = std::numeric_limits<float>::infinity();
-    int best_k = 0;
-    for (int k = 0; k < centroids.count; ++k) {
-      const float distance = WeightedDistance(vectors, n, centroids, k);
-      if (distance < best) {
-        best = distance;
-        best_k = k;
+// The sums behind the M step, in f64, kept up to date from iteration to iteration: late in EM few vectors change their
+// cell. A vector that leaves takes exactly the terms that it brought; what the additions in between round off stays below
+// 1e-12 of a sum.
+class CellSums {
+ public:
+  CellSums(const GroupVectors& vectors, int cell_count)
+      : vectors_(vectors), sums_(static_cast<std::size_t>(2 * vectors.dim() * cell_count)), sizes_(cell_count) {}
+
+  void AddAll(const Indices& assigned) {
+    for (std::int64_t n = 0; n < vectors_.count(); ++n) Move(n, assigned[n], 1);
+  }
+
+  // Takes over the vectors whose cell differs. Returns whether any did.
+  bool MoveChanged(const Indices& before, const Indices& after) {
+    constexpr std::int64_t kWord = 8;  // compared at once; the padding behind the vectors makes it whole
+    bool changed = false;
+    for (std::int64_t n = 0; n < vectors_.count(); n += kWord) {
+      if (std::memcmp(&before[n], &after[n], kWord) == 0) continue;
+      for (std::int64_t i = n; i < std::min(n + kWord, vectors_.count()); ++i) {
+        if (before[i] == after[i]) continue;
+        Move(i, before[i], -1);
+        Move(i, after[i], 1);
+        changed = true;
       }
     }
-    assigned_out[n] = static_cast<std::uint8_t>(best_k);
+    return changed;
   }
-}
 
-// M step: the weighted mean of every cell. Returns the empty cells, ascending; their centroids stay as they are.
-std::vector<int> UpdateCentroids(const GroupVectors& vectors, const Indices& assigned, Centroids& centroids) {
-  const int d = vectors.dim;
-  std::vector<double> sums(static_cast<std::size_t>(centroids.count * 2 * d));
-  std::vector<std::int64_t> sizes(static_cast<std::size_t>(centroids.count));
-  for (std::int64_t n = 0; n < vectors.count; ++n) {
-    double* cell = &sums[assigned[n] * 2 * d];
-    ++sizes[assigned[n]];
-    for (int j = 0; j < d; ++j) {
-      const double w = vectors.w_plane(j)[n];
-      cell[j] += w * vectors.x_plane(j)[n];
-      cell[d + j] += w;
+  // M step: the weighted mean of every cell. Returns the empty cells, ascending; their centroids stay as they are.
+  std::vector<int> UpdateCentroids(Centroids& centroids) const {
+    const int d = vectors_.dim();
+    std::vector<int> empty;
+    for (int k = 0; k < centroids.count; ++k) {
+      if (sizes_[k] == 0) {
+        empty.push_back(k);
+        continue;
+      }
+      for (int j = 0; j < d; ++j) {
+        const double* sum = &sums_[2 * (d * k + j)];
+        if (sum[1] > 0) centroids.plane(j)[k] = static_cast<float>(sum[0] / sum[1]);
+      }
     }
+    return empty;
   }
-  std::vector<int> empty;
-  for (int k = 0; k < centroids.count; ++k) {
-    if (sizes[k] == 0) empty.push_back(k);
+
+ private:
+  // Vector n joins (sign 1) or leaves (sign -1) a cell.
+  void Move(std::int64_t n, int cell, int sign) {
+    const int d = vectors_.dim();
     for (int j = 0; j < d; ++j) {
-      const double weight = sums[k * 2 * d + d + j];
-      if (weight > 0) centroids.plane(j)[k] = static_cast<float>(sums[k * 2 * d + j] / weight);
+      const double w = sign * static_cast<double>(vectors_.w(j)[n]);
+      double* sum = &sums_[2 * (d * cell + j)];
+      sum[0] += w * vectors_.x(j)[n];
+      sum[1] += w;
     }
+    sizes_[cell] += sign;
   }
-  return empty;
-}
+
+  const GroupVectors& vectors_;
+  std::vector<double> sums_;          // [K, d, 2]: weighted components, weights
+  std::vector<std::int64_t> sizes_;   // [K]
+};
 
 // Moves each empty cell's centroid onto the worst represented vector that no other one was moved to.
 void ReseedCells(const GroupVectors& vectors, const Indices& assigned, const std::vector<int>& empty,
                  Centroids& centroids) {
-  std::vector<float> distance(static_cast<std::size_t>(vectors.count));
-  for (std::int64_t n = 0; n < vectors.count; ++n) {
+  if (empty.empty()) return;
+  std::vector<float> distance(static_cast<std::size_t>(vectors.count()));
+  for (std::int64_t n = 0; n < vectors.count(); ++n) {
     distance[n] = WeightedDistance(vectors, n, centroids, assigned[n]);
   }
   for (int k : empty) {
     const auto worst = std::max_element(distance.begin(), distance.end());
     if (!(*worst > 0)) return;  // every vector is represented exactly
     *worst = 0;
-    for (int j = 0; j < vectors.dim; ++j) centroids.plane(j)[k] = vectors.x_plane(j)[worst - distance.begin()];
+    for (int j = 0; j < vectors.dim(); ++j) centroids.plane(j)[k] = vectors.x(j)[worst - distance.begin()];
   }
 }
 
@@ -81,33 +105,49 @@ void ZeroCells(const std::vector<int>& empty, Centroids& centroids) {
   }
 }
 
+std::vector<float> SlopesOf(const GroupVectors& vectors) {
+  std::vector<float> slopes(static_cast<std::size_t>(vectors.dim() * vectors.stride()));
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(slopes.size()); ++i) {
+    slopes[i] = -2.0f * vectors.w(0)[i] * vectors.x(0)[i];
+  }
+  return slopes;
+}
+
+double Objective(const GroupVectors& vectors, const Indices& assigned, const Centroids& centroids) {
+  double sum = 0;
+  for (std::int64_t n = 0; n < vectors.count(); ++n) {
+    for (int j = 0; j < vectors.dim(); ++j) {
+      const double difference = static_cast<double>(vectors.x(j)[n]) - centroids.plane(j)[assigned[n]];
+      sum += vectors.w(j)[n] * difference * difference;
+    }
+  }
+  return sum;
+}
+
 }  // namespace
 
 EmResult ClusterGroup(const GroupVectors& vectors, const EmOptions& options, Centroids& centroids) {
   const bool reference = options.compatibility == Compatibility::kReference;
-  Indices assigned(static_cast<std::size_t>(vectors.count));
-  Indices previous;
+  const std::vector<float> slopes = SlopesOf(vectors);
+  Indices assigned(static_cast<std::size_t>(vectors.stride()));
+  Indices previous(assigned.size());
+  CellSums sums(vectors, centroids.count);
+  AssignVectors(vectors, slopes.data(), centroids, assigned.data());
+  sums.AddAll(assigned);
   EmResult result;
-  AssignVectors(vectors, centroids, assigned);
   while (result.iterations < options.max_iterations) {
-    const std::vector<int> empty = UpdateCentroids(vectors, assigned, centroids);
+    const std::vector<int> empty = sums.UpdateCentroids(centroids);
     if (reference) {
       ZeroCells(empty, centroids);
     } else {
       ReseedCells(vectors, assigned, empty, centroids);
     }
     if (++result.iterations == options.max_iterations) break;
-    previous = assigned;
-    AssignVectors(vectors, centroids, assigned);
-    if (!reference && assigned == previous) break;
+    previous.swap(assigned);
+    AssignVectors(vectors, slopes.data(), centroids, assigned.data());
+    if (!sums.MoveChanged(previous, assigned) && !reference) break;
   }
-  for (std::int64_t n = 0; n < vectors.count; ++n) {
-    for (int j = 0; j < vectors.dim; ++j) {
-      const double difference =
-          static_cast<double>(vectors.x_plane(j)[n]) - centroids.plane(j)[assigned[n]];
-      result.objective += vectors.w_plane(j)[n] * difference * difference;
-    }
-  }
+  result.objective = Objective(vectors, assigned, centroids);
   return result;
 }
 

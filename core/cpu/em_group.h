@@ -10,14 +10,28 @@ namespace gptvq {
 
 // The vectors of one group as EM sees them, one array per component ("plane"): x = target / scale, w = column weight *
 // scale^2. The objective is the sum over n and j of w_j[n] (x_j[n] - c_j)^2, c the centroid vector n is assigned to.
-struct GroupVectors {
-  int dim = 0;
-  std::int64_t count = 0;
-  std::vector<float> x;  // [dim, count]
-  std::vector<float> w;  // [dim, count]
+// Planes are padded with zeros to a whole number of chunks for the vector code.
+class GroupVectors {
+ public:
+  GroupVectors(int dim, std::int64_t count)
+      : dim_(dim), count_(count), stride_((count + kChunk - 1) / kChunk * kChunk), x_(dim * stride_), w_(dim * stride_) {}
 
-  const float* x_plane(int j) const { return x.data() + j * count; }
-  const float* w_plane(int j) const { return w.data() + j * count; }
+  int dim() const { return dim_; }
+  std::int64_t count() const { return count_; }
+  std::int64_t stride() const { return stride_; }  // of the planes
+  float* x(int j) { return x_.data() + j * stride_; }
+  float* w(int j) { return w_.data() + j * stride_; }
+  const float* x(int j) const { return x_.data() + j * stride_; }
+  const float* w(int j) const { return w_.data() + j * stride_; }
+
+ private:
+  static constexpr std::int64_t kChunk = 64;  // four of the widest vectors
+
+  int dim_;
+  std::int64_t count_;
+  std::int64_t stride_;
+  std::vector<float> x_;
+  std::vector<float> w_;
 };
 
 // K centroids, one plane per component.

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
+#include <utility>
 
 #include "core/backend/formulas.h"
 #include "core/base/philox.h"
@@ -12,7 +14,7 @@ namespace {
 constexpr double kScatterRegularisation = 0.01;  // of the mean diagonal, as in AIMET
 
 void TakeVector(const GroupVectors& vectors, std::int64_t n, int k, Centroids& centroids_out) {
-  for (int j = 0; j < vectors.dim; ++j) centroids_out.plane(j)[k] = vectors.x_plane(j)[n];
+  for (int j = 0; j < vectors.dim(); ++j) centroids_out.plane(j)[k] = vectors.x(j)[n];
 }
 
 struct SmallMatrix {
@@ -21,13 +23,13 @@ struct SmallMatrix {
 
 // The lower Cholesky factor of sum (x - mean)(x - mean)^T, regularised; the identity when there is no scatter.
 SmallMatrix ScatterFactor(const GroupVectors& vectors, const double* mean, double regularisation) {
-  const int d = vectors.dim;
+  const int d = vectors.dim();
   SmallMatrix scatter;
   for (int i = 0; i < d; ++i) {
     for (int j = 0; j <= i; ++j) {
       double sum = 0;
-      for (std::int64_t n = 0; n < vectors.count; ++n) {
-        sum += (vectors.x_plane(i)[n] - mean[i]) * (vectors.x_plane(j)[n] - mean[j]);
+      for (std::int64_t n = 0; n < vectors.count(); ++n) {
+        sum += (vectors.x(i)[n] - mean[i]) * (vectors.x(j)[n] - mean[j]);
       }
       scatter.at[i][j] = sum;
     }
@@ -54,8 +56,8 @@ SmallMatrix ScatterFactor(const GroupVectors& vectors, const double* mean, doubl
 float MahalanobisDistance(const GroupVectors& vectors, std::int64_t n, const double* mean, const SmallMatrix& factor) {
   double z[kMaxVectorDim];
   double sum = 0;
-  for (int i = 0; i < vectors.dim; ++i) {
-    double rest = vectors.x_plane(i)[n] - mean[i];
+  for (int i = 0; i < vectors.dim(); ++i) {
+    double rest = vectors.x(i)[n] - mean[i];
     for (int m = 0; m < i; ++m) rest -= factor.at[i][m] * z[m];
     z[i] = rest / factor.at[i][i];
     sum += z[i] * z[i];
@@ -63,37 +65,53 @@ float MahalanobisDistance(const GroupVectors& vectors, std::int64_t n, const dou
   return static_cast<float>(sum);
 }
 
+// Sorts by the upper 32 bits, equal ones as they came: one counting pass per byte.
+void SortByUpperHalf(std::vector<std::uint64_t>& values) {
+  std::vector<std::uint64_t> other(values.size());
+  for (int shift = 32; shift < 64; shift += 8) {
+    std::array<std::size_t, 256> next = {};
+    for (std::uint64_t value : values) ++next[(value >> shift) & 0xff];
+    std::size_t begin = 0;
+    for (std::size_t& slot : next) begin += std::exchange(slot, begin);
+    for (std::uint64_t value : values) other[next[(value >> shift) & 0xff]++] = value;
+    values.swap(other);
+  }
+}
+
 void SeedByMahalanobis(const GroupVectors& vectors, double regularisation, Centroids& centroids_out) {
   double mean[kMaxVectorDim] = {};
-  for (int j = 0; j < vectors.dim; ++j) {
-    for (std::int64_t n = 0; n < vectors.count; ++n) mean[j] += vectors.x_plane(j)[n];
-    mean[j] /= static_cast<double>(vectors.count);
+  for (int j = 0; j < vectors.dim(); ++j) {
+    for (std::int64_t n = 0; n < vectors.count(); ++n) mean[j] += vectors.x(j)[n];
+    mean[j] /= static_cast<double>(vectors.count());
   }
   const SmallMatrix factor = ScatterFactor(vectors, mean, regularisation);
   // Distance above number: a distance is not negative, so its bits are ordered as it is, and equal ones keep their order.
-  std::vector<std::uint64_t> order(static_cast<std::size_t>(vectors.count));
-  for (std::int64_t n = 0; n < vectors.count; ++n) {
+  std::vector<std::uint64_t> order(static_cast<std::size_t>(vectors.count()));
+  for (std::int64_t n = 0; n < vectors.count(); ++n) {
     const auto bits = std::bit_cast<std::uint32_t>(MahalanobisDistance(vectors, n, mean, factor));
     order[n] = (static_cast<std::uint64_t>(bits) << 32) | static_cast<std::uint64_t>(n);
   }
-  std::sort(order.begin(), order.end());
+  SortByUpperHalf(order);
   for (std::int64_t k = 0; k < centroids_out.count; ++k) {
     const std::int64_t steps = centroids_out.count - 1;
-    const std::int64_t rank = (2 * k * (vectors.count - 1) + steps) / (2 * steps);
+    const std::int64_t rank = (2 * k * (vectors.count() - 1) + steps) / (2 * steps);
     TakeVector(vectors, static_cast<std::int64_t>(order[rank] & 0xffffffffu), static_cast<int>(k), centroids_out);
   }
 }
 
-// Lowers nearest[n] to the weighted squared distance from vector n to vector `chosen`.
-void LowerDistances(const GroupVectors& vectors, std::int64_t chosen, std::vector<float>& nearest) {
-  for (std::int64_t n = 0; n < vectors.count; ++n) {
-    float distance = 0;
-    for (int j = 0; j < vectors.dim; ++j) {
-      const float difference = vectors.x_plane(j)[n] - vectors.x_plane(j)[chosen];
-      distance += vectors.w_plane(j)[n] * difference * difference;
-    }
-    nearest[n] = std::min(nearest[n], distance);
+// Lowers nearest[n] to the weighted squared distance from vector n to vector `chosen`. Plane by plane, so that the
+// compiler vectorises it.
+void LowerDistances(const GroupVectors& vectors, std::int64_t chosen, std::vector<float>& nearest,
+                    std::vector<float>& distance) {
+  const std::int64_t count = vectors.count();
+  std::fill(distance.begin(), distance.end(), 0.0f);
+  for (int j = 0; j < vectors.dim(); ++j) {
+    const float* x = vectors.x(j);
+    const float* w = vectors.w(j);
+    const float center = x[chosen];
+    for (std::int64_t n = 0; n < count; ++n) distance[n] += w[n] * (x[n] - center) * (x[n] - center);
   }
+  for (std::int64_t n = 0; n < count; ++n) nearest[n] = std::min(nearest[n], distance[n]);
 }
 
 // The first n at which the running sum of `mass` passes `fraction` of the whole; uniform when there is no mass.
@@ -113,12 +131,13 @@ std::int64_t DrawByMass(const std::vector<float>& mass, double fraction) {
 }
 
 void SeedByDSquared(const GroupVectors& vectors, const Philox& random, Centroids& centroids_out) {
-  std::vector<float> nearest(static_cast<std::size_t>(vectors.count), std::numeric_limits<float>::max());
-  auto chosen = static_cast<std::int64_t>(random.Uniform(0) * static_cast<double>(vectors.count));
+  std::vector<float> nearest(static_cast<std::size_t>(vectors.count()), std::numeric_limits<float>::max());
+  std::vector<float> distance(nearest.size());
+  auto chosen = static_cast<std::int64_t>(random.Uniform(0) * static_cast<double>(vectors.count()));
   for (int k = 0; k < centroids_out.count; ++k) {
     if (k > 0) chosen = DrawByMass(nearest, random.Uniform(static_cast<std::uint64_t>(k)));
     TakeVector(vectors, chosen, k, centroids_out);
-    LowerDistances(vectors, chosen, nearest);
+    LowerDistances(vectors, chosen, nearest, distance);
   }
 }
 
