@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kPieceBytes = 1 << 20;
 
 // Keeps nothing but the digest.
-class DigestingFile final : public WritableFile {
+class DigestSink final : public WritableFile {
  public:
   absl::Status Append(absl::Span<const std::byte> bytes) override {
     sha256_.Update(bytes);
@@ -57,6 +57,17 @@ class CheckedFile final : public WritableFile {
   Sha256 sha256_;
 };
 
+absl::StatusOr<Digest> DigestOf(const RandomAccessFile& file) {
+  Sha256 sha256;
+  std::vector<std::byte> piece(std::min<std::uint64_t>(kPieceBytes, file.size()));
+  for (std::uint64_t offset = 0; offset < file.size(); offset += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(piece.size(), file.size() - offset));
+    GPTVQ_RETURN_IF_ERROR(file.ReadAt(offset, absl::MakeSpan(piece)));
+    sha256.Update(piece);
+  }
+  return sha256.Finish();
+}
+
 }  // namespace
 
 std::string ArtifactStore::KeyOf(const Digest& digest) {
@@ -81,9 +92,9 @@ absl::StatusOr<Digest> ArtifactStore::PutArtifact(absl::Span<const std::byte> by
 }
 
 absl::StatusOr<Digest> ArtifactStore::PutArtifact(absl::FunctionRef<absl::Status(WritableFile&)> write) {
-  DigestingFile digesting;
-  GPTVQ_RETURN_IF_ERROR(write(digesting));
-  const Digest digest = digesting.digest();
+  DigestSink sink;
+  GPTVQ_RETURN_IF_ERROR(write(sink));
+  const Digest digest = sink.digest();
   GPTVQ_ASSIGN_OR_RETURN(const bool is_present, Contains(digest));
   if (is_present) return digest;
   GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, CreateArtifact(digest));
@@ -101,17 +112,6 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> ArtifactStore::OpenArtifact(co
   GPTVQ_ASSIGN_OR_RETURN(const Digest found, DigestOf(*file));
   if (found != digest) return absl::DataLossError(absl::StrCat(std::string(file->name()), ": its bytes have changed"));
   return file;
-}
-
-absl::StatusOr<Digest> DigestOf(const RandomAccessFile& file) {
-  Sha256 sha256;
-  std::vector<std::byte> piece(std::min<std::uint64_t>(kPieceBytes, file.size()));
-  for (std::uint64_t offset = 0; offset < file.size(); offset += piece.size()) {
-    piece.resize(std::min<std::uint64_t>(piece.size(), file.size() - offset));
-    GPTVQ_RETURN_IF_ERROR(file.ReadAt(offset, absl::MakeSpan(piece)));
-    sha256.Update(piece);
-  }
-  return sha256.Finish();
 }
 
 }  // namespace gptvq

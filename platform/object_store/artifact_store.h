@@ -47,9 +47,6 @@ class ArtifactStore {
   ObjectStore& store_;
 };
 
-// The digest of a file's bytes, read in order in pieces of 1 MiB.
-absl::StatusOr<Digest> DigestOf(const RandomAccessFile& file);
-
 }  // namespace gptvq
 
 #endif  // GPTVQ_PLATFORM_OBJECT_STORE_ARTIFACT_STORE_H_

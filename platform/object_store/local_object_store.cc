@@ -221,7 +221,7 @@ absl::StatusOr<std::unique_ptr<WritableFile>> LocalObjectStore::Create(std::stri
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> LocalObjectStore::Open(std::string_view key) const {
   GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
-  return OpenLocalFile(root_, key);
+  return OpenLocalFile(root_, key, std::string(key));
 }
 
 absl::StatusOr<ObjectInfo> LocalObjectStore::Stat(std::string_view key) const {
@@ -282,17 +282,17 @@ absl::Status LocalObjectStore::RemoveAbandonedWrites() {
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenLocalFile(const ConfinedDirectory& directory,
-                                                                std::string_view relative_path) {
-  const std::string name = absl::StrCat(directory.path(), "/", std::string(relative_path));
+                                                                std::string_view relative_path, std::string name) {
+  const std::string path = absl::StrCat(directory.path(), "/", std::string(relative_path));
   // O_PATH opens nothing but the name: a device is not touched, a pipe is not waited for.
   GPTVQ_ASSIGN_OR_RETURN(const FileDescriptor place, directory.OpenFile(relative_path, O_PATH));
   struct stat info;
-  if (fstat(place.get(), &info) != 0) return ErrnoToStatus(errno, name);
-  GPTVQ_RETURN_IF_ERROR(CheckRegular(info, name));
+  if (fstat(place.get(), &info) != 0) return ErrnoToStatus(errno, path);
+  GPTVQ_RETURN_IF_ERROR(CheckRegular(info, path));
   GPTVQ_ASSIGN_OR_RETURN(FileDescriptor fd, directory.OpenFile(relative_path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-  if (fstat(fd.get(), &info) != 0) return ErrnoToStatus(errno, name);
-  GPTVQ_RETURN_IF_ERROR(CheckRegular(info, name));  // it may have been replaced in between
-  return std::make_unique<LocalFile>(std::move(fd), name, static_cast<std::uint64_t>(info.st_size));
+  if (fstat(fd.get(), &info) != 0) return ErrnoToStatus(errno, path);
+  GPTVQ_RETURN_IF_ERROR(CheckRegular(info, path));  // it may have been replaced in between
+  return std::make_unique<LocalFile>(std::move(fd), std::move(name), static_cast<std::uint64_t>(info.st_size));
 }
 
 }  // namespace gptvq

@@ -46,7 +46,7 @@ class ObjectStore {
   // A new object, streamed. It appears, durably and replacing one of that key, when Close() returns OK.
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) = 0;
 
-  // The object as it is now: replacing or deleting it later does not change what this file reads.
+  // The object as it is now: replacing or deleting it later does not change what this file reads. Its name() is the key.
   virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const = 0;
 
   virtual absl::StatusOr<ObjectInfo> Stat(std::string_view key) const = 0;

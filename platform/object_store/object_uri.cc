@@ -43,7 +43,8 @@ std::string_view PathDefect(std::string_view path) {
 }  // namespace
 
 absl::StatusOr<ObjectUri> ObjectUri::Parse(std::string_view text) {
-  if (text.size() > kMaxObjectUriBytes) return Refusal(text, absl::StrCat("it is longer than ", kMaxObjectUriBytes, " bytes"));
+  if (text.size() > kMaxObjectUriBytes)
+    return Refusal(text, absl::StrCat("it is longer than ", kMaxObjectUriBytes, " bytes"));
   const std::size_t scheme_end = text.find("://");
   if (scheme_end == std::string_view::npos) return Refusal(text, "it has no scheme");
   if (!text.starts_with(kFilePrefix)) return Refusal(text, "its scheme is not supported");

@@ -90,7 +90,7 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> Storage::OpenFile(const Object
       const std::size_t slash = uri.path().rfind('/');
       const std::string parent = slash == 0 ? "/" : uri.path().substr(0, slash);
       GPTVQ_ASSIGN_OR_RETURN(const ConfinedDirectory directory, OpenLocalDirectory(options_, parent));
-      return OpenLocalFile(directory, uri.path().substr(slash + 1));
+      return OpenLocalFile(directory, uri.path().substr(slash + 1), uri.path());
     }
   }
   return absl::InternalError("unknown URI scheme");

@@ -89,13 +89,5 @@ TEST(ArtifactStore, DamagedArtifactIsDataLoss) {
   EXPECT_EQ(artifacts.OpenArtifact(digest).status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST(DigestOf, ReadsFilesLongerThanOnePiece) {
-  MemoryObjectStore objects;
-  const std::string contents((1 << 20) + 1, 'y');
-  objects.Put("x", contents);
-
-  EXPECT_EQ(DigestOf(**objects.Open("x")).value(), Digest::Of(AsBytes(contents)));
-}
-
 }  // namespace
 }  // namespace gptvq

@@ -102,7 +102,7 @@ TEST_P(LocalObjectStoreTest, RefusesPipesDevicesAndDirectoriesAtOnce) {
   EXPECT_EQ(store_.Delete("dir").code(), absl::StatusCode::kFailedPrecondition);
   const auto dev = ConfinedDirectory::Open("/dev", GetParam());
   ASSERT_TRUE(dev.ok());
-  EXPECT_EQ(OpenLocalFile(*dev, "zero").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(OpenLocalFile(*dev, "zero", "zero").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_P(LocalObjectStoreTest, FileThatShrinksWhileItIsReadIsDataLoss) {

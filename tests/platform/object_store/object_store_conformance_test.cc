@@ -47,6 +47,7 @@ TEST_P(ObjectStoreConformance, ReturnsWhatWasPut) {
 
   EXPECT_EQ(Get("a/b/c.bin"), contents);
   EXPECT_EQ(store_->Stat("a/b/c.bin")->size_bytes, contents.size());
+  EXPECT_EQ((*store_->Open("a/b/c.bin"))->name(), "a/b/c.bin");
 }
 
 TEST_P(ObjectStoreConformance, KeepsAnEmptyObject) {
