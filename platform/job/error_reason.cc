@@ -36,6 +36,9 @@ Entry EntryOf(ErrorReason reason) {
     case ErrorReason::kLayerOutOfOrder: return {"LAYER_OUT_OF_ORDER", Code::kFailedPrecondition};
     case ErrorReason::kLayerConflict: return {"LAYER_CONFLICT", Code::kFailedPrecondition};
     case ErrorReason::kOutputMissing: return {"OUTPUT_MISSING", Code::kFailedPrecondition};
+    case ErrorReason::kModelUnusable: return {"MODEL_UNUSABLE", Code::kFailedPrecondition};
+    case ErrorReason::kStoreFull: return {"STORE_FULL", Code::kResourceExhausted};
+    case ErrorReason::kTooManyWorkers: return {"TOO_MANY_WORKERS", Code::kResourceExhausted};
     case ErrorReason::kTooManyJobs: return {"TOO_MANY_JOBS", Code::kResourceExhausted};
     case ErrorReason::kTooManyUploads: return {"TOO_MANY_UPLOADS", Code::kResourceExhausted};
     case ErrorReason::kTooManyWatchers: return {"TOO_MANY_WATCHERS", Code::kResourceExhausted};

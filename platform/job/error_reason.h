@@ -31,20 +31,24 @@ enum class ErrorReason {
   kLayerOutOfOrder,
   kLayerConflict,        // a layer was published with another digest
   kOutputMissing,        // a result names an artifact that is not there
+  kModelUnusable,        // no model at the URI, or one of a kind that is not supported
+  kStoreFull,            // the object store has no space
   kTooManyJobs,
+  kTooManyWorkers,
   kTooManyUploads,
   kTooManyWatchers,
   kJournalUnavailable,   // the journal did not take the change; nothing happened
   kStopping,
 };
 inline constexpr std::array kAllErrorReasons = {
-    ErrorReason::kInvalidField,      ErrorReason::kJobUnknown,          ErrorReason::kTaskUnknown,
-    ErrorReason::kWorkerUnknown,     ErrorReason::kUpgradeRequired,     ErrorReason::kIdempotencyMismatch,
-    ErrorReason::kStaleEpoch,        ErrorReason::kNotHeld,             ErrorReason::kRollbackSuspected,
-    ErrorReason::kJobCancelled,      ErrorReason::kBadLeaseToken,       ErrorReason::kChecksumMismatch,
-    ErrorReason::kDigestMismatch,    ErrorReason::kChunkOutOfOrder,     ErrorReason::kLayerOutOfOrder,
-    ErrorReason::kLayerConflict,     ErrorReason::kOutputMissing,       ErrorReason::kTooManyJobs,
-    ErrorReason::kTooManyUploads,    ErrorReason::kTooManyWatchers,     ErrorReason::kJournalUnavailable,
+    ErrorReason::kInvalidField, ErrorReason::kJobUnknown, ErrorReason::kTaskUnknown,
+    ErrorReason::kWorkerUnknown, ErrorReason::kUpgradeRequired, ErrorReason::kIdempotencyMismatch,
+    ErrorReason::kStaleEpoch, ErrorReason::kNotHeld, ErrorReason::kRollbackSuspected,
+    ErrorReason::kJobCancelled, ErrorReason::kBadLeaseToken, ErrorReason::kChecksumMismatch,
+    ErrorReason::kDigestMismatch, ErrorReason::kChunkOutOfOrder, ErrorReason::kLayerOutOfOrder,
+    ErrorReason::kLayerConflict, ErrorReason::kOutputMissing, ErrorReason::kModelUnusable,
+    ErrorReason::kStoreFull, ErrorReason::kTooManyJobs, ErrorReason::kTooManyWorkers,
+    ErrorReason::kTooManyUploads, ErrorReason::kTooManyWatchers, ErrorReason::kJournalUnavailable,
     ErrorReason::kStopping};
 
 std::string_view Name(ErrorReason reason);          // STALE_EPOCH, ...

@@ -36,6 +36,7 @@ struct JobDescription {
   JobSpec spec;
   int layer_count = 0;
   int shard_layers = 0;        // as planned
+  int task_count = 0;
   WallTime create_time;
 };
 
@@ -60,7 +61,7 @@ struct PublishedLayer {
   std::vector<LinearReport> linears;
 };
 
-// A job with everything that belongs to it but the layers' reports and the events.
+// A job with everything that belongs to it but the layers' reports and the events. Lists leave `tasks` and `layers` empty.
 struct JobSnapshot {
   JobDescription description;
   JobStatus status;

@@ -68,7 +68,7 @@ v1::Job ToProto(const JobSnapshot& job, const std::map<std::string, TaskProgress
   proto.set_layer_count(description.layer_count);
   proto.set_shard_layers(description.shard_layers);
   proto.set_published_layers(status.published_layers);
-  proto.set_task_count(static_cast<int>(job.tasks.size()));
+  proto.set_task_count(description.task_count);
   proto.set_committed_task_count(status.committed_tasks);
   if (status.failure) *proto.mutable_failure() = ToProto(*status.failure);
   proto.set_numerics_class(status.numerics_class);

@@ -69,7 +69,7 @@ TEST(ConvertJob, APublishedLayerSurvivesTheJournal) {
 TEST(ConvertJob, ShowsPublishedLayersProgressAndFailureOfATask) {
   JobSnapshot job;
   job.description = {.job_id = "job-1", .sequence = 1, .request_id = "r", .spec = AJobSpec(), .layer_count = 4,
-                     .shard_layers = 2, .create_time = WallTime(seconds(5))};
+                     .shard_layers = 2, .task_count = 2, .create_time = WallTime(seconds(5))};
   job.status.state = JobState::kFailed;
   job.status.end_time = WallTime(seconds(9));
   job.status.failure = TaskFailure{FailureClass::kFatal, "bad", "w"};

@@ -1,0 +1,173 @@
+// What the holder of a task reports: layers, results, failures, and giving it back.
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "platform/job/error_reason.h"
+#include "server/scheduler/job_step.h"
+#include "server/scheduler/scheduler.h"
+
+namespace gptvq {
+namespace {
+
+WorkerKey HolderOf(const Lease& lease) { return {lease.worker_name, lease.incarnation}; }
+
+absl::Status NotHeld(const Task& task) {
+  return Refuse(ErrorReason::kNotHeld, absl::StrCat("task ", task.description.task_id, " is ",
+                                                    std::string(Name(task.status.state)), ", not held by anybody"));
+}
+
+absl::Status JobCancelled(const JobSnapshot& job) {
+  return Refuse(ErrorReason::kJobCancelled, absl::StrCat("job ", job.description.job_id, " is ",
+                                                         std::string(Name(job.status.state)), "; release the task"));
+}
+
+// The first layer of a quantize task that is not published yet; the end of its range if all are.
+int NextLayer(const JobSnapshot& job, const Task& task) {
+  int layer = task.description.layers.begin;
+  while (layer < task.description.layers.end && job.layers[layer] != Digest()) ++layer;
+  return layer;
+}
+
+bool FitsKind(const TaskResult& result, TaskKind kind) {
+  switch (kind) {
+    case TaskKind::kCapture: return std::holds_alternative<CaptureResult>(result.outcome);
+    case TaskKind::kQuantize: return std::holds_alternative<QuantizeResult>(result.outcome);
+    case TaskKind::kFinalize: return std::holds_alternative<FinalizeResult>(result.outcome);
+    case TaskKind::kEvaluate: return std::holds_alternative<EvaluateResult>(result.outcome);
+  }
+  return false;
+}
+
+absl::Status CheckResult(const JobSnapshot& job, const Task& task, const TaskResult& result) {
+  const TaskDescription& description = task.description;
+  if (!FitsKind(result, description.kind)) {
+    return Refuse(ErrorReason::kInvalidField,
+                  absl::StrCat("result.outcome: not that of a ", std::string(Name(description.kind)), " task"));
+  }
+  const bool has_boundary = OutputBoundary(result).has_value();
+  if (has_boundary != description.output_boundary_wanted) {
+    return Refuse(ErrorReason::kInvalidField,
+                  has_boundary ? "result: output_boundary was not wanted" : "result: output_boundary is required");
+  }
+  if (description.kind == TaskKind::kQuantize && NextLayer(job, task) != description.layers.end) {
+    return Refuse(ErrorReason::kOutputMissing,
+                  absl::StrCat("layer ", NextLayer(job, task), " of task ", description.task_id, " is not published"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant now) const {
+  GPTVQ_ASSIGN_OR_RETURN(const FoundTask found, FindGranted(event.lease));
+  const JobSnapshot& job = *found.job;
+  const Task& task = *found.task;
+  const LayerRange range = task.description.layers;
+  const int layer = event.layer.layer;
+  if (task.description.kind != TaskKind::kQuantize || layer < range.begin || layer >= range.end) {
+    return Refuse(ErrorReason::kInvalidField,
+                  absl::StrCat("layer: ", layer, " is not a layer of task ", task.description.task_id));
+  }
+  if (task.status.state == TaskState::kCancelling) return JobCancelled(job);
+  if (task.status.state != TaskState::kLeased) return NotHeld(task);
+
+  Decision decision;
+  decision.task_id = event.lease.task_id;
+  decision.key = found.key;
+  decision.caller = HolderOf(event.lease);
+  if (job.layers[layer] != Digest()) {
+    if (job.layers[layer] != event.layer.artifact) {
+      return Refuse(ErrorReason::kLayerConflict, absl::StrCat("layer ", layer, " was published as ",
+                                                              job.layers[layer].hex(), ", now comes ",
+                                                              event.layer.artifact.hex()));
+    }
+    decision.outcome = Outcome::kRepeated;
+    return decision;
+  }
+  if (layer != NextLayer(job, task)) {
+    return Refuse(ErrorReason::kLayerOutOfOrder,
+                  absl::StrCat("layer ", layer, " comes before layer ", NextLayer(job, task), " is published"));
+  }
+  JobStep step(job, now.wall);
+  // Durable progress: the failures before it say nothing about what comes next.
+  step.MoveTask(found.key.index, TaskTrigger::kPublish).failures = {};
+  step.AddLayer(found.key.index, event.layer);
+  decision.transition = step.Finish();
+  decision.lease = held_.at(found.key);
+  decision.lease->expiry = std::max(decision.lease->expiry, now.monotonic + options_.lease_ttl);
+  decision.lease->progress_time = now.monotonic;
+  return decision;
+}
+
+absl::StatusOr<Decision> Scheduler::DecideOn(const CompleteTask& event, Instant now) const {
+  GPTVQ_ASSIGN_OR_RETURN(const FoundTask found, FindGranted(event.lease));
+  const Task& task = *found.task;
+  Decision decision;
+  decision.task_id = event.lease.task_id;
+  decision.key = found.key;
+  decision.caller = HolderOf(event.lease);
+  if (task.status.state == TaskState::kCommitted && task.status.result == event.result) {
+    decision.outcome = Outcome::kRepeated;
+    return decision;
+  }
+  if (task.status.state == TaskState::kCancelling) return JobCancelled(*found.job);
+  if (task.status.state != TaskState::kLeased) return NotHeld(task);
+  GPTVQ_RETURN_IF_ERROR(CheckResult(*found.job, task, event.result));
+
+  JobStep step(*found.job, now.wall);
+  step.MoveTask(found.key.index, TaskTrigger::kCommit).result = event.result;
+  decision.transition = step.Finish();
+  return decision;
+}
+
+absl::StatusOr<Decision> Scheduler::DecideOn(const FailTask& event, Instant now) const {
+  GPTVQ_ASSIGN_OR_RETURN(const FoundTask found, FindGranted(event.lease));
+  const Task& task = *found.task;
+  Decision decision;
+  decision.task_id = event.lease.task_id;
+  decision.key = found.key;
+  decision.caller = HolderOf(event.lease);
+  if (!IsHeld(task.status.state)) {
+    if (task.status.last_failure != event.failure) return NotHeld(task);
+    decision.outcome = Outcome::kRepeated;
+    return decision;
+  }
+  FailureCounts failures = task.status.failures;
+  const TaskTrigger judged = options_.retry.JudgeFailure(event.failure.failure_class, failures);
+  // A cancelled task ends whatever its budget.
+  const bool cancelling = task.status.state == TaskState::kCancelling;
+  JobStep step(*found.job, now.wall);
+  TaskStatus& status = step.MoveTask(found.key.index, cancelling ? TaskTrigger::kRetry : judged, event.failure);
+  status.failures = failures;
+  decision.rest = RestAfterFailure(task, status, now.monotonic);
+  decision.transition = step.Finish();
+  return decision;
+}
+
+absl::StatusOr<Decision> Scheduler::DecideOn(const ReleaseTask& event, Instant now) const {
+  GPTVQ_ASSIGN_OR_RETURN(const FoundTask found, FindGranted(event.lease));
+  const Task& task = *found.task;
+  Decision decision;
+  decision.task_id = event.lease.task_id;
+  decision.key = found.key;
+  decision.caller = HolderOf(event.lease);
+  if (!IsHeld(task.status.state)) {
+    if (task.status.state != TaskState::kReady && task.status.state != TaskState::kCancelled) return NotHeld(task);
+    decision.outcome = Outcome::kRepeated;
+    return decision;
+  }
+  JobStep step(*found.job, now.wall);
+  step.MoveTask(found.key.index, TaskTrigger::kRelease);
+  decision.transition = step.Finish();
+  return decision;
+}
+
+Rest Scheduler::RestAfterFailure(const Task& task, const TaskStatus& status, MonotonicTime now) const {
+  const auto backoff = options_.retry.Backoff(status.failures.total(), options_.seed, task.description.task_id,
+                                              status.epoch);
+  return {now + backoff, {status.worker_name, status.incarnation}};
+}
+
+}  // namespace gptvq

@@ -1,0 +1,77 @@
+#ifndef GPTVQ_SERVER_SCHEDULER_EVENTS_H_
+#define GPTVQ_SERVER_SCHEDULER_EVENTS_H_
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "platform/job/device_slot.h"
+#include "platform/job/job.h"
+#include "platform/job/lease.h"
+
+namespace gptvq {
+
+// What happens to the scheduler. Plain values; every text and number in them was checked at the edge.
+
+struct SubmitJob {
+  JobDescription job;  // `sequence` and `create_time` are filled by the scheduler
+  std::vector<TaskDescription> tasks;
+};
+
+struct CancelJob {
+  std::string job_id;
+};
+
+// Who a worker process is. Two processes with one name are two workers.
+struct WorkerKey {
+  std::string name;
+  std::string incarnation;
+
+  friend auto operator<=>(const WorkerKey&, const WorkerKey&) = default;
+};
+
+struct RegisterWorker {
+  WorkerKey worker;
+  std::string numerics_class;
+  std::string version;
+  std::vector<DeviceSlot> slots;
+};
+
+struct PollTask {
+  WorkerKey worker;
+  std::string poll_id;
+};
+
+struct RenewLease {
+  Lease lease;
+  TaskProgress progress;
+};
+
+struct PublishLayer {
+  Lease lease;
+  PublishedLayer layer;
+};
+
+struct CompleteTask {
+  Lease lease;
+  TaskResult result;
+};
+
+struct FailTask {
+  Lease lease;
+  TaskFailure failure;
+};
+
+struct ReleaseTask {
+  Lease lease;
+};
+
+// Time passed. Deals with one overdue lease; to be repeated until its outcome is kNothing.
+struct Tick {};
+
+using Event = std::variant<SubmitJob, CancelJob, RegisterWorker, PollTask, RenewLease, PublishLayer, CompleteTask,
+                           FailTask, ReleaseTask, Tick>;
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_SERVER_SCHEDULER_EVENTS_H_

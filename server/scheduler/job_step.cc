@@ -1,0 +1,165 @@
+#include "server/scheduler/job_step.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "server/scheduler/task_transitions.h"
+
+namespace gptvq {
+
+JobStep::JobStep(const JobSnapshot& job, WallTime now) : job_(job), now_(now) {
+  transition_.job_id = job.description.job_id;
+}
+
+TaskStatus& JobStep::MoveTask(int index, TaskTrigger trigger, std::optional<TaskFailure> failure) {
+  const TaskState from = StatusOf(index).state;
+  TaskStatus& status = ChangeState(index, trigger);
+  if (failure) status.last_failure = failure;
+  // A publication shows as the layer's own event.
+  if (trigger != TaskTrigger::kPublish) {
+    AddEvent(TaskStateChange{job_.tasks[index].description.task_id, from, status.state, trigger, status.epoch,
+                             status.worker_name, std::move(failure)});
+  }
+  return status;
+}
+
+void JobStep::GrantTask(int index, const WorkerKey& worker, const std::string& poll_id) {
+  const TaskState from = StatusOf(index).state;
+  TaskStatus& status = ChangeState(index, TaskTrigger::kGrant);
+  ++status.epoch;
+  ++status.attempt;
+  status.worker_name = worker.name;
+  status.incarnation = worker.incarnation;
+  status.poll_id = poll_id;
+  AddEvent(TaskStateChange{job_.tasks[index].description.task_id, from, status.state, TaskTrigger::kGrant, status.epoch,
+                           worker.name, std::nullopt});
+}
+
+const TaskStatus& JobStep::StatusOf(int index) const {
+  const auto moved = moved_.find(index);
+  return moved == moved_.end() ? job_.tasks[index].status : moved->second;
+}
+
+void JobStep::AddLayer(int index, PublishedLayer layer) {
+  const TaskDescription& task = job_.tasks[index].description;
+  ++MutableJob().published_layers;
+  AddEvent(LayerPublished{task.task_id, layer.layer, layer.artifact});
+  transition_.layer = Transition::LayerChange{std::move(layer), task.task_id, StatusOf(index).epoch};
+}
+
+void JobStep::PinNumericsClass(const std::string& numerics_class) { MutableJob().numerics_class = numerics_class; }
+
+void JobStep::RequestCancellation() {
+  MoveJob(JobState::kCancelling);
+  CancelOpenTasks();
+}
+
+Transition JobStep::Finish() {
+  UnblockTasks();
+  SettleJobState();
+  for (auto& [index, status] : moved_) {
+    ++status.revision;
+    transition_.tasks.push_back({index, std::move(status)});
+  }
+  if (!transition_.events.empty()) {
+    MutableJob().last_event_seq = transition_.events.back().seq;
+  }
+  if (transition_.job) ++transition_.job->revision;
+  return std::move(transition_);
+}
+
+TaskStatus& JobStep::ChangeState(int index, TaskTrigger trigger) {
+  TaskStatus& status = moved_.try_emplace(index, StatusOf(index)).first->second;
+  const std::optional<TaskState> to = NextTaskState(status.state, trigger);
+  GPTVQ_CHECK(to.has_value());
+  status.state = *to;
+  return status;
+}
+
+JobStatus& JobStep::MutableJob() {
+  if (!transition_.job) transition_.job = job_.status;
+  return *transition_.job;
+}
+
+const JobStatus& JobStep::job_status() const { return transition_.job ? *transition_.job : job_.status; }
+
+void JobStep::MoveJob(JobState to) {
+  const JobState from = job_status().state;
+  if (from == to) return;
+  MutableJob().state = to;
+  if (IsTerminal(to)) MutableJob().end_time = now_;
+  AddEvent(JobStateChange{from, to});
+}
+
+void JobStep::UnblockTasks() {
+  for (const Task& task : job_.tasks) {
+    const int index = task.description.index;
+    if (StatusOf(index).state != TaskState::kBlocked) continue;
+    const auto& dependencies = task.description.dependencies;
+    const bool open = std::all_of(dependencies.begin(), dependencies.end(), [&](int dependency) {
+      return StatusOf(dependency).state == TaskState::kCommitted;
+    });
+    if (open) MoveTask(index, TaskTrigger::kUnblock);
+  }
+}
+
+// Nothing of the job will be granted again, and those who hold a task are told to stop.
+void JobStep::CancelOpenTasks() {
+  for (const Task& task : job_.tasks) {
+    const TaskState state = StatusOf(task.description.index).state;
+    if (IsTerminal(state) || state == TaskState::kCancelling) continue;
+    MoveTask(task.description.index, TaskTrigger::kCancel);
+  }
+}
+
+void JobStep::FailJob(int failed_index) {
+  const std::string& task_id = job_.tasks[failed_index].description.task_id;
+  TaskFailure failure = StatusOf(failed_index).last_failure.value_or(TaskFailure());
+  failure.message = "task " + task_id + ": " + failure.message;
+  MutableJob().failure = std::move(failure);
+  MoveJob(JobState::kFailing);
+  CancelOpenTasks();
+}
+
+void JobStep::SettleJobState() {
+  MutableJob().committed_tasks = static_cast<int>(std::count_if(
+      job_.tasks.begin(), job_.tasks.end(),
+      [&](const Task& task) { return StatusOf(task.description.index).state == TaskState::kCommitted; }));
+
+  const bool ending = job_status().state == JobState::kCancelling || job_status().state == JobState::kFailing;
+  if (!ending) {
+    for (const auto& [index, status] : std::map(moved_)) {
+      if (status.state != TaskState::kFailed) continue;
+      FailJob(index);
+      break;
+    }
+  }
+  const JobState state = job_status().state;
+  if (state == JobState::kCancelling || state == JobState::kFailing) {
+    if (!AnyTask(IsHeld)) MoveJob(state == JobState::kFailing ? JobState::kFailed : JobState::kCancelled);
+  } else if (AllTasks(std::nullopt, TaskState::kCommitted)) {
+    MoveJob(JobState::kSucceeded);
+  } else if (AllTasks(TaskKind::kQuantize, TaskState::kCommitted)) {
+    MoveJob(JobState::kFinalizing);
+  } else if (state == JobState::kPending && AnyTask(IsHeld)) {
+    MoveJob(JobState::kRunning);
+  }
+}
+
+bool JobStep::AnyTask(bool (*predicate)(TaskState)) const {
+  return std::any_of(job_.tasks.begin(), job_.tasks.end(),
+                     [&](const Task& task) { return predicate(StatusOf(task.description.index).state); });
+}
+
+bool JobStep::AllTasks(std::optional<TaskKind> kind, TaskState state) const {
+  return std::all_of(job_.tasks.begin(), job_.tasks.end(), [&](const Task& task) {
+    return (kind && task.description.kind != *kind) || StatusOf(task.description.index).state == state;
+  });
+}
+
+void JobStep::AddEvent(decltype(JobEvent::what) what) {
+  const std::int64_t seq = job_.status.last_event_seq + static_cast<std::int64_t>(transition_.events.size()) + 1;
+  transition_.events.push_back({seq, now_, std::move(what)});
+}
+
+}  // namespace gptvq

@@ -1,0 +1,44 @@
+#include "server/scheduler/retry_policy.h"
+
+#include <algorithm>
+
+#include "core/base/philox.h"
+
+namespace gptvq {
+namespace {
+
+TaskTrigger Count(int& count, int limit, TaskTrigger within_budget) {
+  return ++count > limit ? TaskTrigger::kPoison : within_budget;
+}
+
+}  // namespace
+
+TaskTrigger RetryPolicy::JudgeFailure(FailureClass failure_class, FailureCounts& counts) const {
+  switch (failure_class) {
+    case FailureClass::kInfra:
+    case FailureClass::kDevice: return Count(counts.uncounted, max_uncounted, TaskTrigger::kRetry);
+    case FailureClass::kTransient: return Count(counts.transient, max_transient, TaskTrigger::kRetry);
+    case FailureClass::kBug: return Count(counts.bug, max_bug, TaskTrigger::kRetry);
+    case FailureClass::kInput:
+    case FailureClass::kFatal: return TaskTrigger::kFail;
+  }
+  return TaskTrigger::kFail;
+}
+
+TaskTrigger RetryPolicy::JudgeLostLease(FailureCounts& counts) const {
+  return Count(counts.lost, max_lost, TaskTrigger::kExpire);
+}
+
+TaskTrigger RetryPolicy::JudgeStall(FailureCounts& counts) const {
+  return Count(counts.transient, max_transient, TaskTrigger::kStall);
+}
+
+std::chrono::milliseconds RetryPolicy::Backoff(int failures, std::uint64_t seed, std::string_view task_id,
+                                               std::int64_t epoch) const {
+  const int doublings = std::clamp(failures - 1, 0, 30);
+  const std::int64_t whole = std::min(backoff_cap.count(), backoff_base.count() << doublings);
+  const double random = Philox(seed, Philox::StreamOf(task_id)).Uniform(static_cast<std::uint64_t>(epoch));
+  return std::chrono::milliseconds(whole / 2 + static_cast<std::int64_t>(static_cast<double>(whole - whole / 2) * random));
+}
+
+}  // namespace gptvq

@@ -1,0 +1,123 @@
+#ifndef GPTVQ_SERVER_SCHEDULER_SCHEDULER_H_
+#define GPTVQ_SERVER_SCHEDULER_SCHEDULER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/scheduler/decision.h"
+#include "server/scheduler/retry_policy.h"
+
+namespace gptvq {
+
+struct SchedulerOptions {
+  std::chrono::milliseconds lease_ttl{30'000};    // silence after which a task is offered to others
+  std::chrono::milliseconds stall_after{600'000};  // heartbeats without progress after which it is, too
+  // For so long after its rest a failed task is kept for other workers than the one it failed on.
+  std::chrono::milliseconds avoid_for{30'000};
+  RetryPolicy retry;
+  std::uint64_t seed = 0;                         // of the jitter
+  int max_active_jobs = 256;
+  int max_active_tasks = 200'000;
+  int max_workers = 1'024;
+  int retained_jobs = 64;                         // ended jobs kept in memory, to answer late repetitions
+};
+
+struct WorkerPresence {
+  RegisterWorker registration;
+  WallTime register_time;
+  MonotonicTime last_call;
+};
+
+// Decides who works on what. The jobs that have not ended, and who holds their tasks, as one state machine: events in,
+// decisions out.
+//
+//   decision = scheduler.Decide(event, now);   // pure: looks, does not touch
+//   journal.Append(decision.transition);       // durable first
+//   scheduler.Apply(decision);                 // then memory
+//
+// Thread-compatible: one thread at a time. No clock, no I/O, no randomness but the seed. Invariants: a task's epoch rises
+// with every grant; only the holder of the latest grant changes a task; a task is granted only after everything it depends
+// on was committed; an ended job never changes.
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerOptions& options) : options_(options) {}
+
+  // Begins from what the journal holds: `jobs` are those that have not ended, `last_sequence` the greatest ever given. Every
+  // held task gets a fresh ttl, so that an outage of ours never costs a living worker its lease. Workers are not
+  // remembered: they register again.
+  void Restore(std::vector<JobSnapshot> jobs, std::int64_t last_sequence, MonotonicTime now);
+
+  // Errors: refusals (platform/job/error_reason.h); nothing changes then.
+  absl::StatusOr<Decision> Decide(const Event& event, Instant now) const;
+
+  // Precondition: `decision` is the latest one and nothing was applied since.
+  void Apply(const Decision& decision);
+
+  // A job that has not ended, or ended lately; nullptr for others. Valid until the next Apply.
+  const JobSnapshot* FindJob(std::string_view job_id) const;
+  struct FoundTask {
+    const JobSnapshot* job = nullptr;
+    const Task* task = nullptr;
+    TaskKey key;
+  };
+  // Errors: NotFound (TASK_UNKNOWN).
+  absl::StatusOr<FoundTask> FindTask(std::string_view task_id) const;
+
+  // Whether a call about a task comes from its holder. Errors: NotFound, FailedPrecondition, as in worker_service.proto; OK
+  // also in CANCELLING.
+  absl::Status CheckHolder(const Lease& lease) const;
+
+  const std::map<std::int64_t, JobSnapshot>& jobs() const { return jobs_; }
+  const std::map<TaskKey, HeldLease>& held() const { return held_; }
+  const std::map<TaskKey, Rest>& ready() const { return ready_; }
+  const std::map<WorkerKey, WorkerPresence>& workers() const { return workers_; }
+  const SchedulerOptions& options() const { return options_; }
+
+ private:
+  using DecisionOr = absl::StatusOr<Decision>;
+
+  // decide_job.cc
+  DecisionOr DecideOn(const SubmitJob& event, Instant now) const;
+  DecisionOr DecideOn(const CancelJob& event, Instant now) const;
+  // decide_lease.cc
+  DecisionOr DecideOn(const RegisterWorker& event, Instant now) const;
+  DecisionOr DecideOn(const PollTask& event, Instant now) const;
+  DecisionOr DecideOn(const RenewLease& event, Instant now) const;
+  DecisionOr DecideOn(const Tick& event, Instant now) const;
+  bool MayTake(const WorkerPresence& worker, const WorkerKey& identity, TaskKey key, const Rest& rest,
+               MonotonicTime now) const;
+  bool AnotherWorkerOf(const std::string& numerics_class, const WorkerKey& identity, MonotonicTime now) const;
+  // decide_work.cc
+  DecisionOr DecideOn(const PublishLayer& event, Instant now) const;
+  DecisionOr DecideOn(const CompleteTask& event, Instant now) const;
+  DecisionOr DecideOn(const FailTask& event, Instant now) const;
+  DecisionOr DecideOn(const ReleaseTask& event, Instant now) const;
+
+  // The task of `lease`, if the caller holds its latest grant or held it until it ended: the caller of a repetition.
+  absl::StatusOr<FoundTask> FindGranted(const Lease& lease) const;
+  Rest RestAfterFailure(const Task& task, const TaskStatus& status, MonotonicTime now) const;
+
+  void ApplyJob(const Decision& decision);
+  void ApplyTaskState(TaskKey key, TaskState state, const Decision& decision);
+  void RetireJob(std::int64_t sequence);
+  void ForgetSilentWorkers(MonotonicTime now);
+
+  const SchedulerOptions options_;
+  std::int64_t last_sequence_ = 0;
+  std::map<std::int64_t, JobSnapshot> jobs_;  // by sequence
+  std::map<std::string, std::int64_t, std::less<>> sequence_of_;  // by job id
+  std::map<TaskKey, HeldLease> held_;         // LEASED and CANCELLING
+  std::map<TaskKey, Rest> ready_;             // READY, in the order in which they are handed out
+  std::map<WorkerKey, WorkerPresence> workers_;
+  std::deque<std::int64_t> ended_;            // sequences of the ended jobs in jobs_, oldest first
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_SERVER_SCHEDULER_SCHEDULER_H_
