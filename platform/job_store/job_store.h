@@ -1,0 +1,61 @@
+#ifndef GPTVQ_PLATFORM_JOB_STORE_JOB_STORE_H_
+#define GPTVQ_PLATFORM_JOB_STORE_JOB_STORE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "platform/job/transition.h"
+
+namespace gptvq {
+
+// The journal of the coordinator: jobs, tasks, published layers and events, durable. Whatever Append() acknowledged survives
+// the death of the process and of the machine; whatever it refused did not happen. Thread-safe.
+class JobStore {
+ public:
+  struct State {
+    std::vector<JobSnapshot> active_jobs;  // those that have not ended, by sequence
+    std::int64_t last_sequence = 0;        // greatest of all jobs; 0 without jobs
+  };
+
+  // Which jobs a list holds. Newest first.
+  struct Query {
+    std::vector<JobState> states;                  // empty: all
+    std::optional<std::int64_t> before_sequence;   // only older ones
+    int limit = 50;
+  };
+
+  virtual ~JobStore() = default;
+
+  // What a coordinator that starts goes on from.
+  // Errors: DataLoss (the store is damaged, naming the record), Unavailable.
+  virtual absl::StatusOr<State> LoadActive() = 0;
+
+  // Stores all of `transition` or nothing of it, and returns when it is durable. A row is written only over its previous
+  // revision, so that a writer with an outdated memory can never undo what another one stored.
+  // Errors: NotFound (no such job), Aborted (a row is not at the previous revision), AlreadyExists (the job or its request
+  // id), ResourceExhausted (disk full), Unavailable. After an error the caller must load again before it goes on: its memory
+  // may be behind the store.
+  virtual absl::Status Append(const Transition& transition) = 0;
+
+  // Errors of the reads: NotFound (no such job), DataLoss, Unavailable.
+  virtual absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) = 0;
+  // The job that was submitted under this id, if any.
+  virtual absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) = 0;
+  // By layer; empty for an unknown job.
+  virtual absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(std::string_view job_id) = 0;
+  // At most `limit` events with a greater number, in order; empty for an unknown job.
+  virtual absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view job_id, std::int64_t after_seq, int limit) = 0;
+  // Snapshots without tasks and layers.
+  virtual absl::StatusOr<std::vector<JobSnapshot>> ListJobs(const Query& query) = 0;
+
+  // 32 bytes that were drawn at random when the store was made: the key of lease tokens and page tokens.
+  virtual absl::StatusOr<std::string> Secret() = 0;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_JOB_STORE_JOB_STORE_H_

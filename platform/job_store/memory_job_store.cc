@@ -1,0 +1,114 @@
+#include "platform/job_store/memory_job_store.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace gptvq {
+namespace {
+
+absl::Status NoJob(std::string_view job_id) { return absl::NotFoundError(absl::StrCat("no job ", std::string(job_id))); }
+
+absl::Status OutdatedWriter(std::string_view job_id) {
+  return absl::AbortedError(absl::StrCat("job ", std::string(job_id), " was changed by somebody else"));
+}
+
+bool FitsRevisions(const JobSnapshot& job, const Transition& transition) {
+  if (transition.job && transition.job->revision != job.status.revision + 1) return false;
+  return std::all_of(transition.tasks.begin(), transition.tasks.end(), [&](const Transition::TaskChange& change) {
+    return change.status.revision == job.tasks[change.index].status.revision + 1;
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<JobStore::State> MemoryJobStore::LoadActive() {
+  const std::lock_guard lock(mutex_);
+  State state;
+  for (const auto& [job_id, entry] : entries_) {
+    state.last_sequence = std::max(state.last_sequence, entry.job.description.sequence);
+    if (!IsTerminal(entry.job.status.state)) state.active_jobs.push_back(entry.job);
+  }
+  std::sort(state.active_jobs.begin(), state.active_jobs.end(), [](const JobSnapshot& a, const JobSnapshot& b) {
+    return a.description.sequence < b.description.sequence;
+  });
+  return state;
+}
+
+absl::Status MemoryJobStore::Append(const Transition& transition) {
+  const std::lock_guard lock(mutex_);
+  if (transition.created) {
+    const JobDescription& description = transition.created->description;
+    if (entries_.contains(transition.job_id) || requests_.contains(description.request_id)) {
+      return absl::AlreadyExistsError(absl::StrCat("job ", transition.job_id, " or its request id exists"));
+    }
+    requests_[description.request_id] = transition.job_id;
+    entries_[transition.job_id] = {*transition.created, {}, transition.events};
+    return absl::OkStatus();
+  }
+  const auto found = entries_.find(transition.job_id);
+  if (found == entries_.end()) return NoJob(transition.job_id);
+  if (!FitsRevisions(found->second.job, transition)) return OutdatedWriter(transition.job_id);
+  Entry& entry = found->second;
+  if (transition.job) entry.job.status = *transition.job;
+  for (const Transition::TaskChange& change : transition.tasks) entry.job.tasks[change.index].status = change.status;
+  if (transition.layer) {
+    entry.job.layers[transition.layer->layer.layer] = transition.layer->layer.artifact;
+    entry.layers.push_back(transition.layer->layer);
+  }
+  entry.events.insert(entry.events.end(), transition.events.begin(), transition.events.end());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<JobSnapshot> MemoryJobStore::ReadJob(std::string_view job_id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(job_id);
+  if (found == entries_.end()) return NoJob(job_id);
+  return found->second.job;
+}
+
+absl::StatusOr<std::optional<std::string>> MemoryJobStore::FindRequest(std::string_view request_id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = requests_.find(request_id);
+  return found == requests_.end() ? std::nullopt : std::optional(found->second);
+}
+
+absl::StatusOr<std::vector<PublishedLayer>> MemoryJobStore::ReadLayers(std::string_view job_id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(job_id);
+  if (found == entries_.end()) return std::vector<PublishedLayer>();
+  std::vector<PublishedLayer> layers = found->second.layers;
+  std::sort(layers.begin(), layers.end(),
+            [](const PublishedLayer& a, const PublishedLayer& b) { return a.layer < b.layer; });
+  return layers;
+}
+
+absl::StatusOr<std::vector<JobEvent>> MemoryJobStore::ReadEvents(std::string_view job_id, std::int64_t after_seq,
+                                                                 int limit) {
+  const std::lock_guard lock(mutex_);
+  std::vector<JobEvent> events;
+  const auto found = entries_.find(job_id);
+  if (found == entries_.end()) return events;
+  for (const JobEvent& event : found->second.events) {
+    if (event.seq > after_seq && static_cast<int>(events.size()) < limit) events.push_back(event);
+  }
+  return events;
+}
+
+absl::StatusOr<std::vector<JobSnapshot>> MemoryJobStore::ListJobs(const Query& query) {
+  const std::lock_guard lock(mutex_);
+  std::vector<JobSnapshot> jobs;
+  for (const auto& [job_id, entry] : entries_) {
+    const bool in_states = query.states.empty() || std::find(query.states.begin(), query.states.end(),
+                                                             entry.job.status.state) != query.states.end();
+    const bool older = !query.before_sequence || entry.job.description.sequence < *query.before_sequence;
+    if (in_states && older) jobs.push_back({entry.job.description, entry.job.status, {}, {}});
+  }
+  std::sort(jobs.begin(), jobs.end(), [](const JobSnapshot& a, const JobSnapshot& b) {
+    return a.description.sequence > b.description.sequence;
+  });
+  if (static_cast<int>(jobs.size()) > query.limit) jobs.resize(query.limit);
+  return jobs;
+}
+
+}  // namespace gptvq

@@ -1,0 +1,49 @@
+#ifndef GPTVQ_PLATFORM_JOB_STORE_SQLITE_JOB_STORE_H_
+#define GPTVQ_PLATFORM_JOB_STORE_SQLITE_JOB_STORE_H_
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "platform/job_store/job_store.h"
+#include "platform/job_store/sqlite.h"
+
+namespace gptvq {
+
+// A journal in one SQLite file, `coordinator.db` in a directory of its own: write-ahead log, fsync at every commit, foreign
+// keys on. One process at a time, by an exclusive lock on `coordinator.lock`. Owns both. Thread-safe, by one mutex.
+//
+// What a PostgreSQL store would change: nothing above this interface. Rows are written only over their previous revision,
+// so several coordinators may one day share a database.
+class SqliteJobStore final : public JobStore {
+ public:
+  // Makes the directory and the database if they are not there, and brings an older schema to the newest. After an
+  // unclean end the database is checked.
+  // Errors: FailedPrecondition (the directory is in use by another coordinator; the database belongs to another program or a
+  // newer version), PermissionDenied, DataLoss (damaged), ResourceExhausted, Unavailable, naming the path.
+  static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(const std::string& directory);
+  ~SqliteJobStore() override;
+
+  absl::StatusOr<State> LoadActive() override;
+  absl::Status Append(const Transition& transition) override;
+  absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;
+  absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) override;
+  absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(std::string_view job_id) override;
+  absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view job_id, std::int64_t after_seq, int limit) override;
+  absl::StatusOr<std::vector<JobSnapshot>> ListJobs(const Query& query) override;
+  absl::StatusOr<std::string> Secret() override;
+
+ private:
+  class DirectoryLock;
+
+  SqliteJobStore(std::unique_ptr<DirectoryLock> lock, SqliteDatabase database);
+
+  const std::unique_ptr<DirectoryLock> lock_;
+  std::mutex mutex_;
+  SqliteDatabase database_;  // guarded by mutex_
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_PLATFORM_JOB_STORE_SQLITE_JOB_STORE_H_
