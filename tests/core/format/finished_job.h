@@ -21,7 +21,8 @@ class FinishedJob {
   const QuantSpec& spec() const { return spec_; }
   const std::vector<NamedLinear>& linears() const { return linears_; }  // all layers, in order
 
-  // The artifacts of the layers, opened.
+  const std::vector<std::string>& artifacts() const { return artifacts_; }  // bytes, one per layer
+  // The same, opened.
   std::vector<LayerArtifact> Layers() const;
   AssembleOptions Options() const;
 
@@ -33,7 +34,7 @@ class FinishedJob {
   QuantSpec spec_;
   MemoryDirectory source_{"source"};
   std::vector<NamedLinear> linears_;
-  std::vector<std::string> artifacts_;  // bytes, one per layer
+  std::vector<std::string> artifacts_;
 };
 
 // Shape of the linears of FinishedJob.
