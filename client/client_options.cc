@@ -162,7 +162,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
   Command& export_command = line.AddCommand("export", "Writes a result in another format.");
   export_command.AddArgument(directory_argument, &options.directory);
   export_command.AddString({.name = "--format", .help = "dequantized: a plain Hugging Face checkpoint.", .value = "FORMAT"}, &options.export_format);
-  export_command.AddString({.name = "--dtype", .help = "bf16 or fp16.", .value = "DTYPE"}, &options.export_dtype);
+  export_command.AddString({.name = "--dtype", .help = "bf16, fp16 or fp32.", .value = "DTYPE"}, &options.export_dtype);
   export_command.AddString({.name = "--output", .help = "Where it is written, path or URI.", .value = "URI", .presence = Presence::kRequired}, &options.export_output);
 
   Command& linear = line.AddCommand("linear", "Quantizes one matrix offline; the report goes to standard output as JSON.");

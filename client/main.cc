@@ -11,6 +11,7 @@
 #include "client/commands/about_commands.h"
 #include "client/commands/job_commands.h"
 #include "client/commands/linear_command.h"
+#include "client/commands/result_commands.h"
 #include "client/terminal.h"
 #include "core/base/monotonic_clock.h"
 #include "platform/clock.h"
@@ -102,6 +103,13 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
          return QuantizeOneLinear({options.weight, options.hessian, options.linear_output, options.job.spec,
                                    options.job.seed, options.threads},
                                   clock, terminal);
+       }},
+      {"verify", [&] { return VerifyResult(options.directory, terminal); }},
+      {"inspect", [&] { return InspectResult(options.directory, options.output, terminal); }},
+      {"export",
+       [&] {
+         return ExportResult(
+             {options.directory, options.export_format, options.export_dtype, options.export_output}, terminal);
        }},
       {"presets", [&] { return Presets(options.output, terminal); }},
       {"completion", [&] { return Completion(options.shell, CommandNames(), terminal); }},
