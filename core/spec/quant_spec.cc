@@ -1,5 +1,6 @@
 #include "core/spec/quant_spec.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -62,9 +63,11 @@ absl::Status ValidateVectorFields(const QuantSpec& spec) {
       !std::has_single_bit(static_cast<unsigned>(spec.columns_per_group))) {
     return Refuse("columns_per_group", spec.columns_per_group, "a power of two from 16 to 65536");
   }
+  const std::int64_t stripe_width = std::min<std::int64_t>(spec.columns_per_group, spec.group_weights);
   if (spec.block_scale_columns != 0 &&
-      (spec.block_scale_columns < 8 || spec.columns_per_group % spec.block_scale_columns != 0)) {
-    return Refuse("block_scale_columns", spec.block_scale_columns, "0, or a divisor of columns_per_group from 8 on");
+      (spec.block_scale_columns < 8 || stripe_width % spec.block_scale_columns != 0)) {
+    return Refuse("block_scale_columns", spec.block_scale_columns,
+                  "0, or a divisor, from 8 on, of columns_per_group and of a smaller group_weights");
   }
   if (!(spec.svd_rank_fraction >= 0 && spec.svd_rank_fraction <= 1)) {
     return Refuse("svd_rank_fraction", spec.svd_rank_fraction, "0 to 1");
