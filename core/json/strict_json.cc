@@ -121,6 +121,10 @@ absl::StatusOr<json> ParseStrictJson(std::string_view text, const JsonLimits& li
     return absl::ResourceExhaustedError(
         absl::StrCat("JSON of ", text.size(), " bytes, more than the limit of ", limits.max_bytes));
   }
+  // The library takes a NUL byte for the end of the text and would accept anything behind it.
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("byte ", nul, " is NUL"));
+  }
   if (text.substr(0, kByteOrderMark.size()) == kByteOrderMark) text.remove_prefix(kByteOrderMark.size());
   StrictBuilder builder(text, limits);
   if (!json::sax_parse(text.begin(), text.end(), &builder)) {

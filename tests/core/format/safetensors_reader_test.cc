@@ -104,6 +104,7 @@ std::vector<BadFile> BadFiles() {
       {"D49 byte-order mark", FileWithHeader("\xEF\xBB\xBF{}", ""), "does not start with '{'"},
       {"D49 junk after", FileWithHeader("{}\n", ""), "does not end in '}'"},
       {"D49 two values", FileWithHeader("{}{}", ""), "not valid JSON"},
+      {"D49 junk behind a NUL", FileWithHeader(std::string("{}\0}", 4), ""), "NUL"},
       {"D49 not UTF-8", FileWithHeader("{\"\xff\xfe\":1}", ""), "not valid JSON"},
       {"D49 name twice", Tensors(ok + "," + ok, "ab"), "duplicate key 't'"},
       {"D49 depth", FileWithHeader(Nested(100'000), ""), "nested deeper than 4"},

@@ -35,6 +35,12 @@ TEST(StrictJson, RefusesMalformedTexts) {
   }
 }
 
+TEST(StrictJson, RefusesWhatFollowsANulByte) {
+  const auto value = ParseStrictJson(std::string_view("{}\0}", 4));
+
+  EXPECT_NE(value.status().message().find("byte 2 is NUL"), std::string::npos) << value.status();
+}
+
 TEST(StrictJson, EnforcesItsLimits) {
   const std::string deep = std::string(100000, '[') + std::string(100000, ']');
   EXPECT_EQ(ParseStrictJson(deep).status().code(), absl::StatusCode::kResourceExhausted);
