@@ -79,7 +79,9 @@ void AddedTokens::Cut(std::string_view text, absl::FunctionRef<void(std::string_
     std::size_t end = position + token->pattern.size();
     position = end;  // the search goes on behind the pattern even when the match is discarded
     if (token->match == AddedToken::Match::kWholeWord && !IsWholeWord(text, begin, end)) continue;
-    if (token->before == AddedToken::Whitespace::kSwallow) begin = std::max(SpaceBegin(text, text_begin, begin), text_begin);
+    if (token->before == AddedToken::Whitespace::kSwallow) {
+      begin = std::max(SpaceBegin(text, text_begin, begin), text_begin);
+    }
     if (token->after == AddedToken::Whitespace::kSwallow) end = SpaceEnd(text, end);
     if (begin >= end) continue;  // all of it is white space that the token before has swallowed
     if (text_begin < begin) on_text(text.substr(text_begin, begin - text_begin));

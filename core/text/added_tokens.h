@@ -50,8 +50,8 @@ class AddedTokens {
   const AddedToken* FindAt(std::string_view text, std::size_t begin) const;
 
   std::vector<AddedToken> tokens_;
-  std::vector<Node> nodes_;                           // nodes_[0] is the root
-  std::array<std::int32_t, 256> root_children_{};     // the root has many: a table
+  std::vector<Node> nodes_;                        // nodes_[0] is the root
+  std::array<std::int32_t, 256> root_children_{};  // the root has many: a table
 };
 
 }  // namespace gptvq

@@ -120,8 +120,7 @@ std::size_t BpeModel::StretchEnd(std::string_view word, std::size_t begin) const
   }
 }
 
-void BpeModel::EncodeStretch(std::string_view stretch, Scratch::Buffers& buffers,
-                             std::vector<TokenId>& ids_out) const {
+void BpeModel::EncodeStretch(std::string_view stretch, Scratch::Buffers& buffers, std::vector<TokenId>& ids_out) const {
   if (!whole_words_.empty()) {
     const auto whole = whole_words_.find(absl::string_view(stretch.data(), stretch.size()));
     if (whole != whole_words_.end()) {

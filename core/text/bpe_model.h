@@ -15,9 +15,9 @@
 
 namespace gptvq {
 
-// Byte-pair encoding (Sennrich et al., "Neural machine translation of rare words with subword units", 2016) over a given
-// vocabulary: a word becomes one symbol per character or byte; then, as long as two neighbours have a merge, the pair of
-// the lowest rank, leftmost first, becomes one symbol.
+// Byte-pair encoding (Sennrich et al., "Neural machine translation of rare words with subword units", 2016) over a
+// given vocabulary: a word becomes one symbol per character or byte; then, as long as two neighbours have a merge, the
+// pair of the lowest rank, leftmost first, becomes one symbol.
 
 struct BpeMerge {
   TokenId left = 0;
@@ -49,8 +49,8 @@ struct BpeDefinition {
 // Immutable; EncodeWord may be called from any number of threads, each with its own Scratch.
 class BpeModel {
  public:
-  // Buffers and the cache of words already encoded, for one text. Thread-compatible; owns its memory (at most some 10 MB
-  // beyond the longest word).
+  // Buffers and the cache of words already encoded, for one text. Thread-compatible; owns its memory (at most some 10
+  // MB beyond the longest word).
   class Scratch {
    public:
     Scratch();
@@ -94,7 +94,8 @@ class BpeModel {
   absl::flat_hash_map<std::string, TokenId> whole_words_;      // only for kLookUpFirst
 
   // SentencePiece models get a whole text as one word. It falls apart before every U+2581 (the space mark) whose left
-  // neighbour never stands left of a U+2581 inside a token: no merge can cross that place. Words become short, and cached.
+  // neighbour never stands left of a U+2581 inside a token: no merge can cross that place. Words become short, and
+  // cached.
   bool splits_at_space_mark_ = false;
   absl::flat_hash_set<char32_t> joins_space_mark_;  // code points that do stand there
 };

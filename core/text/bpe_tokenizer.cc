@@ -48,9 +48,8 @@ absl::Status BpeTokenizer::EncodeStretch(std::string_view stretch, PreTokenizer:
       normalized,
       [&](std::string_view piece) {
         const auto piece_place = piece.data() == normalized.data() ? place : PreTokenizer::Place::kAfterToken;
-        parts_.pre_tokenizer.ForEachWord(piece, piece_place, [&](std::string_view word) {
-          parts_.model.EncodeWord(word, scratch, ids_out);
-        });
+        parts_.pre_tokenizer.ForEachWord(
+            piece, piece_place, [&](std::string_view word) { parts_.model.EncodeWord(word, scratch, ids_out); });
       },
       [&](TokenId id) { ids_out.push_back(id); });
   return absl::OkStatus();
@@ -58,12 +57,16 @@ absl::Status BpeTokenizer::EncodeStretch(std::string_view stretch, PreTokenizer:
 
 std::string BpeTokenizer::Decode(absl::Span<const TokenId> ids) const {
   std::string bytes;
-  for (const TokenId id : ids) {
-    const bool is_known = id >= 0 && id < vocabulary_size();
-    bytes += is_known ? std::string_view(parts_.vocabulary[id].text) : kReplacementCharacter;
-  }
+  for (const TokenId id : ids) bytes += BytesOf(id);
   const bool drops_space = parts_.leading_space == LeadingSpace::kDrop && bytes.starts_with(' ');
   return unicode::ReplaceInvalidUtf8(std::string_view(bytes).substr(drops_space ? 1 : 0));
+}
+
+std::string BpeTokenizer::TokenText(TokenId id) const { return unicode::ReplaceInvalidUtf8(BytesOf(id)); }
+
+std::string_view BpeTokenizer::BytesOf(TokenId id) const {
+  const bool is_known = id >= 0 && id < vocabulary_size();
+  return is_known ? std::string_view(parts_.vocabulary[id].text) : kReplacementCharacter;
 }
 
 TokenKind BpeTokenizer::Kind(TokenId id) const {

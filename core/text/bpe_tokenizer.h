@@ -34,7 +34,7 @@ class BpeTokenizer final : public Tokenizer {
     AddedTokens tokens_in_normalized_text{{}};
     PreTokenizer pre_tokenizer{{}};
     BpeModel model{{}};
-    std::vector<VocabularyEntry> vocabulary;  // by id; without gaps
+    std::vector<VocabularyEntry> vocabulary;  // by id; an empty text where no token has the id
     SpecialTokens special_tokens;
     LeadingSpace leading_space = LeadingSpace::kKeep;
   };
@@ -44,11 +44,13 @@ class BpeTokenizer final : public Tokenizer {
 
   absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text) const override;
   std::string Decode(absl::Span<const TokenId> ids) const override;
+  std::string TokenText(TokenId id) const override;
   std::int64_t vocabulary_size() const override { return static_cast<std::int64_t>(parts_.vocabulary.size()); }
   const SpecialTokens& special_tokens() const override { return parts_.special_tokens; }
   TokenKind Kind(TokenId id) const override;
 
  private:
+  std::string_view BytesOf(TokenId id) const;
   // Appends the ids of a stretch of the text that holds no token of tokens_in_text.
   absl::Status EncodeStretch(std::string_view stretch, PreTokenizer::Place place, BpeModel::Scratch& scratch,
                              std::vector<TokenId>& ids_out) const;

@@ -60,8 +60,8 @@ class JsonNode {
     if (!value_->is_number_unsigned()) return Wrong("an id, a whole number from 0 on");
     const auto id = value_->get<std::uint64_t>();
     if (id >= limit) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path_, ": id ", id, " is far above the number of tokens; ids must be below ", limit));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, ": id ", id, " is far above the number of tokens; ids must be below ", limit));
     }
     return static_cast<std::int32_t>(id);
   }

@@ -49,8 +49,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const ReadableDirectory
   if (json.has_value()) return InFile(ParseTokenizerJson(*json, config), "tokenizer.json");
   GPTVQ_ASSIGN_OR_RETURN(const auto model, ReadIfPresent(directory, "tokenizer.model", kMaxSentencePieceModelBytes));
   if (model.has_value()) return InFile(ParseSentencePieceModel(*model, config), "tokenizer.model");
-  return absl::NotFoundError(
-      absl::StrCat(std::string(directory.name()), ": neither tokenizer.json nor tokenizer.model; copy one from the source model"));
+  return absl::NotFoundError(absl::StrCat(
+      std::string(directory.name()), ": neither tokenizer.json nor tokenizer.model; copy one from the source model"));
 }
 
 }  // namespace gptvq

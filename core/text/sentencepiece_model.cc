@@ -220,8 +220,8 @@ std::vector<std::int32_t> RankByScore(const std::vector<Piece>& pieces) {
   return ranks;
 }
 
-// SentencePiece merges any two neighbours whose concatenation is a piece, the highest score first: that is one merge for
-// every way to cut a piece into two pieces.
+// SentencePiece merges any two neighbours whose concatenation is a piece, the highest score first: that is one merge
+// for every way to cut a piece into two pieces.
 absl::StatusOr<std::vector<BpeMerge>> EnumerateMerges(const Model& model,
                                                       const std::unordered_map<std::string_view, TokenId>& ids) {
   const std::vector<std::int32_t> ranks = RankByScore(model.pieces);
@@ -258,7 +258,9 @@ absl::StatusOr<BpeDefinition> DefineModel(const Model& model,
     const auto value = static_cast<TokenId>(id);
     if (piece.type == PieceType::kNormal) definition.tokens[id] = std::string(piece.spelling);
     if (piece.type == PieceType::kUnknown) {
-      if (definition.unknown.has_value()) return absl::InvalidArgumentError(absl::StrCat("piece ", id, ": a second unknown"));
+      if (definition.unknown.has_value()) {
+        return absl::InvalidArgumentError(absl::StrCat("piece ", id, ": a second unknown"));
+      }
       definition.unknown = value;
     }
     const auto byte = piece.type == PieceType::kByte ? ByteOfSpelling(piece.spelling) : std::nullopt;
@@ -295,7 +297,8 @@ VocabularyEntry MakeEntry(const Piece& piece) {
   switch (piece.type) {
     case PieceType::kByte: {
       const auto byte = ByteOfSpelling(piece.spelling);
-      const std::string text = byte.has_value() ? std::string(1, static_cast<char>(*byte)) : std::string(piece.spelling);
+      const std::string text =
+          byte.has_value() ? std::string(1, static_cast<char>(*byte)) : std::string(piece.spelling);
       return {.text = text, .kind = TokenKind::kByte};
     }
     case PieceType::kUnknown:

@@ -14,16 +14,16 @@ namespace gptvq {
 inline constexpr std::size_t kMaxSentencePieceModelBytes = std::size_t{64} << 20;
 
 // The tokenizer a SentencePiece tokenizer.model describes, for the models that Llama 1, Llama 2, Mistral and their
-// descendants are published with: BPE, identity normalization, with or without byte fallback. Control symbols written in a
-// text are text; user-defined symbols are found first. A character that occurs only inside longer pieces is unknown.
-// BOS, by the convention of those models, is put before every document unless `config` says otherwise.
+// descendants are published with: BPE, identity normalization, with or without byte fallback. Control symbols written
+// in a text are text; user-defined symbols are found first. A character that occurs only inside longer pieces is
+// unknown. BOS, by the convention of those models, is put before every document unless `config` says otherwise.
 //
-// The file is read here, and not by libsentencepiece, because Debian's libsentencepiece exports the protobuf 3.14 it was
-// built with; in one process with gRPC's libprotobuf either library aborts at start-up. The format is the protobuf message
-// ModelProto of sentencepiece_model.proto.
+// The file is read here, and not by libsentencepiece, because Debian's libsentencepiece exports the protobuf 3.14 it
+// was built with; in one process with gRPC's libprotobuf either library aborts at start-up. The format is the protobuf
+// message ModelProto of sentencepiece_model.proto.
 // Errors: InvalidArgument for bytes that are no such message or contradict themselves, with the piece or the offset;
-// Unimplemented for a unigram, word or character model, a normalization map, unused pieces and other rare options, named;
-// ResourceExhausted when a limit of tokenizer_json.h or of this header is passed.
+// Unimplemented for a unigram, word or character model, a normalization map, unused pieces and other rare options,
+// named; ResourceExhausted when a limit of tokenizer_json.h or of this header is passed.
 absl::StatusOr<std::unique_ptr<Tokenizer>> ParseSentencePieceModel(std::string_view bytes,
                                                                    const TokenizerConfig& config = {});
 

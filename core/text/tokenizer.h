@@ -39,16 +39,19 @@ class Tokenizer {
 
   virtual ~Tokenizer() = default;
 
-  // The ids of `text`, without document_prefix and document_suffix, never truncated and never padded. Identical to those
-  // of Hugging Face `tokenizers` (tokenizer.json) and of `sentencepiece` (tokenizer.model), for text of characters that
-  // both Unicode versions know. Time O(n log n) in the bytes of the text; memory proportional to them.
+  // The ids of `text`, without document_prefix and document_suffix, never truncated and never padded. Identical to
+  // those of Hugging Face `tokenizers` (tokenizer.json) and of `sentencepiece` (tokenizer.model), for text of
+  // characters that both Unicode versions know. Time O(n log n) in the bytes of the text; memory proportional to them.
   // Errors: InvalidArgument when the text is not UTF-8, with the byte offset; ResourceExhausted when it is longer than
   // kMaxTextBytes or normalization makes it grow beyond reason.
   virtual absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text) const = 0;
 
-  // The text of `ids`, special tokens spelled out, for people to read: well-formed UTF-8, with U+FFFD where the ids cut a
-  // character in two or are not in the vocabulary.
+  // The text of `ids`, special tokens spelled out, for people to read: well-formed UTF-8, with U+FFFD where the ids
+  // cut a character in two or are not in the vocabulary.
   virtual std::string Decode(absl::Span<const TokenId> ids) const = 0;
+
+  // The text of one token inside a text, e.g. " the" with its space; otherwise as Decode.
+  virtual std::string TokenText(TokenId id) const = 0;
 
   // One more than the highest id. A model's embedding may have more rows (padding), never fewer.
   virtual std::int64_t vocabulary_size() const = 0;
@@ -59,12 +62,14 @@ class Tokenizer {
   virtual TokenKind Kind(TokenId id) const = 0;
 };
 
-// The tokenizer of a Hugging Face model directory: from tokenizer.json when there is one, otherwise from tokenizer.model.
-// tokenizer_config.json, where present, names BOS and EOS and decides with add_bos_token and add_eos_token whether they
-// are put around a document; where it is silent, tokenizer.json's post-processor decides, and a tokenizer.model gets BOS.
-// Errors: NotFound when the directory has neither file; Unimplemented for a kind of tokenizer, normalizer, pre-tokenizer,
-// expression or post-processor that is not known, naming it; InvalidArgument for a malformed file; ResourceExhausted when a
-// limit on sizes is passed. Messages start with the file's name.
+// The tokenizer of a Hugging Face model directory: from tokenizer.json when there is one, otherwise from
+// tokenizer.model.
+// tokenizer_config.json, where present, names BOS and EOS and decides with add_bos_token and add_eos_token whether
+// they are put around a document; where it is silent, tokenizer.json's post-processor decides, and a tokenizer.model
+// gets BOS.
+// Errors: NotFound when the directory has neither file; Unimplemented for a kind of tokenizer, normalizer,
+// pre-tokenizer, expression or post-processor that is not known, naming it; InvalidArgument for a malformed file;
+// ResourceExhausted when a limit on sizes is passed. Messages start with the file's name.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const ReadableDirectory& directory);
 
 }  // namespace gptvq

@@ -25,8 +25,8 @@ struct TokenizerConfig {
 // ResourceExhausted when the text is longer than 16 MiB.
 absl::StatusOr<TokenizerConfig> ParseTokenizerConfig(std::string_view json_text);
 
-// Lets `config` decide over what a tokenizer file says: names BOS and EOS, puts them around a document or takes them away.
-// `find_token` gives the id of a token by its text.
+// Lets `config` decide over what a tokenizer file says: names BOS and EOS, puts them around a document or takes them
+// away. `find_token` gives the id of a token by its text.
 // Errors: InvalidArgument when the config asks for a BOS or EOS that the vocabulary does not have.
 absl::Status ApplyTokenizerConfig(const TokenizerConfig& config,
                                   absl::FunctionRef<std::optional<TokenId>(std::string_view)> find_token,

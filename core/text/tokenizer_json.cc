@@ -191,14 +191,17 @@ absl::Status FindSpecialTokens(const JsonNode& post_processor, const ModelSectio
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizerJson(std::string_view json_text,
                                                               const TokenizerConfig& config) {
-  GPTVQ_ASSIGN_OR_RETURN(const nlohmann::json file,
-                         ParseStrictJson(json_text, {.max_bytes = kMaxTokenizerJsonBytes}));
+  GPTVQ_ASSIGN_OR_RETURN(const nlohmann::json file, ParseStrictJson(json_text, {.max_bytes = kMaxTokenizerJsonBytes}));
   const JsonNode root(file, "");
   if (!file.is_object()) return absl::InvalidArgumentError("not a JSON object");
   GPTVQ_ASSIGN_OR_RETURN(const std::string_view version, root.Child("version").StringOrEmpty());
-  if (version != "1.0" && !version.empty()) return root.Child("version").Unsupported(absl::StrCat("'", std::string(version), "'"));
+  if (version != "1.0" && !version.empty()) {
+    return root.Child("version").Unsupported(absl::StrCat("'", std::string(version), "'"));
+  }
   GPTVQ_ASSIGN_OR_RETURN(const auto added_nodes, root.Child("added_tokens").Elements());
-  if (added_nodes.size() > kMaxAddedTokens) return root.Child("added_tokens").TooMany(added_nodes.size(), kMaxAddedTokens);
+  if (added_nodes.size() > kMaxAddedTokens) {
+    return root.Child("added_tokens").TooMany(added_nodes.size(), kMaxAddedTokens);
+  }
 
   GPTVQ_ASSIGN_OR_RETURN(const auto normalizer_steps, ParseNormalizer(root.Child("normalizer")));
   GPTVQ_ASSIGN_OR_RETURN(PreTokenizerSection pre_tokenizer, ParsePreTokenizer(root.Child("pre_tokenizer")));
@@ -215,8 +218,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizerJson(std::string_view j
   parts.leading_space = LeadingSpaceOf(normalizer_steps, pre_tokenizer.steps);
   parts.pre_tokenizer = PreTokenizer(std::move(pre_tokenizer.steps));
   parts.vocabulary = BuildVocabulary(model, added);
-  GPTVQ_RETURN_IF_ERROR(FindSpecialTokens(root.Child("post_processor"), model, added, config,
-                                          parts.vocabulary.size(), parts.special_tokens));
+  GPTVQ_RETURN_IF_ERROR(FindSpecialTokens(root.Child("post_processor"), model, added, config, parts.vocabulary.size(),
+                                          parts.special_tokens));
   parts.model = BpeModel(std::move(model.definition));
   return std::make_unique<BpeTokenizer>(std::move(parts));
 }

@@ -42,7 +42,9 @@ std::string BytesOfSpelling(std::string_view spelling) {
 }
 
 absl::Status ParseVocabulary(const JsonNode& vocab, std::size_t added_token_count, ModelSection& section) {
-  if (!vocab.value().is_object() || vocab.value().empty()) return vocab.Invalid("not an object with at least one token");
+  if (!vocab.value().is_object() || vocab.value().empty()) {
+    return vocab.Invalid("not an object with at least one token");
+  }
   const std::size_t entry_count = vocab.value().size();
   if (entry_count > kMaxVocabularyEntries) return vocab.TooMany(entry_count, kMaxVocabularyEntries);
   section.id_limit = entry_count + added_token_count + kMaxIdGaps;

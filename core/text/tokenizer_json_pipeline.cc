@@ -97,7 +97,9 @@ absl::Status AppendPreTokenizer(const JsonNode& section, int depth, PreTokenizer
     for (const JsonNode& child : children) GPTVQ_RETURN_IF_ERROR(AppendPreTokenizer(child, depth + 1, result));
     return absl::OkStatus();
   }
-  if (result.alphabet == BpeDefinition::Alphabet::kBytes) return section.Unsupported(absl::StrCat(std::string(type), " after ByteLevel"));
+  if (result.alphabet == BpeDefinition::Alphabet::kBytes) {
+    return section.Unsupported(absl::StrCat(std::string(type), " after ByteLevel"));
+  }
   if (type == "ByteLevel") {
     result.alphabet = BpeDefinition::Alphabet::kBytes;
     GPTVQ_ASSIGN_OR_RETURN(const bool adds_space, section.Child("add_prefix_space").BoolOr(true));
@@ -109,8 +111,7 @@ absl::Status AppendPreTokenizer(const JsonNode& section, int depth, PreTokenizer
     result.steps.push_back(step);
   } else if (type == "Digits") {
     GPTVQ_ASSIGN_OR_RETURN(const bool is_individual, section.Child("individual_digits").BoolOr(false));
-    result.steps.push_back(
-        DigitsStep{is_individual ? DigitsStep::Grouping::kIndividual : DigitsStep::Grouping::kRuns});
+    result.steps.push_back(DigitsStep{is_individual ? DigitsStep::Grouping::kIndividual : DigitsStep::Grouping::kRuns});
   } else if (type == "Metaspace") {
     GPTVQ_ASSIGN_OR_RETURN(MetaspaceStep step, ParseMetaspace(section));
     result.steps.push_back(std::move(step));

@@ -6,12 +6,13 @@
 #include <string>
 #include <string_view>
 
-// UTF-8, and the few properties of code points that tokenizers ask for. Pure functions. Properties come from ICU; a code
-// point newer than ICU's Unicode version (15.0 with ICU 72) counts as unassigned, that is as none of the classes.
+// UTF-8, and the few properties of code points that tokenizers ask for. Pure functions. Properties come from ICU; a
+// code point newer than ICU's Unicode version (15.0 with ICU 72) counts as unassigned, that is as none of the classes.
 
 namespace gptvq::unicode {
 
-// Classes of a code point, as bits. The general categories in brackets; \s and the newlines overlap with no other class.
+// Classes of a code point, as bits. The general categories in brackets; \s and the newlines overlap with no other
+// class.
 enum Class : unsigned {
   kUpper = 1u << 0,        // [Lu Lt]
   kLower = 1u << 1,        // [Ll]

@@ -159,8 +159,8 @@ std::size_t SpaceBeforeLast(std::string_view text, std::size_t begin) {
 // \s+
 std::size_t Space(std::string_view text, std::size_t begin) { return SkipWhile(text, begin, kSpace); }
 
-// U*L+ with U = kUpperLike, L = kLowerLike, which overlap: where no L follows the longest run of U, the match ends after
-// the last character of that run that is in both.
+// U*L+ with U = kUpperLike, L = kLowerLike, which overlap: where no L follows the longest run of U, the match ends
+// after the last character of that run that is in both.
 std::size_t UppersThenLower(std::string_view text, std::size_t begin) {
   std::size_t last_in_both_end = begin;
   std::size_t position = begin;
@@ -195,21 +195,32 @@ std::size_t CasedWordAfterAny(std::string_view text, std::size_t begin) {
   return Contraction<Case::kIgnored>(text, end);
 }
 
-constexpr WordSplitter::Matcher kGpt2Alternatives[] = {
-    Contraction<Case::kSensitive>, RunAfterSpace<kLetter>, RunAfterSpace<kNumber>,
-    SymbolsAfterSpace, SpaceBeforeLast, Space};
+constexpr WordSplitter::Matcher kGpt2Alternatives[] = {Contraction<Case::kSensitive>,
+                                                       RunAfterSpace<kLetter>,
+                                                       RunAfterSpace<kNumber>,
+                                                       SymbolsAfterSpace,
+                                                       SpaceBeforeLast,
+                                                       Space};
 constexpr WordSplitter::Matcher kLlama3Alternatives[] = {
     Contraction<Case::kIgnored>, LettersAfterAny, Digits<3>, SymbolsAndNewlines<Slash::kApart>,
-    SpaceToLastNewline, SpaceBeforeLast, Space};
+    SpaceToLastNewline,          SpaceBeforeLast, Space};
 constexpr WordSplitter::Matcher kQwen2Alternatives[] = {
     Contraction<Case::kIgnored>, LettersAfterAny, Digits<1>, SymbolsAndNewlines<Slash::kApart>,
-    SpaceToLastNewline, SpaceBeforeLast, Space};
-constexpr WordSplitter::Matcher kTekkenAlternatives[] = {
-    CasedWordAfterAny<UppersThenLower, Suffix::kNone>, CasedWordAfterAny<UpperThenLowers, Suffix::kNone>,
-    Digits<1>, SymbolsAndNewlines<Slash::kJoins>, SpaceToLastNewline, SpaceBeforeLast, Space};
-constexpr WordSplitter::Matcher kO200kAlternatives[] = {
-    CasedWordAfterAny<UppersThenLower, Suffix::kContraction>, CasedWordAfterAny<UpperThenLowers, Suffix::kContraction>,
-    Digits<3>, SymbolsAndNewlines<Slash::kJoins>, SpaceToLastNewline, SpaceBeforeLast, Space};
+    SpaceToLastNewline,          SpaceBeforeLast, Space};
+constexpr WordSplitter::Matcher kTekkenAlternatives[] = {CasedWordAfterAny<UppersThenLower, Suffix::kNone>,
+                                                         CasedWordAfterAny<UpperThenLowers, Suffix::kNone>,
+                                                         Digits<1>,
+                                                         SymbolsAndNewlines<Slash::kJoins>,
+                                                         SpaceToLastNewline,
+                                                         SpaceBeforeLast,
+                                                         Space};
+constexpr WordSplitter::Matcher kO200kAlternatives[] = {CasedWordAfterAny<UppersThenLower, Suffix::kContraction>,
+                                                        CasedWordAfterAny<UpperThenLowers, Suffix::kContraction>,
+                                                        Digits<3>,
+                                                        SymbolsAndNewlines<Slash::kJoins>,
+                                                        SpaceToLastNewline,
+                                                        SpaceBeforeLast,
+                                                        Space};
 
 // Every expression character for character as the published tokenizer.json files have it.
 constexpr WordSplitter kSplitters[] = {
@@ -245,8 +256,8 @@ absl::StatusOr<const WordSplitter*> WordSplitter::ForRegex(std::string_view rege
     absl::StrAppend(&known, known.empty() ? "" : ", ", std::string(splitter.name_));
   }
   constexpr std::size_t kQuotedBytes = 400;
-  return absl::UnimplementedError(absl::StrCat("unknown regular expression '", std::string(regex.substr(0, kQuotedBytes)),
-                                               "'; known are those of ", known));
+  return absl::UnimplementedError(absl::StrCat(
+      "unknown regular expression '", std::string(regex.substr(0, kQuotedBytes)), "'; known are those of ", known));
 }
 
 std::size_t WordSplitter::WordEnd(std::string_view text, std::size_t begin) const {

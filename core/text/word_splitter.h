@@ -9,10 +9,10 @@
 
 namespace gptvq {
 
-// Cuts text into words as one of the regular expressions that byte-level tokenizers are published with ("GPT-2", "Llama 3",
-// "Qwen 2", ...). Each expression is a list of alternatives; each alternative is written here as a matcher over code points.
-// Nothing interprets a regular expression, so no file can make matching backtrack: a word costs O(its length), amortised
-// over the text. Immutable; instances live as long as the program.
+// Cuts text into words as one of the regular expressions that byte-level tokenizers are published with ("GPT-2",
+// "Llama 3", "Qwen 2", ...). Each expression is a list of alternatives; each alternative is written here as a matcher
+// over code points. Nothing interprets a regular expression, so no file can make matching backtrack: a word costs
+// O(its length), amortised over the text. Immutable; instances live as long as the program.
 class WordSplitter {
  public:
   // The end of what one alternative matches at text[begin], `begin` when it does not match there. Never an empty match.
@@ -31,7 +31,8 @@ class WordSplitter {
   std::string_view name() const { return name_; }
   std::string_view regex() const { return regex_; }
 
-  // The end of the word that begins at text[begin]: the first alternative that matches decides, as in Perl and Oniguruma.
+  // The end of the word that begins at text[begin]: the first alternative that matches decides, as in Perl and
+  // Oniguruma.
   // Preconditions: `text` is well-formed UTF-8, `begin` < size is the start of a code point.
   std::size_t WordEnd(std::string_view text, std::size_t begin) const;
 

@@ -1,6 +1,6 @@
 """Texts that try a tokenizer: deterministic, made here and from files that every Debian machine has.
 
-texts(source_dir) gives a list of strings of some 3 MB in all; training_text() plainer text of some 2 MB to train on.
+texts(source_dir) gives a list of strings of at least 2 MB in all; training_text() plainer text of some 2 MB to train on.
 """
 
 import glob
@@ -36,8 +36,8 @@ SCRIPTS = [(0x61, 0x7a), (0x41, 0x5a), (0xc0, 0x24f), (0x370, 0x3ff), (0x400, 0x
 def texts(source_dir):
     rng = random.Random(SEED)
     result = ["", " ", "\n", "a", "'", "  ", "\U0001f600", "\u0301", "\u2581", "\x00"]
-    result += [files(prose_files(), 500_000), files(code_files(source_dir), 700_000)]
-    result += pieces(rng, 900_000) + scripts(rng, 400_000) + code_points(rng, 300_000) + runs(rng)
+    result += [files(prose_files(), 350_000), files(code_files(source_dir), 500_000)]
+    result += pieces(rng, 700_000) + scripts(rng, 350_000) + code_points(rng, 250_000) + runs(rng)
     result.append("".join(rng.choice(result) for _ in range(200)))
     return result
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Our token ids against those of `tokenizers` and `sentencepiece`, on some 3 MB of text of every sort.
+"""Our token ids against those of `tokenizers` and `sentencepiece`, on more than 2 MB of text of every sort.
 
 usage: tokenizer_test.py TOKENIZE_FILE_PROGRAM SOURCE_DIR PUBLISHED_MODEL_DIR
 """

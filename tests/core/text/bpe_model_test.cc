@@ -99,11 +99,11 @@ TEST(BpeModel, ALongWordTakesTimeLikeItsLength) {
   BpeDefinition definition;
   definition.tokens = {"a", "aa", "aaaa"};
   definition.merges = {{0, 0, 1, 0}, {1, 1, 2, 1}};
-  const std::string word(4 << 20, 'a');  // quadratic merging would take hours
+  const std::string word(1 << 20, 'a');  // quadratic merging would take hours
 
   const auto ids = Encode(BpeModel(definition), word);
 
-  EXPECT_EQ(ids, std::vector<TokenId>(1 << 20, 2));
+  EXPECT_EQ(ids, std::vector<TokenId>(1 << 18, 2));
 }
 
 TEST(BpeModel, LooksUpWholeWordsFirstWhereTold) {

@@ -16,7 +16,9 @@ constexpr const char* kTokenizerJson = R"({"added_tokens": [{"id": 1, "content":
     "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}, "model": {"vocab": {"a": 0}, "merges": []}})";
 // Three pieces: <unk> (unknown), <s> (control), a; model_type BPE.
 const std::string kTokenizerModel = std::string("\x0a\x09\x0a\x05<unk>\x18\x02") + "\x0a\x07\x0a\x03<s>\x18\x03" +
-                                    "\x0a\x03\x0a\x01" "a" + "\x12\x02\x18\x02";
+                                    "\x0a\x03\x0a\x01"
+                                    "a" +
+                                    "\x12\x02\x18\x02";
 
 TEST(LoadTokenizer, PrefersTokenizerJson) {
   MemoryDirectory directory;

@@ -21,7 +21,9 @@ std::string Varint(std::uint64_t value) {
   for (; value >= 0x80; value >>= 7) bytes += static_cast<char>(value | 0x80);
   return bytes += static_cast<char>(value);
 }
-std::string Number(int field, std::uint64_t value) { return Varint(static_cast<std::uint64_t>(field) << 3) + Varint(value); }
+std::string Number(int field, std::uint64_t value) {
+  return Varint(static_cast<std::uint64_t>(field) << 3) + Varint(value);
+}
 std::string Bytes(int field, const std::string& bytes) {
   return Varint(static_cast<std::uint64_t>(field) << 3 | 2) + Varint(bytes.size()) + bytes;
 }

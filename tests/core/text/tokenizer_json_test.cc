@@ -115,7 +115,8 @@ TEST(TokenizerJson, ReadsLlama2FilesWithByteFallback) {
 TEST(TokenizerJson, MatchesNormalizedAddedTokensInNormalizedText) {
   Json json;
   json.normalizer = R"({"type": "Replace", "pattern": {"String": " "}, "content": "b"})";
-  json.added_tokens = R"([{"id": 6, "content": "a a", "normalized": true}, {"id": 7, "content": "a  a", "normalized": false}])";
+  json.added_tokens =
+      R"([{"id": 6, "content": "a a", "normalized": true}, {"id": 7, "content": "a  a", "normalized": false}])";
 
   EXPECT_THAT(*Parse(json)->Encode("aba"), ElementsAre(6));
   EXPECT_THAT(*Parse(json)->Encode("a  a"), ElementsAre(7));
@@ -282,7 +283,8 @@ TEST(TokenizerJson, RefusesTemplatesThatNameNoToken) {
 }
 
 TEST(TokenizerJson, RefusesWhatIsNoTokenizer) {
-  for (const char* text : {"", "[]", "null", "{}", "{\"model\": 3}", "{\"version\": \"2.0\"}", "{\"added_tokens\": 1}"}) {
+  for (const char* text :
+       {"", "[]", "null", "{}", "{\"model\": 3}", "{\"version\": \"2.0\"}", "{\"added_tokens\": 1}"}) {
     EXPECT_FALSE(ParseTokenizerJson(text).ok()) << text;
   }
 }
