@@ -53,9 +53,9 @@ int AddShardTask(TaskKind kind, LayerRange shard, std::optional<int> producer, P
 }  // namespace
 
 absl::StatusOr<JobPlan> PlanJob(const JobSpec& spec, int layer_count, std::string_view job_id) {
-  if (layer_count < 1 || layer_count > kMaxLayers) {
+  if (layer_count < 1 || layer_count > kMaxPlannedLayers) {
     return absl::InvalidArgumentError(
-        absl::StrCat("model has ", layer_count, " decoder layers; between 1 and ", kMaxLayers, " are supported"));
+        absl::StrCat("model has ", layer_count, " decoder layers; between 1 and ", kMaxPlannedLayers, " are supported"));
   }
   const int shard_layers = ShardLayers(spec, layer_count);
   std::vector<LayerRange> shards;

@@ -25,12 +25,12 @@ struct JobPlan {
 };
 
 // Pure. Task ids begin with `job_id`.
-// Errors: InvalidArgument when the model has more than kMaxLayers layers, or fewer than 1.
+// Errors: InvalidArgument when the model has more than kMaxPlannedLayers layers, or fewer than 1.
 absl::StatusOr<JobPlan> PlanJob(const JobSpec& spec, int layer_count, std::string_view job_id);
 
-inline constexpr int kMaxLayers = 512;
+inline constexpr int kMaxPlannedLayers = 512;
 // Two tasks per layer, finalize and two evaluations.
-inline constexpr int kMaxTasksPerJob = 2 * kMaxLayers + 3;
+inline constexpr int kMaxTasksPerJob = 2 * kMaxPlannedLayers + 3;
 // Shards of a parallel job that does not say how many layers each should have: enough for a few workers, few enough that
 // the loss through not-quantized inputs stays small.
 inline constexpr int kDefaultParallelShards = 8;

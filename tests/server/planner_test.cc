@@ -84,14 +84,14 @@ TEST(PlanJob, ParallelByDefaultMakesAtMostEightShards) {
 
 TEST(PlanJob, RefusesModelsWithoutLayersOrWithTooMany) {
   EXPECT_EQ(PlanJob(AJobSpec(), 0, "j").status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(PlanJob(AJobSpec(), kMaxLayers + 1, "j").status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(PlanJob(AJobSpec(), kMaxLayers, "j").ok());
+  EXPECT_EQ(PlanJob(AJobSpec(), kMaxPlannedLayers + 1, "j").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(PlanJob(AJobSpec(), kMaxPlannedLayers, "j").ok());
 }
 
 // For every mode, size and shard size: what any plan must satisfy.
 TEST(PlanJob, EveryPlanCoversEveryLayerOnceAndDependsOnEarlierTasksOnly) {
   for (PropagationMode mode : {PropagationMode::kSequential, PropagationMode::kParallel}) {
-    for (int layers : {1, 2, 7, 30, kMaxLayers}) {
+    for (int layers : {1, 2, 7, 30, kMaxPlannedLayers}) {
       for (int shard_layers : {0, 1, 2, 3, 512}) {
         const auto plan = PlanJob(Spec(mode, shard_layers), layers, "j");
         ASSERT_TRUE(plan.ok()) << plan.status();

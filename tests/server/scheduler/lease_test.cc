@@ -101,6 +101,19 @@ TEST(Lease, SilenceReturnsTheTaskAndTheZombieIsRefusedBeforeAndAfterTheNextGrant
   EXPECT_TRUE(h.Finish(next).ok());
 }
 
+TEST(Lease, ATaskGrantedToTheSameWorkerAgainIsAnotherLease) {
+  SchedulerHarness h;
+  h.Submit(QuantizeOnly(), 1);
+  const WorkerKey a = h.Register("a");
+  const Lease first = h.Poll(a);
+  ASSERT_TRUE(h.Do(ReleaseTask{first}).ok());
+  const Lease second = h.Poll(a);
+
+  EXPECT_EQ(ReasonOfError(h.Do(RenewLease{first, {}}).status()), ErrorReason::kStaleEpoch);
+  EXPECT_EQ(ReasonOfError(h.Do(ReleaseTask{first}).status()), ErrorReason::kStaleEpoch);
+  EXPECT_TRUE(h.Do(RenewLease{second, {}}).ok());
+}
+
 TEST(Lease, ALateCommitIsAcceptedAsLongAsNobodyNoticedTheSilence) {
   SchedulerHarness h;
   h.Submit(QuantizeOnly(), 1);

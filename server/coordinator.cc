@@ -1,0 +1,183 @@
+#include "server/coordinator.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "platform/job/error_reason.h"
+
+namespace gptvq {
+namespace {
+
+// A waiting call looks that often whether its caller is still there.
+constexpr std::chrono::milliseconds kAbandonedCheckPeriod(500);
+
+absl::Status Stopping() { return Refuse(ErrorReason::kStopping, "the coordinator is stopping"); }
+
+// Whether a poll may find something now that it did not find before the transition.
+bool MakesWork(const Transition& transition) {
+  if (transition.created) return true;
+  return std::any_of(transition.tasks.begin(), transition.tasks.end(), [](const Transition::TaskChange& change) {
+    return change.status.state == TaskState::kReady;
+  });
+}
+
+}  // namespace
+
+Coordinator::Coordinator(JobStore& store, Clock& clock, CoordinatorMetrics& metrics, const CoordinatorOptions& options)
+    : store_(store),
+      clock_(clock),
+      metrics_(metrics),
+      options_(options),
+      waiting_polls_(options.max_waiting_polls),
+      ledger_(store, options.scheduler) {}
+
+Coordinator::~Coordinator() { Drain(); }
+
+absl::Status Coordinator::Start() {
+  {
+    const std::lock_guard lock(mutex_);
+    GPTVQ_RETURN_IF_ERROR(ledger_.Load(Now()));
+    metrics_.ShowStanding(ledger_.scheduler());
+  }
+  ticker_ = std::jthread([this](std::stop_token stop) { RunTicker(stop); });
+  return absl::OkStatus();
+}
+
+void Coordinator::Drain() {
+  const std::lock_guard lock(mutex_);
+  draining_ = true;
+  changed_.notify_all();
+}
+
+absl::StatusOr<Decision> Coordinator::Record(const Event& event) {
+  const std::lock_guard lock(mutex_);
+  const bool begins_work = std::holds_alternative<SubmitJob>(event) || std::holds_alternative<RegisterWorker>(event);
+  if (draining_ && begins_work) return Stopping();
+  return RecordLocked(event);
+}
+
+absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::milliseconds wait,
+                                           absl::FunctionRef<bool()> abandoned) {
+  const ConcurrencyLimit::Slot slot = waiting_polls_.TryTake();
+  if (slot == nullptr) wait = std::chrono::milliseconds(0);
+  metrics_.waiting_polls.Set(waiting_polls_.taken());
+  const MonotonicTime deadline = clock_.MonotonicNow() + std::clamp(wait, std::chrono::milliseconds(0), options_.max_poll_wait);
+
+  std::unique_lock lock(mutex_);
+  while (true) {
+    if (draining_) return Stopping();
+    if (abandoned()) return absl::CancelledError("the caller of the poll is gone");
+    GPTVQ_ASSIGN_OR_RETURN(Decision decision, RecordLocked(poll));
+    const MonotonicTime now = clock_.MonotonicNow();
+    if (decision.outcome != Outcome::kNothing || now >= deadline) return decision;
+    const std::uint64_t seen = work_version_;
+    changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(deadline - now, kAbandonedCheckPeriod),
+                      [&] { return draining_ || work_version_ != seen; });
+  }
+}
+
+absl::Status Coordinator::CheckHolder(const Lease& lease) const {
+  const std::lock_guard lock(mutex_);
+  return ledger_.scheduler().CheckHolder(lease);
+}
+
+absl::StatusOr<StandingJob> Coordinator::FindJob(std::string_view job_id) const {
+  StandingJob standing;
+  {
+    const std::lock_guard lock(mutex_);
+    const Scheduler& scheduler = ledger_.scheduler();
+    if (const JobSnapshot* job = scheduler.FindJob(job_id)) {
+      standing.job = *job;
+      const std::int64_t sequence = job->description.sequence;
+      for (auto held = scheduler.held().lower_bound({sequence, 0});
+           held != scheduler.held().end() && held->first.sequence == sequence; ++held) {
+        if (held->second.progress == TaskProgress()) continue;
+        standing.progress[job->tasks[held->first.index].description.task_id] = held->second.progress;
+      }
+      return standing;
+    }
+  }
+  absl::StatusOr<JobSnapshot> stored = store_.ReadJob(job_id);
+  if (absl::IsNotFound(stored.status())) {
+    return Refuse(ErrorReason::kJobUnknown, absl::StrCat("no job ", std::string(job_id)));
+  }
+  GPTVQ_RETURN_IF_ERROR(stored.status());
+  standing.job = *std::move(stored);
+  return standing;
+}
+
+std::vector<StandingWorker> Coordinator::ListWorkers() const {
+  const std::lock_guard lock(mutex_);
+  const Scheduler& scheduler = ledger_.scheduler();
+  const MonotonicTime now = clock_.MonotonicNow();
+  std::map<WorkerKey, StandingWorker> workers;
+  for (const auto& [key, presence] : scheduler.workers()) {
+    workers[key] = {presence.registration, presence.register_time,
+                    std::chrono::duration_cast<std::chrono::milliseconds>(now - presence.last_call), {}};
+  }
+  for (const auto& [key, lease] : scheduler.held()) {
+    const Task& task = scheduler.jobs().at(key.sequence).tasks[key.index];
+    const auto worker = workers.find({task.status.worker_name, task.status.incarnation});
+    if (worker != workers.end()) worker->second.leased_task_ids.push_back(task.description.task_id);
+  }
+  std::vector<StandingWorker> result;
+  for (auto& [key, worker] : workers) result.push_back(std::move(worker));
+  return result;
+}
+
+absl::StatusOr<Coordinator::News> Coordinator::WaitForNews(std::string_view job_id, const News& seen,
+                                                           std::chrono::milliseconds timeout) const {
+  std::unique_lock lock(mutex_);
+  const auto last_event_seq = [&] {
+    const JobSnapshot* job = ledger_.scheduler().FindJob(job_id);
+    return job == nullptr ? std::int64_t{-1} : job->status.last_event_seq;
+  };
+  changed_.wait_for(lock, timeout, [&] {
+    const std::int64_t seq = last_event_seq();
+    return draining_ || seq < 0 || seq > seen.last_event_seq || progress_version_ != seen.progress_version;
+  });
+  if (draining_) return Stopping();
+  News news = {last_event_seq(), progress_version_};
+  if (news.last_event_seq >= 0) return news;
+  lock.unlock();  // ended long ago: only the journal knows it
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, FindJob(job_id));
+  news.last_event_seq = standing.job.status.last_event_seq;
+  return news;
+}
+
+absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event) {
+  const MonotonicTime begin = clock_.MonotonicNow();
+  GPTVQ_ASSIGN_OR_RETURN(Decision decision, ledger_.Record(event, Now()));
+  metrics_.CountDecision(decision);
+  if (!decision.transition.empty()) {
+    metrics_.journal_seconds.Observe(std::chrono::duration<double>(clock_.MonotonicNow() - begin).count());
+  }
+  const bool progressed = std::holds_alternative<RenewLease>(event);
+  if (MakesWork(decision.transition)) ++work_version_;
+  if (progressed) ++progress_version_;
+  if (progressed || !decision.transition.empty()) changed_.notify_all();
+  return decision;
+}
+
+void Coordinator::LetTimePass() {
+  const std::lock_guard lock(mutex_);
+  while (true) {
+    // A journal that does not answer freezes the reaper too; the next tick tries again.
+    const absl::StatusOr<Decision> decision = RecordLocked(Tick{});
+    if (!decision.ok() || decision->outcome == Outcome::kNothing) break;
+  }
+  metrics_.ShowStanding(ledger_.scheduler());
+  // Rests end as time passes, without an event.
+  ++work_version_;
+  changed_.notify_all();
+}
+
+void Coordinator::RunTicker(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    LetTimePass();
+    clock_.Sleep(options_.tick_period, stop);
+  }
+}
+
+}  // namespace gptvq

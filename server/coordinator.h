@@ -1,0 +1,111 @@
+#ifndef GPTVQ_SERVER_COORDINATOR_H_
+#define GPTVQ_SERVER_COORDINATOR_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "platform/clock.h"
+#include "server/concurrency_limit.h"
+#include "server/coordinator_metrics.h"
+#include "server/ledger.h"
+
+namespace gptvq {
+
+struct CoordinatorOptions {
+  SchedulerOptions scheduler;
+  std::chrono::milliseconds tick_period{1'000};  // how late a lost lease may be noticed
+  std::chrono::milliseconds max_poll_wait{10'000};
+  int max_waiting_polls = 64;
+};
+
+// A job as it stands, with the progress of the tasks being worked on, by task id.
+struct StandingJob {
+  JobSnapshot job;
+  std::map<std::string, TaskProgress> progress;
+};
+
+// A worker as it stands.
+struct StandingWorker {
+  RegisterWorker registration;
+  WallTime register_time;
+  std::chrono::milliseconds since_last_call{0};
+  std::vector<std::string> leased_task_ids;
+};
+
+// The ledger for many threads: takes the one mutex, records the event, wakes who waits. Handlers of both services come
+// through here; a thread of its own lets time pass. Borrows everything given to the constructor. Thread-safe.
+class Coordinator {
+ public:
+  Coordinator(JobStore& store, Clock& clock, CoordinatorMetrics& metrics, const CoordinatorOptions& options);
+  ~Coordinator();
+
+  // Reads the journal and starts the ticking. To be called once before anything else. Errors: those of JobStore.
+  absl::Status Start();
+
+  // From now on submissions, registrations and polls are refused with STOPPING, and whoever waits returns. What workers
+  // report is still recorded.
+  void Drain();
+
+  // Records an event other than PollTask. Errors: those of Ledger; STOPPING.
+  absl::StatusOr<Decision> Record(const Event& event);
+
+  // Records a poll, waiting for a task up to `wait`. Stops waiting when `abandoned` says that nobody wants the answer any
+  // more, so that no task is granted to a connection that is gone. With too many polls waiting it does not wait.
+  absl::StatusOr<Decision> Poll(const PollTask& poll, std::chrono::milliseconds wait,
+                                absl::FunctionRef<bool()> abandoned);
+
+  // Whether a call comes from the holder of a task, without recording anything. Errors: those of Scheduler::CheckHolder.
+  absl::Status CheckHolder(const Lease& lease) const;
+
+  // Errors: NotFound (JOB_UNKNOWN); those of JobStore.
+  absl::StatusOr<StandingJob> FindJob(std::string_view job_id) const;
+  std::vector<StandingWorker> ListWorkers() const;
+
+  // Where a watcher of a job is.
+  struct News {
+    std::int64_t last_event_seq = 0;
+    std::uint64_t progress_version = 0;  // of the coordinator; changes with every report of progress
+  };
+  // Returns when the job has a later event, when a worker reported progress, when draining begins, or after `timeout`; then
+  // what is new. Errors: those of FindJob; STOPPING.
+  absl::StatusOr<News> WaitForNews(std::string_view job_id, const News& seen, std::chrono::milliseconds timeout) const;
+
+  Instant Now() const { return gptvq::Now(clock_); }
+  const CoordinatorOptions& options() const { return options_; }
+  JobStore& store() const { return store_; }
+
+ private:
+  absl::StatusOr<Decision> RecordLocked(const Event& event);
+  void LetTimePass();
+  void RunTicker(std::stop_token stop);
+
+  JobStore& store_;
+  Clock& clock_;
+  CoordinatorMetrics& metrics_;
+  const CoordinatorOptions options_;
+  ConcurrencyLimit waiting_polls_;
+
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  // Guarded by mutex_:
+  Ledger ledger_;
+  bool draining_ = false;
+  std::uint64_t work_version_ = 0;      // rises when a poll may find something that it did not find before
+  std::uint64_t progress_version_ = 0;
+
+  std::jthread ticker_;  // last: it stops before the fields above go away
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_SERVER_COORDINATOR_H_

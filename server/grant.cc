@@ -1,0 +1,48 @@
+#include "server/grant.h"
+
+#include "core/base/check.h"
+
+namespace gptvq {
+namespace {
+
+// The layers of the shard that earlier attempts published, a prefix of it.
+std::vector<PublishedLayer> PublishedPrefix(const JobSnapshot& job, LayerRange range) {
+  std::vector<PublishedLayer> layers;
+  for (int layer = range.begin; layer < range.end && job.layers[layer] != Digest(); ++layer) {
+    layers.push_back({layer, job.layers[layer], {}});
+  }
+  return layers;
+}
+
+}  // namespace
+
+TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds ttl,
+                    const std::vector<PublishedLayer>& layers) {
+  const Task& task = job.tasks[index];
+  const TaskDescription& description = task.description;
+  TaskGrant grant;
+  grant.lease = {description.task_id, task.status.epoch, task.status.worker_name, task.status.incarnation, ""};
+  grant.ttl = ttl;
+  grant.kind = description.kind;
+  grant.attempt = task.status.attempt;
+  grant.job_id = job.description.job_id;
+  grant.spec = job.description.spec;
+  grant.layer_count = job.description.layer_count;
+  grant.layers = description.layers;
+  grant.output_boundary_wanted = description.output_boundary_wanted;
+  grant.target = description.target;
+  if (description.input_boundary_of) {
+    const TaskStatus& producer = job.tasks[*description.input_boundary_of].status;
+    GPTVQ_CHECK(producer.result.has_value());
+    grant.input_boundary = OutputBoundary(*producer.result);
+  }
+  switch (description.kind) {
+    case TaskKind::kQuantize: grant.published_layers = PublishedPrefix(job, description.layers); break;
+    case TaskKind::kFinalize: grant.published_layers = layers; break;
+    case TaskKind::kCapture:
+    case TaskKind::kEvaluate: break;
+  }
+  return grant;
+}
+
+}  // namespace gptvq
