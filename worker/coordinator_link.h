@@ -12,18 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/spec/linear_report.h"
+#include "platform/job/device_slot.h"
 #include "platform/job/lease.h"
 #include "platform/job/task.h"
 #include "platform/job/task_result.h"
 
 namespace gptvq {
-
-// The place of a worker on one GPU or CPU, as the coordinator lists it.
-struct DeviceSlot {
-  std::string name;         // "cpu:0"
-  std::string description;  // for people
-  std::uint64_t memory_bytes = 0;
-};
 
 // Who calls.
 struct WorkerIdentity {

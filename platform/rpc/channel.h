@@ -6,14 +6,11 @@
 
 #include "grpcpp/channel.h"
 #include "grpcpp/server_builder.h"
+#include "platform/rpc/limits.h"
 
 namespace gptvq {
 
 // How peers of this protocol talk: limits and keepalive that both sides must agree on, in one place.
-
-inline constexpr int kMaxControlMessageBytes = 1 << 20;
-inline constexpr int kMaxDataMessageBytes = 2 << 20;  // PublishLayer: a chunk and its envelope
-inline constexpr int kMaxChunkBytes = 1 << 20;
 
 // A channel to `address`, "host:port" or "unix:/path". Connects when first used and again after failures. Pings every
 // 60 s, also between calls, so that a peer that vanished is noticed.

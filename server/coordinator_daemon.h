@@ -1,0 +1,57 @@
+#ifndef GPTVQ_SERVER_COORDINATOR_DAEMON_H_
+#define GPTVQ_SERVER_COORDINATOR_DAEMON_H_
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+#include "platform/metrics.h"
+#include "server/grpc_server.h"
+#include "server/model_probe.h"
+
+namespace gptvq {
+
+struct CoordinatorDaemonOptions {
+  std::string data_directory;     // journal and lock; made if it is missing
+  std::string artifact_store_uri;  // empty: file://<data_directory>/store
+  GrpcServerOptions server;
+  std::chrono::milliseconds lease_ttl{30'000};  // 100 ms to 1 h
+
+  // Errors: InvalidArgument naming the field.
+  absl::Status Validate() const;
+};
+
+// A whole coordinator inside a process: journal, artifact store, scheduler, services, server. What gptvq-coordinator runs,
+// and `gptvq-client quantize` beside a worker. Owns all of it; borrows clock, probe, metrics registry and log. Thread-safe.
+class CoordinatorDaemon {
+ public:
+  // Takes over where the journal stands.
+  // Errors: InvalidArgument (options); FailedPrecondition (the data directory is in use, or of a newer version);
+  // those of JobStore, Storage and GrpcServer.
+  static absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> Start(const CoordinatorDaemonOptions& options,
+                                                                  ModelProbe& probe, Clock& clock,
+                                                                  MetricsRegistry& registry, Logger& log);
+  // As Stop without grace, if Stop was not called.
+  ~CoordinatorDaemon();
+
+  const std::string& address() const;
+  const std::string& artifact_store_uri() const;
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
+  // Shows NOT_SERVING, refuses new work, lets calls that commit end for at most `grace`.
+  void Stop(std::chrono::milliseconds grace);
+
+ private:
+  struct Parts;
+  explicit CoordinatorDaemon(std::unique_ptr<Parts> parts);
+
+  const std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_SERVER_COORDINATOR_DAEMON_H_

@@ -1,0 +1,241 @@
+#include "server/job_service.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "platform/job/error_reason.h"
+#include "platform/job/report.h"
+#include "platform/rpc/convert_job.h"
+#include "platform/rpc/convert_report.h"
+#include "platform/rpc/convert_spec.h"
+#include "platform/rpc/convert_task.h"
+#include "platform/rpc/convert_time.h"
+#include "platform/rpc/protocol_version.h"
+#include "platform/version.h"
+#include "server/rpc_call.h"
+#include "server/layer_receiver.h"
+#include "server/planner.h"
+
+namespace gptvq {
+namespace {
+
+constexpr int kDefaultPageSize = 50;
+constexpr int kMaxPageSize = 500;
+constexpr int kEventsPerRead = 200;
+// A watcher looks that often whether its client is still there, and is sent progress at most that often.
+constexpr std::chrono::milliseconds kWatchPeriod(500);
+
+absl::Status Invalid(absl::string_view message) {
+  return Refuse(ErrorReason::kInvalidField, std::string_view(message.data(), message.size()));
+}
+
+v1::Job Full(const StandingJob& standing) { return ToProto(standing.job, standing.progress, JobDetail::kFull); }
+
+v1::Worker WorkerToProto(const StandingWorker& worker) {
+  const RegisterWorker& registration = worker.registration;
+  v1::Worker proto;
+  proto.set_name(registration.worker.name);
+  proto.set_incarnation(registration.worker.incarnation);
+  proto.set_numerics_class(registration.numerics_class);
+  proto.set_version(registration.version);
+  for (const DeviceSlot& slot : registration.slots) {
+    v1::DeviceSlot* added = proto.add_slots();
+    added->set_name(slot.name);
+    added->set_description(slot.description);
+    added->set_memory_bytes(slot.memory_bytes);
+  }
+  *proto.mutable_register_time() = ToProto(worker.register_time);
+  *proto.mutable_since_last_call() = ToProto(worker.since_last_call);
+  for (const std::string& task_id : worker.leased_task_ids) proto.add_leased_task_ids(task_id);
+  return proto;
+}
+
+// Progress that changed since it was last sent; remembers it in `sent`.
+std::vector<v1::WatchJobResponse> NewProgress(const StandingJob& standing, std::map<std::string, TaskProgress>& sent) {
+  std::vector<v1::WatchJobResponse> messages;
+  for (const auto& [task_id, progress] : standing.progress) {
+    if (sent[task_id] == progress) continue;
+    sent[task_id] = progress;
+    v1::WatchJobResponse message;
+    message.mutable_event()->mutable_task_progress()->set_task_id(task_id);
+    *message.mutable_event()->mutable_task_progress()->mutable_progress() = ToProto(progress);
+    messages.push_back(std::move(message));
+  }
+  return messages;
+}
+
+}  // namespace
+
+GrpcJobService::GrpcJobService(Coordinator& coordinator, Submission& submission, const Seal& seal,
+                               CoordinatorMetrics& metrics, const JobServiceOptions& options)
+    : coordinator_(coordinator),
+      submission_(submission),
+      seal_(seal),
+      metrics_(metrics),
+      watchers_(options.max_watchers) {}
+
+grpc::Status GrpcJobService::SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
+                                       v1::SubmitJobResponse* response) {
+  return HandleUnaryCall("SubmitJob", *request, coordinator_, metrics_, [&] { return Submit(*request, *response); });
+}
+
+absl::Status GrpcJobService::Submit(const v1::SubmitJobRequest& request, v1::SubmitJobResponse& response) {
+  GPTVQ_ASSIGN_OR_RETURN(const JobSpec spec, FromProto(request.spec()));
+  if (request.validate_only()) {
+    GPTVQ_ASSIGN_OR_RETURN(const JobSnapshot planned, submission_.Plan(spec));
+    *response.mutable_job() = ToProto(planned, {}, JobDetail::kFull);
+    return absl::OkStatus();
+  }
+  GPTVQ_ASSIGN_OR_RETURN(const std::string job_id, submission_.Submit(request.request_id(), spec));
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
+  *response.mutable_job() = Full(standing);
+  return absl::OkStatus();
+}
+
+grpc::Status GrpcJobService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
+                                    v1::GetJobResponse* response) {
+  return HandleUnaryCall("GetJob", *request, coordinator_, metrics_, [&]() -> absl::Status {
+    GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(request->job_id()));
+    *response->mutable_job() = Full(standing);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status GrpcJobService::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+                                      v1::ListJobsResponse* response) {
+  return HandleUnaryCall("ListJobs", *request, coordinator_, metrics_, [&] { return List(*request, *response); });
+}
+
+absl::Status GrpcJobService::List(const v1::ListJobsRequest& request, v1::ListJobsResponse& response) {
+  if (request.page_size() < 0) return Invalid("page_size: negative");
+  const int page_size = request.page_size() == 0 ? kDefaultPageSize : std::min(request.page_size(), kMaxPageSize);
+  JobStore::Query query;
+  query.limit = page_size + 1;  // one more tells whether there is another page
+  for (const int state : request.states()) {
+    GPTVQ_ASSIGN_OR_RETURN(const JobState parsed, FromProto(static_cast<v1::JobState>(state)));
+    if (std::find(query.states.begin(), query.states.end(), parsed) == query.states.end()) query.states.push_back(parsed);
+  }
+  if (!request.page_token().empty()) {
+    query.before_sequence = seal_.ParsePageToken(request.page_token());
+    if (!query.before_sequence) return Invalid("page_token: not one that this coordinator gave out");
+  }
+  GPTVQ_ASSIGN_OR_RETURN(std::vector<JobSnapshot> jobs, coordinator_.store().ListJobs(query));
+  if (static_cast<int>(jobs.size()) > page_size) {
+    jobs.resize(page_size);
+    response.set_next_page_token(seal_.PageToken(jobs.back().description.sequence));
+  }
+  for (const JobSnapshot& job : jobs) *response.add_jobs() = ToProto(job, {}, JobDetail::kSummary);
+  return absl::OkStatus();
+}
+
+grpc::Status GrpcJobService::WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
+                                      grpc::ServerWriter<v1::WatchJobResponse>* writer) {
+  return HandleCall("WatchJob", coordinator_, metrics_, [&]() -> absl::Status {
+    const ConcurrencyLimit::Slot slot = watchers_.TryTake();
+    if (slot == nullptr) {
+      return WithRetryAfter(Refuse(ErrorReason::kTooManyWatchers, "too many watchers; poll GetJob instead"),
+                            std::chrono::milliseconds(5'000));
+    }
+    metrics_.watchers.Set(watchers_.taken());
+    return Watch(*context, *request, *writer);
+  });
+}
+
+absl::Status GrpcJobService::Watch(const grpc::ServerContext& context, const v1::WatchJobRequest& request,
+                                   grpc::ServerWriter<v1::WatchJobResponse>& writer) {
+  GPTVQ_ASSIGN_OR_RETURN(StandingJob standing, coordinator_.FindJob(request.job_id()));
+  std::int64_t sent_seq = request.has_after_event_seq() ? request.after_event_seq() : standing.job.status.last_event_seq;
+  if (sent_seq < 0) return Invalid("after_event_seq: negative");
+  if (sent_seq > standing.job.status.last_event_seq) {
+    return absl::OutOfRangeError(absl::StrCat("after_event_seq: ", sent_seq, " is beyond the last event, ",
+                                              standing.job.status.last_event_seq));
+  }
+  std::map<std::string, TaskProgress> sent_progress = standing.progress;  // the snapshot shows it
+  v1::WatchJobResponse snapshot;
+  *snapshot.mutable_snapshot() = Full(standing);
+  if (!writer.Write(snapshot)) return absl::CancelledError("the watcher is gone");
+
+  Coordinator::News news;
+  while (!context.IsCancelled()) {
+    GPTVQ_ASSIGN_OR_RETURN(sent_seq, SendEvents(request.job_id(), sent_seq, writer));
+    GPTVQ_ASSIGN_OR_RETURN(standing, coordinator_.FindJob(request.job_id()));
+    for (const v1::WatchJobResponse& message : NewProgress(standing, sent_progress)) {
+      if (!writer.Write(message)) return absl::CancelledError("the watcher is gone");
+    }
+    if (IsTerminal(standing.job.status.state) && sent_seq == standing.job.status.last_event_seq) return absl::OkStatus();
+    news.last_event_seq = sent_seq;
+    GPTVQ_ASSIGN_OR_RETURN(news, coordinator_.WaitForNews(request.job_id(), news, kWatchPeriod));
+  }
+  return absl::CancelledError("the watcher is gone");
+}
+
+absl::StatusOr<std::int64_t> GrpcJobService::SendEvents(const std::string& job_id, std::int64_t after_seq,
+                                                        grpc::ServerWriter<v1::WatchJobResponse>& writer) {
+  while (true) {
+    GPTVQ_ASSIGN_OR_RETURN(const std::vector<JobEvent> events,
+                           coordinator_.store().ReadEvents(job_id, after_seq, kEventsPerRead));
+    for (const JobEvent& event : events) {
+      v1::WatchJobResponse message;
+      *message.mutable_event() = ToProto(event);
+      if (!writer.Write(message)) return absl::CancelledError("the watcher is gone");
+      after_seq = event.seq;
+    }
+    if (events.size() < kEventsPerRead) return after_seq;
+  }
+}
+
+grpc::Status GrpcJobService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
+                                       v1::CancelJobResponse* response) {
+  return HandleUnaryCall("CancelJob", *request, coordinator_, metrics_,
+                         [&] { return Cancel(request->job_id(), *response); });
+}
+
+absl::Status GrpcJobService::Cancel(const std::string& job_id, v1::CancelJobResponse& response) {
+  GPTVQ_RETURN_IF_ERROR(coordinator_.Record(gptvq::CancelJob{job_id}).status());
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
+  *response.mutable_job() = Full(standing);
+  return absl::OkStatus();
+}
+
+grpc::Status GrpcJobService::GetReport(grpc::ServerContext*, const v1::GetReportRequest* request,
+                                       v1::GetReportResponse* response) {
+  return HandleUnaryCall("GetReport", *request, coordinator_, metrics_,
+                         [&] { return Report(request->job_id(), *response); });
+}
+
+absl::Status GrpcJobService::Report(const std::string& job_id, v1::GetReportResponse& response) {
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<PublishedLayer> layers, coordinator_.store().ReadLayers(job_id));
+  *response.mutable_report() = ToProto(AssembleReport(standing.job, layers, coordinator_.Now().wall));
+  return absl::OkStatus();
+}
+
+grpc::Status GrpcJobService::ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest* request,
+                                         v1::ListWorkersResponse* response) {
+  return HandleUnaryCall("ListWorkers", *request, coordinator_, metrics_, [&] {
+    for (const StandingWorker& worker : coordinator_.ListWorkers()) *response->add_workers() = WorkerToProto(worker);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status GrpcJobService::GetCapabilities(grpc::ServerContext*, const v1::GetCapabilitiesRequest* request,
+                                             v1::GetCapabilitiesResponse* response) {
+  return HandleUnaryCall("GetCapabilities", *request, coordinator_, metrics_, [&] {
+    const SchedulerOptions& scheduler = coordinator_.options().scheduler;
+    response->set_version(std::string(Version()));
+    response->set_protocol_version(std::string(kProtocolVersion));
+    response->set_max_control_message_bytes(kMaxControlMessageBytes);
+    response->set_max_chunk_bytes(kMaxChunkBytes);
+    response->set_max_layers(kMaxPlannedLayers);
+    response->set_max_tasks_per_job(kMaxTasksPerJob);
+    response->set_max_active_jobs(scheduler.max_active_jobs);
+    response->set_max_artifact_bytes(kMaxLayerArtifactBytes);
+    *response->mutable_lease_ttl() = ToProto(scheduler.lease_ttl);
+    response->add_uri_schemes("file");
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace gptvq

@@ -1,0 +1,63 @@
+#include "server/layer_receiver.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "platform/job/error_reason.h"
+#include "platform/rpc/crc32c.h"
+#include "platform/rpc/limits.h"
+
+namespace gptvq {
+namespace {
+
+absl::Status OfStore(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) {
+    return Refuse(ErrorReason::kStoreFull, absl::StrCat("object store: ", status.message()));
+  }
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<LayerReceiver> LayerReceiver::Open(const Digest& digest, ArtifactStore& store) {
+  if (digest.size_bytes() == 0 || digest.size_bytes() > kMaxLayerArtifactBytes) {
+    return Refuse(ErrorReason::kInvalidField, absl::StrCat("digest.size_bytes: ", digest.size_bytes(),
+                                                           " is not between 1 and ", kMaxLayerArtifactBytes));
+  }
+  absl::StatusOr<std::unique_ptr<WritableFile>> file = store.CreateArtifact(digest);
+  if (!file.ok()) return OfStore(file.status());
+  return LayerReceiver(digest, *std::move(file));
+}
+
+absl::Status LayerReceiver::Append(std::uint64_t offset, std::string_view data, std::uint32_t crc32c) {
+  if (data.empty() || data.size() > kMaxChunkBytes) {
+    return Refuse(ErrorReason::kInvalidField,
+                  absl::StrCat("chunk.data: ", data.size(), " bytes, not between 1 and ", kMaxChunkBytes));
+  }
+  if (offset != received_bytes_ || data.size() > digest_.size_bytes() - received_bytes_) {
+    return Refuse(ErrorReason::kChunkOutOfOrder,
+                  absl::StrCat("chunk of ", data.size(), " bytes at offset ", offset, " after ", received_bytes_, " of ",
+                               digest_.size_bytes(), " bytes"));
+  }
+  if (Crc32c(data) != crc32c) {
+    return Refuse(ErrorReason::kChecksumMismatch, absl::StrCat("chunk at offset ", offset, " has another CRC-32C"));
+  }
+  GPTVQ_RETURN_IF_ERROR(OfStore(file_->Append(AsBytes(data))));
+  received_bytes_ += data.size();
+  return absl::OkStatus();
+}
+
+absl::Status LayerReceiver::Finish() {
+  if (received_bytes_ != digest_.size_bytes()) {
+    return Refuse(ErrorReason::kChunkOutOfOrder,
+                  absl::StrCat("stream ended after ", received_bytes_, " of ", digest_.size_bytes(), " bytes"));
+  }
+  const absl::Status closed = file_->Close();
+  if (absl::IsDataLoss(closed)) {
+    return Refuse(ErrorReason::kDigestMismatch, absl::StrCat("artifact ", digest_.hex(), ": ", closed.message()));
+  }
+  return OfStore(closed);
+}
+
+}  // namespace gptvq

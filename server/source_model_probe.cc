@@ -1,0 +1,18 @@
+#include "server/source_model_probe.h"
+
+#include <memory>
+
+#include "core/base/status_macros.h"
+#include "core/pipeline/source_model.h"
+#include "platform/object_store/object_uri.h"
+
+namespace gptvq {
+
+absl::StatusOr<int> SourceModelProbe::CountLayers(std::string_view model_uri) {
+  GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ObjectUri::Parse(model_uri));
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableDirectory> directory, storage_.OpenDirectory(uri));
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<SourceModel> model, SourceModel::Open(*directory));
+  return model->config().layer_count;
+}
+
+}  // namespace gptvq

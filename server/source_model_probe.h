@@ -1,0 +1,25 @@
+#ifndef GPTVQ_SERVER_SOURCE_MODEL_PROBE_H_
+#define GPTVQ_SERVER_SOURCE_MODEL_PROBE_H_
+
+#include <string_view>
+
+#include "platform/object_store/storage.h"
+#include "server/model_probe.h"
+
+namespace gptvq {
+
+// Opens models as the workers will: configuration and headers are read and every tensor's shape is checked, no weight is
+// read. Borrows the storage. Thread-safe.
+class SourceModelProbe final : public ModelProbe {
+ public:
+  explicit SourceModelProbe(const Storage& storage) : storage_(storage) {}
+
+  absl::StatusOr<int> CountLayers(std::string_view model_uri) override;
+
+ private:
+  const Storage& storage_;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_SERVER_SOURCE_MODEL_PROBE_H_

@@ -1,0 +1,91 @@
+#include "server/submission.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "platform/job/error_reason.h"
+#include "platform/object_store/object_uri.h"
+#include "server/planner.h"
+
+namespace gptvq {
+namespace {
+
+absl::Status CheckUri(absl::string_view field, const std::string& uri) {
+  const absl::Status parsed = ObjectUri::Parse(uri).status();
+  if (parsed.ok()) return parsed;
+  return Refuse(ErrorReason::kInvalidField, absl::StrCat(field, ": ", parsed.message()));
+}
+
+absl::Status CheckUris(const JobSpec& spec) {
+  GPTVQ_RETURN_IF_ERROR(CheckUri("model_uri", spec.model_uri));
+  for (const std::string& uri : spec.calibration_uris) GPTVQ_RETURN_IF_ERROR(CheckUri("calibration_uris", uri));
+  if (!spec.evaluation_uri.empty()) GPTVQ_RETURN_IF_ERROR(CheckUri("evaluation_uri", spec.evaluation_uri));
+  return CheckUri("output_uri", spec.output_uri);
+}
+
+// A storage that does not answer may answer later; anything else is wrong with the model.
+absl::Status UnusableModel(const absl::Status& cause, const std::string& model_uri) {
+  if (absl::IsUnavailable(cause)) return cause;
+  return Refuse(ErrorReason::kModelUnusable, absl::StrCat("model ", model_uri, ": ", cause.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Submission::Submit(std::string_view request_id, const JobSpec& spec) {
+  if (!IsRequestId(request_id)) {
+    return Refuse(ErrorReason::kInvalidField, "request_id: not a UUID of 36 lower-case characters");
+  }
+  const std::string job_id = JobIdFor(request_id);
+  // A repetition is answered without looking at the model, which may have moved since.
+  const absl::StatusOr<StandingJob> known = coordinator_.FindJob(job_id);
+  if (known.ok() && known->job.description.spec == spec) return job_id;
+
+  GPTVQ_ASSIGN_OR_RETURN(SubmitJob event, Prepare(job_id, spec));
+  event.job.request_id = std::string(request_id);
+  GPTVQ_RETURN_IF_ERROR(coordinator_.Record(std::move(event)).status());
+  return job_id;
+}
+
+absl::StatusOr<JobSnapshot> Submission::Plan(const JobSpec& spec) {
+  GPTVQ_ASSIGN_OR_RETURN(SubmitJob event, Prepare("", spec));
+  JobSnapshot job;
+  job.description = std::move(event.job);
+  job.description.task_count = static_cast<int>(event.tasks.size());
+  job.description.create_time = coordinator_.Now().wall;
+  job.layers.resize(job.description.layer_count);
+  for (TaskDescription& description : event.tasks) job.tasks.push_back({std::move(description), {}});
+  return job;
+}
+
+absl::StatusOr<SubmitJob> Submission::Prepare(const std::string& job_id, const JobSpec& spec) {
+  GPTVQ_RETURN_IF_ERROR(CheckUris(spec));
+  const absl::StatusOr<int> layer_count = probe_.CountLayers(spec.model_uri);
+  if (!layer_count.ok()) return UnusableModel(layer_count.status(), spec.model_uri);
+  absl::StatusOr<JobPlan> plan = PlanJob(spec, *layer_count, job_id);
+  if (!plan.ok()) return UnusableModel(plan.status(), spec.model_uri);
+
+  SubmitJob event;
+  event.job.job_id = job_id;
+  event.job.spec = spec;
+  event.job.layer_count = *layer_count;
+  event.job.shard_layers = plan->shard_layers;
+  event.tasks = std::move(plan->tasks);
+  return event;
+}
+
+std::string JobIdFor(std::string_view request_id) { return "job-" + Digest::Of(AsBytes(request_id)).hex().substr(0, 16); }
+
+bool IsRequestId(std::string_view text) {
+  constexpr std::string_view kPattern = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  if (text.size() != kPattern.size()) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool is_hex = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f');
+    if (kPattern[i] == 'x' ? !is_hex : text[i] != '-') return false;
+  }
+  return true;
+}
+
+}  // namespace gptvq

@@ -1,0 +1,265 @@
+#include "server/worker_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "platform/job/error_reason.h"
+#include "platform/rpc/convert_report.h"
+#include "platform/rpc/convert_task.h"
+#include "platform/rpc/convert_time.h"
+#include "platform/rpc/protocol_version.h"
+#include "platform/version.h"
+#include "server/grant.h"
+#include "server/rpc_call.h"
+#include "server/layer_receiver.h"
+
+namespace gptvq {
+namespace {
+
+constexpr std::size_t kMaxNameBytes = 128;
+constexpr int kMaxSlots = 64;
+// An empty poll that did not wait is repeated no sooner.
+constexpr std::chrono::milliseconds kPollPause(1'000);
+
+absl::Status Invalid(absl::string_view message) {
+  return Refuse(ErrorReason::kInvalidField, std::string_view(message.data(), message.size()));
+}
+
+// [A-Za-z0-9][A-Za-z0-9 and `more`]{0,127}
+bool IsName(std::string_view text, std::string_view more) {
+  const auto is_alphanumeric = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  if (text.empty() || text.size() > kMaxNameBytes || !is_alphanumeric(text[0])) return false;
+  return std::all_of(text.begin(), text.end(),
+                     [&](char c) { return is_alphanumeric(c) || more.find(c) != std::string_view::npos; });
+}
+
+bool IsIncarnation(std::string_view text) {
+  return text.size() == 32 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
+absl::StatusOr<WorkerKey> WorkerFrom(const std::string& name, const std::string& incarnation) {
+  if (!IsName(name, "._-")) return Invalid("worker_name: not [A-Za-z0-9][A-Za-z0-9._-]{0,127}");
+  if (!IsIncarnation(incarnation)) return Invalid("incarnation: not 32 lower-case hexadecimal digits");
+  return WorkerKey{name, incarnation};
+}
+
+absl::Status CheckProtocol(const std::string& version) {
+  const std::string_view ours = kProtocolVersion;
+  if (version.substr(0, version.find('.')) == ours.substr(0, ours.find('.'))) return absl::OkStatus();
+  return Refuse(ErrorReason::kUpgradeRequired, absl::StrCat("worker speaks protocol '", version,
+                                                            "', the coordinator ", std::string(ours)));
+}
+
+absl::StatusOr<std::vector<DeviceSlot>> SlotsFrom(const v1::RegisterWorkerRequest& request) {
+  if (request.slots_size() < 1 || request.slots_size() > kMaxSlots) return Invalid("slots: not between 1 and 64");
+  std::vector<DeviceSlot> slots;
+  for (const v1::DeviceSlot& slot : request.slots()) {
+    if (slot.name().empty() || slot.name().size() > 64 || slot.description().size() > 256) {
+      return Invalid("slots: a name or description is empty or too long");
+    }
+    slots.push_back({slot.name(), slot.description(), slot.memory_bytes()});
+  }
+  return slots;
+}
+
+}  // namespace
+
+GrpcWorkerService::GrpcWorkerService(Coordinator& coordinator, ArtifactStore& store, const Seal& seal,
+                                     CoordinatorMetrics& metrics, WorkerServiceOptions options)
+    : coordinator_(coordinator),
+      store_(store),
+      seal_(seal),
+      metrics_(metrics),
+      options_(std::move(options)),
+      uploads_(options_.max_uploads) {}
+
+grpc::Status GrpcWorkerService::RegisterWorker(grpc::ServerContext*, const v1::RegisterWorkerRequest* request,
+                                               v1::RegisterWorkerResponse* response) {
+  return HandleUnaryCall("RegisterWorker", *request, coordinator_, metrics_,
+                         [&] { return Register(*request, *response); });
+}
+
+absl::Status GrpcWorkerService::Register(const v1::RegisterWorkerRequest& request,
+                                         v1::RegisterWorkerResponse& response) {
+  GPTVQ_RETURN_IF_ERROR(CheckProtocol(request.protocol_version()));
+  gptvq::RegisterWorker event;
+  GPTVQ_ASSIGN_OR_RETURN(event.worker, WorkerFrom(request.worker_name(), request.incarnation()));
+  if (!IsName(request.numerics_class(), "._/+-")) {
+    return Invalid("numerics_class: not [A-Za-z0-9][A-Za-z0-9._/+-]{0,127}");
+  }
+  if (request.version().size() > 64) return Invalid("version: longer than 64 bytes");
+  event.numerics_class = request.numerics_class();
+  event.version = request.version();
+  GPTVQ_ASSIGN_OR_RETURN(event.slots, SlotsFrom(request));
+  GPTVQ_RETURN_IF_ERROR(coordinator_.Record(std::move(event)).status());
+
+  const std::chrono::milliseconds ttl = coordinator_.options().scheduler.lease_ttl;
+  response.set_artifact_store_uri(options_.artifact_store_uri);
+  *response.mutable_heartbeat_period() = ToProto(ttl / 3);
+  *response.mutable_lease_ttl() = ToProto(ttl);
+  response.set_max_chunk_bytes(kMaxChunkBytes);
+  response.set_coordinator_version(std::string(Version()));
+  return absl::OkStatus();
+}
+
+grpc::Status GrpcWorkerService::LeaseTask(grpc::ServerContext* context, const v1::LeaseTaskRequest* request,
+                                          v1::LeaseTaskResponse* response) {
+  return HandleUnaryCall("LeaseTask", *request, coordinator_, metrics_,
+                         [&] { return Poll(*context, *request, *response); });
+}
+
+absl::Status GrpcWorkerService::Poll(const grpc::ServerContext& context, const v1::LeaseTaskRequest& request,
+                                     v1::LeaseTaskResponse& response) {
+  PollTask poll;
+  GPTVQ_ASSIGN_OR_RETURN(poll.worker, WorkerFrom(request.worker_name(), request.incarnation()));
+  if (!IsName(request.poll_id(), "-") || request.poll_id().size() > 64) return Invalid("poll_id: not [A-Za-z0-9-]{1,64}");
+  poll.poll_id = request.poll_id();
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision,
+                         coordinator_.Poll(poll, FromProto(request.wait()), [&] { return context.IsCancelled(); }));
+  if (decision.outcome != Outcome::kNothing) {
+    GPTVQ_ASSIGN_OR_RETURN(std::optional<TaskGrant> grant, GrantOf(decision.task_id, poll));
+    if (grant) {
+      grant->lease.token = seal_.LeaseToken(grant->lease);
+      *response.mutable_grant() = ToProto(*grant);
+      return absl::OkStatus();
+    }
+  }
+  *response.mutable_retry_after() = ToProto(kPollPause);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<TaskGrant>> GrpcWorkerService::GrantOf(const std::string& task_id,
+                                                                    const PollTask& poll) const {
+  const std::string job_id = task_id.substr(0, task_id.find('/'));
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
+  const auto& tasks = standing.job.tasks;
+  const auto task = std::find_if(tasks.begin(), tasks.end(),
+                                 [&](const Task& one) { return one.description.task_id == task_id; });
+  const TaskStatus& status = task->status;
+  if (WorkerKey{status.worker_name, status.incarnation} != poll.worker || status.poll_id != poll.poll_id) {
+    return std::nullopt;  // lost again already, to somebody who must not be impersonated
+  }
+  std::vector<PublishedLayer> layers;
+  if (task->description.kind == TaskKind::kFinalize) {
+    GPTVQ_ASSIGN_OR_RETURN(layers, coordinator_.store().ReadLayers(job_id));
+  }
+  return MakeGrant(standing.job, task->description.index, coordinator_.options().scheduler.lease_ttl, layers);
+}
+
+grpc::Status GrpcWorkerService::RenewLease(grpc::ServerContext*, const v1::RenewLeaseRequest* request,
+                                           v1::RenewLeaseResponse* response) {
+  return HandleUnaryCall("RenewLease", *request, coordinator_, metrics_, [&] { return Renew(*request, *response); });
+}
+
+absl::Status GrpcWorkerService::Renew(const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response) {
+  gptvq::RenewLease event;
+  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease()));
+  GPTVQ_ASSIGN_OR_RETURN(event.progress, FromProto(request.progress()));
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
+  *response.mutable_ttl() = ToProto(coordinator_.options().scheduler.lease_ttl);
+  response.set_cancel_requested(decision.outcome == Outcome::kCancelRequested);
+  return absl::OkStatus();
+}
+
+grpc::Status GrpcWorkerService::PublishLayer(grpc::ServerContext*, grpc::ServerReader<v1::PublishLayerRequest>* reader,
+                                             v1::PublishLayerResponse* response) {
+  return HandleCall("PublishLayer", coordinator_, metrics_, [&] { return Publish(*reader, *response); });
+}
+
+absl::Status GrpcWorkerService::Publish(grpc::ServerReader<v1::PublishLayerRequest>& reader,
+                                        v1::PublishLayerResponse& response) {
+  v1::PublishLayerRequest first;
+  if (!reader.Read(&first) || !first.has_header()) return Invalid("the first message is no header");
+  gptvq::PublishLayer event;
+  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(first.header().lease()));
+  v1::PublishedLayer layer;
+  layer.set_layer(first.header().layer());
+  *layer.mutable_artifact()->mutable_digest() = first.header().digest();
+  *layer.mutable_linears() = first.header().linears();
+  GPTVQ_ASSIGN_OR_RETURN(event.layer, FromProto(layer));
+  // Who lost the lease learns it before sending the bytes; the journal is asked again when they are there.
+  GPTVQ_RETURN_IF_ERROR(coordinator_.CheckHolder(event.lease));
+
+  GPTVQ_RETURN_IF_ERROR(Receive(event.layer.artifact, reader));
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
+  response.set_acceptance(decision.outcome == Outcome::kRepeated
+                              ? v1::PublishLayerResponse::ACCEPTANCE_ALREADY_PUBLISHED
+                              : v1::PublishLayerResponse::ACCEPTANCE_PUBLISHED);
+  return absl::OkStatus();
+}
+
+absl::Status GrpcWorkerService::Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader) {
+  const ConcurrencyLimit::Slot slot = uploads_.TryTake();
+  if (slot == nullptr) {
+    return WithRetryAfter(Refuse(ErrorReason::kTooManyUploads, "too many layers are being received"),
+                          std::chrono::milliseconds(1'000));
+  }
+  metrics_.uploads.Set(uploads_.taken());
+  GPTVQ_ASSIGN_OR_RETURN(LayerReceiver receiver, LayerReceiver::Open(digest, store_));
+  v1::PublishLayerRequest message;
+  while (reader.Read(&message)) {
+    if (!message.has_chunk()) return Invalid("a message after the header is no chunk");
+    const v1::ArtifactChunk& chunk = message.chunk();
+    GPTVQ_RETURN_IF_ERROR(receiver.Append(chunk.offset(), chunk.data(), chunk.crc32c()));
+    metrics_.published_bytes.Increment(static_cast<double>(chunk.data().size()));
+  }
+  return receiver.Finish();
+}
+
+grpc::Status GrpcWorkerService::CompleteTask(grpc::ServerContext*, const v1::CompleteTaskRequest* request,
+                                             v1::CompleteTaskResponse* response) {
+  return HandleUnaryCall("CompleteTask", *request, coordinator_, metrics_,
+                         [&] { return Complete(*request, *response); });
+}
+
+absl::Status GrpcWorkerService::Complete(const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response) {
+  gptvq::CompleteTask event;
+  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease()));
+  GPTVQ_ASSIGN_OR_RETURN(event.result, FromProto(request.result()));
+  if (const std::optional<Digest> boundary = OutputBoundary(event.result)) {
+    GPTVQ_ASSIGN_OR_RETURN(const bool stored, store_.Contains(*boundary));
+    if (!stored) {
+      return Refuse(ErrorReason::kOutputMissing,
+                    absl::StrCat("boundary ", boundary->hex(), " of ", boundary->size_bytes(), " bytes is not stored"));
+    }
+  }
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
+  response.set_acceptance(decision.outcome == Outcome::kRepeated
+                              ? v1::CompleteTaskResponse::ACCEPTANCE_ALREADY_COMMITTED
+                              : v1::CompleteTaskResponse::ACCEPTANCE_COMMITTED);
+  return absl::OkStatus();
+}
+
+grpc::Status GrpcWorkerService::FailTask(grpc::ServerContext*, const v1::FailTaskRequest* request,
+                                         v1::FailTaskResponse*) {
+  return HandleUnaryCall("FailTask", *request, coordinator_, metrics_, [&]() -> absl::Status {
+    gptvq::FailTask event;
+    GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request->lease()));
+    event.failure = {FromProto(request->failure_class()), request->message().substr(0, kMaxFailureMessageBytes),
+                     event.lease.worker_name};
+    return coordinator_.Record(std::move(event)).status();
+  });
+}
+
+grpc::Status GrpcWorkerService::ReleaseTask(grpc::ServerContext*, const v1::ReleaseTaskRequest* request,
+                                            v1::ReleaseTaskResponse*) {
+  return HandleUnaryCall("ReleaseTask", *request, coordinator_, metrics_, [&]() -> absl::Status {
+    gptvq::ReleaseTask event;
+    GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request->lease()));
+    return coordinator_.Record(std::move(event)).status();
+  });
+}
+
+absl::StatusOr<Lease> GrpcWorkerService::GenuineLease(const v1::Lease& proto) const {
+  GPTVQ_ASSIGN_OR_RETURN(Lease lease, FromProto(proto));
+  if (seal_.IsGenuine(lease)) return lease;
+  return Refuse(ErrorReason::kBadLeaseToken, absl::StrCat("the token does not belong to a lease of ", lease.task_id));
+}
+
+}  // namespace gptvq

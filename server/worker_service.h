@@ -1,0 +1,59 @@
+#ifndef GPTVQ_SERVER_WORKER_SERVICE_H_
+#define GPTVQ_SERVER_WORKER_SERVICE_H_
+
+#include <optional>
+#include <string>
+
+#include "gptvq/v1/worker_service.grpc.pb.h"
+#include "platform/object_store/artifact_store.h"
+#include "server/coordinator.h"
+#include "server/seal.h"
+
+namespace gptvq {
+
+struct WorkerServiceOptions {
+  std::string artifact_store_uri;  // what workers are told
+  int max_uploads = 8;
+};
+
+// gptvq.v1.WorkerService: translates between the wire and the coordinator, checks lease tokens, receives layers, and decides
+// nothing. Borrows everything given to the constructor. Thread-safe.
+class GrpcWorkerService final : public v1::WorkerService::Service {
+ public:
+  GrpcWorkerService(Coordinator& coordinator, ArtifactStore& store, const Seal& seal, CoordinatorMetrics& metrics,
+                    WorkerServiceOptions options);
+
+  grpc::Status RegisterWorker(grpc::ServerContext*, const v1::RegisterWorkerRequest*,
+                              v1::RegisterWorkerResponse*) override;
+  grpc::Status LeaseTask(grpc::ServerContext*, const v1::LeaseTaskRequest*, v1::LeaseTaskResponse*) override;
+  grpc::Status RenewLease(grpc::ServerContext*, const v1::RenewLeaseRequest*, v1::RenewLeaseResponse*) override;
+  grpc::Status PublishLayer(grpc::ServerContext*, grpc::ServerReader<v1::PublishLayerRequest>*,
+                            v1::PublishLayerResponse*) override;
+  grpc::Status CompleteTask(grpc::ServerContext*, const v1::CompleteTaskRequest*, v1::CompleteTaskResponse*) override;
+  grpc::Status FailTask(grpc::ServerContext*, const v1::FailTaskRequest*, v1::FailTaskResponse*) override;
+  grpc::Status ReleaseTask(grpc::ServerContext*, const v1::ReleaseTaskRequest*, v1::ReleaseTaskResponse*) override;
+
+ private:
+  absl::Status Register(const v1::RegisterWorkerRequest& request, v1::RegisterWorkerResponse& response);
+  absl::Status Poll(const grpc::ServerContext& context, const v1::LeaseTaskRequest& request,
+                    v1::LeaseTaskResponse& response);
+  // What was granted to `poll`; empty if it does not hold the task any more.
+  absl::StatusOr<std::optional<TaskGrant>> GrantOf(const std::string& task_id, const PollTask& poll) const;
+  absl::Status Renew(const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response);
+  absl::Status Publish(grpc::ServerReader<v1::PublishLayerRequest>& reader, v1::PublishLayerResponse& response);
+  absl::Status Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader);
+  absl::Status Complete(const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response);
+  // The lease of a request whose token is genuine.
+  absl::StatusOr<Lease> GenuineLease(const v1::Lease& proto) const;
+
+  Coordinator& coordinator_;
+  ArtifactStore& store_;
+  const Seal& seal_;
+  CoordinatorMetrics& metrics_;
+  const WorkerServiceOptions options_;
+  ConcurrencyLimit uploads_;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_SERVER_WORKER_SERVICE_H_
