@@ -2,6 +2,7 @@
 #define GPTVQ_CORE_BACKEND_FORMULAS_H_
 
 #include <cmath>
+#include <cstdint>
 
 #include "core/backend/host_device.h"
 
@@ -34,6 +35,24 @@ GPTVQ_HD inline float UniformZeroPoint(float low, float high, float scale, float
 // Code of x on a grid: round to nearest, ties to even, clamped to [0, max_code].
 GPTVQ_HD inline float UniformCode(float x, const UniformGrid& grid, float max_code) {
   return fminf(fmaxf(rintf(x / grid.scale) + grid.zero_point, 0.0f), max_code);
+}
+
+// A bijection of 32 bits in which every input bit changes every output bit with a chance near one half ("lowbias32" of
+// Wellons, Hash Prospector, 2018).
+GPTVQ_HD inline std::uint32_t MixBits(std::uint32_t x) {
+  x = (x ^ (x >> 16)) * 0x7feb352du;
+  x = (x ^ (x >> 15)) * 0x846ca68bu;
+  return x ^ (x >> 16);
+}
+
+// Random numbers of mean 0 and variance 1, nearly normal, for annealing: a pure function of the key and the place in the
+// matrix. The sum of the four bytes of a hash has mean 510 and variance 4 (256^2 - 1) / 12.
+GPTVQ_HD inline std::uint32_t NoiseColumnKey(std::uint32_t key, std::uint32_t column) { return MixBits(key + column); }
+GPTVQ_HD inline float AnnealingNoise(std::uint32_t column_key, std::uint32_t row) {
+  constexpr float kDeviation = 147.80054f;
+  const std::uint32_t bits = MixBits(column_key + row * 0x9e3779b9u);
+  const std::uint32_t sum = (bits & 0xff) + ((bits >> 8) & 0xff) + ((bits >> 16) & 0xff) + (bits >> 24);
+  return (static_cast<float>(sum) - 510.0f) * (1.0f / kDeviation);
 }
 
 }  // namespace gptvq

@@ -140,6 +140,9 @@ absl::Status CheckRefineColumns(const VectorCode& code, ConstCodebooks codebooks
   GPTVQ_RETURN_IF_ERROR(
       Require(block.gradient.rows == code.layout->rows() && SameShape(block.change_out, block.gradient), kName,
               "gradient and change have the rows of the linear and one width"));
+  GPTVQ_RETURN_IF_ERROR(Require(block.noise_deviations.empty() ||
+                                    static_cast<std::int64_t>(block.noise_deviations.size()) == width,
+                                kName, "there is one noise deviation per column of the block, or none"));
   return Require(HasShape(block.hessian, width, width), kName, "the Hessian is square, as wide as the block");
 }
 

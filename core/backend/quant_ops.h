@@ -67,6 +67,10 @@ struct RefineBlock {
   MatrixView<float> gradient;             // [R, B]: columns of (Q - W) H; updated inside the block, all B columns
   MatrixView<const float> hessian;        // [B, B]: H restricted to the block
   MatrixView<float> change_out;           // [R, B]: Q_new - Q_old
+  // Annealing: while a vector is chosen, noise_deviations[i] * AnnealingNoise(NoiseColumnKey(noise_key, i), row) of
+  // formulas.h stands added to element i of its gradient. [B], host memory; empty: no noise.
+  absl::Span<const float> noise_deviations;
+  std::uint32_t noise_key = 0;
 };
 
 // One block of B columns of the uniform sweep; group_columns divides the position of every block.
@@ -137,8 +141,9 @@ class QuantOps {
   // The same for uniform grids: d = 1, asymmetric min/max grid per row and group, scale stored in half precision.
   virtual absl::Status SweepUniformColumns(const UniformSweepBlock& block) = 0;
 
-  // Coordinate descent over one block: for each vector in order chooses the centroid that minimises tr(E H E^T) with all
-  // others fixed (the present one on ties) and updates the block's gradient.
+  // Coordinate descent over one block: for each vector in order chooses the centroid that minimises tr(E H E^T), as far
+  // as its gradient (with the noise) tells, with all others fixed (the present one on ties), and updates the block's
+  // gradient, without the noise.
   // Returns the number of vectors that changed.
   virtual absl::StatusOr<std::int64_t> RefineColumns(const VectorCode& code, ConstCodebooks codebooks,
                                                      const RefineBlock& block, Assignments assignments) = 0;

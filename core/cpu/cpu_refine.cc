@@ -35,8 +35,14 @@ std::int64_t RefineRows(const VectorCode& code, ConstCodebooks codebooks, const 
       scratch.indices[p * kTileRows + r] = r < row_count ? assigned.at(r, p) : std::uint8_t{0};
     }
   }
-  RefineRowTile(geometry, scratch.code, block.hessian,
-                {scratch.gradient.data(), scratch.change.data(), scratch.indices.data()});
+  RefineTile tile;
+  tile.gradient = scratch.gradient.data();
+  tile.change = scratch.change.data();
+  tile.indices = scratch.indices.data();
+  tile.first_row = static_cast<std::uint32_t>(first_row);
+  tile.noise_deviations = block.noise_deviations.empty() ? nullptr : block.noise_deviations.data();
+  tile.noise_key = block.noise_key;
+  RefineRowTile(geometry, scratch.code, block.hessian, tile);
   ScatterTile(scratch.gradient.data(), block.gradient.Rows(first_row, row_count));
   ScatterTile(scratch.change.data(), block.change_out.Rows(first_row, row_count));
   std::int64_t changed = 0;

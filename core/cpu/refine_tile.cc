@@ -1,6 +1,7 @@
 // One pass of coordinate descent over one tile. Moving q_P by delta changes the loss by 2 delta . g_P + delta H_PP delta';
 // in terms of the new centroid c that is s^2 (c' H_PP c + b . c) + const, b = 2 (g_P - H_PP q_P) / s. The same search as the
 // sweep's, then g += delta H[P, :] over the whole block unless no row of the chunk moved.
+#include "core/backend/formulas.h"
 #include "core/cpu/tile_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -48,6 +49,25 @@ HWY_INLINE void LinearTerm(const float* HWY_RESTRICT metric, const FloatVector (
   }
 }
 
+// AnnealingNoise of consecutive rows.
+HWY_INLINE FloatVector NoiseOfRows(std::uint32_t column_key, std::uint32_t first_row) {
+  const FloatTag df;
+  const IndexTag di;
+  const hn::RebindToUnsigned<FloatTag> du;
+  const auto mix = [&](auto x) {
+    x = hn::Mul(hn::Xor(x, hn::ShiftRight<16>(x)), hn::Set(du, 0x7feb352du));
+    x = hn::Mul(hn::Xor(x, hn::ShiftRight<15>(x)), hn::Set(du, 0x846ca68bu));
+    return hn::Xor(x, hn::ShiftRight<16>(x));
+  };
+  const auto rows = hn::Iota(du, first_row);
+  const auto bits = mix(hn::Add(hn::Set(du, column_key), hn::Mul(rows, hn::Set(du, 0x9e3779b9u))));
+  const auto byte = hn::Set(du, 0xffu);
+  const auto sum = hn::Add(hn::Add(hn::And(bits, byte), hn::And(hn::ShiftRight<8>(bits), byte)),
+                           hn::Add(hn::And(hn::ShiftRight<16>(bits), byte), hn::ShiftRight<24>(bits)));
+  const FloatVector number = hn::ConvertTo(df, hn::BitCast(di, sum));
+  return hn::Mul(hn::Sub(number, hn::Set(df, 510.0f)), hn::Set(df, 1.0f / 147.80054f));
+}
+
 template <int D>
 HWY_INLINE void RefinePosition(const TileCodebook& codebook, const float* HWY_RESTRICT metric,
                                const float* HWY_RESTRICT scales, const float* HWY_RESTRICT inverse_scales,
@@ -67,6 +87,11 @@ HWY_INLINE void RefinePosition(const TileCodebook& codebook, const float* HWY_RE
     FloatVector g[D], q[D];
     for (int j = 0; j < D; ++j) {
       g[j] = hn::LoadU(df, tile.gradient + at(v, j));
+      if (tile.noise_deviations != nullptr) {
+        const std::uint32_t column_key = NoiseColumnKey(tile.noise_key, static_cast<std::uint32_t>(p + j));
+        const std::uint32_t row = tile.first_row + static_cast<std::uint32_t>(first_lane + v * lanes);
+        g[j] = hn::MulAdd(hn::Set(df, tile.noise_deviations[p + j]), NoiseOfRows(column_key, row), g[j]);
+      }
       q[j] = hn::Mul(scale, present[v][j]);
     }
     LinearTerm<D>(metric, g, q, hn::LoadU(df, inverse_scales + first_lane + v * lanes), b[v]);

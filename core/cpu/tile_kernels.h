@@ -34,6 +34,9 @@ struct RefineTile {
   float* gradient = nullptr;
   float* change = nullptr;
   std::uint8_t* indices = nullptr;  // present choice in, new choice out
+  std::uint32_t first_row = 0;                // of the tile, within the linear
+  const float* noise_deviations = nullptr;    // [B], or null
+  std::uint32_t noise_key = 0;
 };
 void RefineRowTile(const BlockGeometry& geometry, const TileCode& code, MatrixView<const float> hessian,
                    const RefineTile& tile);

@@ -1,5 +1,7 @@
 #include <cmath>
 
+#include "core/backend/formulas.h"
+
 #include "tests/conformance/backend_conformance.h"
 #include "tests/conformance/guarded_matrix.h"
 #include "tests/conformance/reference_matrix.h"
@@ -16,12 +18,21 @@ class RefineConformance : public BackendConformance {};
 struct BlockInputs {
   std::int64_t begin, width;
   std::vector<float> gradient, hessian;
+  std::vector<float> noise_deviations = {};
+  std::uint32_t noise_key = 0;
+
+  // What stands added to the gradient while a vector is chosen.
+  double Noise(std::int64_t row, std::int64_t p) const {
+    if (noise_deviations.empty()) return 0;
+    const auto column_key = NoiseColumnKey(noise_key, static_cast<std::uint32_t>(p));
+    return static_cast<double>(noise_deviations[p]) * AnnealingNoise(column_key, static_cast<std::uint32_t>(row));
+  }
 };
 
 BlockInputs RandomBlock(const VectorCodeCase& host, std::int64_t begin, std::int64_t width) {
   const Matrix64 h = RandomHessian(width, 70);
   const auto weights = TestRandom(71).Normals(host.shape.rows * width);
-  BlockInputs in = {begin, width, {}, ToFloat(h)};
+  BlockInputs in = {begin, width, {}, ToFloat(h), {}, 0};
   for (std::int64_t r = 0; r < host.shape.rows; ++r) {
     for (std::int64_t c = 0; c < width; ++c) {
       double sum = 0;
@@ -45,6 +56,8 @@ Result RunRefine(Backend& backend, const VectorCodeCase& host, const BlockInputs
   block.gradient = gradient.view();
   block.hessian = hessian.view();
   block.change_out = change.view();
+  block.noise_deviations = in.noise_deviations;
+  block.noise_key = in.noise_key;
   const auto changed =
       backend.quant().RefineColumns(device.code(), device.codebooks.view(), block, device.assignments.view());
   EXPECT_TRUE(changed.ok());
@@ -62,8 +75,9 @@ double LossChange64(const VectorCodeCase& host, const BlockInputs& in, const dou
   *size_out = 0;
   for (int i = 0; i < d; ++i) {
     const double delta = host.Scale(row, column) * (host.Centroid(group, k, i) - host.Centroid(group, present, i));
-    sum += 2 * delta * gradient[p + i];
-    *size_out += std::fabs(2 * delta * gradient[p + i]);
+    const double slope = gradient[p + i] + in.Noise(row, p + i);
+    sum += 2 * delta * slope;
+    *size_out += std::fabs(2 * delta * slope);
     for (int j = 0; j < d; ++j) {
       const double other = host.Scale(row, column) * (host.Centroid(group, k, j) - host.Centroid(group, present, j));
       sum += delta * in.hessian[(p + i) * in.width + p + j] * other;
@@ -119,6 +133,19 @@ TEST_P(RefineConformance, EveryChoiceIsTheBestAtItsMoment) {
   }
 }
 
+TEST_P(RefineConformance, NoiseMovesTheChoicesButStaysOutOfTheGradient) {
+  for (const VectorShape& shape : HostileVectorShapes()) {
+    const VectorCodeCase host(shape);
+    const std::int64_t width = std::min<std::int64_t>(128, shape.cols);
+    SCOPED_TRACE(testing::Message() << Describe(shape));
+    BlockInputs in = RandomBlock(host, 0, width);
+    in.noise_deviations = TestRandom(72).Uniforms(width, 0.1, 2.0);
+    in.noise_key = 0xfffffff0u;  // key + column wraps around
+
+    CheckRefine(host, in, OnEveryThreadCount([&](Backend& b) { return RunRefine(b, host, in); }));
+  }
+}
+
 TEST_P(RefineConformance, ASecondPassOverAFixedPointChangesNothing) {
   VectorCodeCase host({20, 32, 2, 3, 1024, 32, 0});
   BlockInputs in = RandomBlock(host, 0, 32);
@@ -162,6 +189,13 @@ TEST_P(RefineConformance, RefusesShapesThatDoNotFit) {
   block.gradient = block.change_out = a.view();
   block.hessian = wrong.view();
 
+  EXPECT_EQ(backend().quant().RefineColumns(device.code(), device.codebooks.view(), block, device.assignments.view())
+                .status().code(), absl::StatusCode::kInvalidArgument);
+
+  const GuardedMatrix<float> square(backend(), 16, 16);
+  const float deviations[15] = {};
+  block.hessian = square.view();
+  block.noise_deviations = deviations;
   EXPECT_EQ(backend().quant().RefineColumns(device.code(), device.codebooks.view(), block, device.assignments.view())
                 .status().code(), absl::StatusCode::kInvalidArgument);
 }
