@@ -267,8 +267,8 @@ absl::Status LocalObjectStore::Delete(std::string_view key) {
   return ErrnoToStatus(errno, absl::StrCat(name_, "/", std::string(key)));
 }
 
-absl::Status LocalObjectStore::RemoveAbandonedWrites() {
-  return VisitTree(root_, "", ListScope::kRecursive, 1,
+absl::Status LocalObjectStore::RemoveAbandonedWrites(ListScope scope) {
+  return VisitTree(root_, "", scope, 1,
                    [](std::string_view, const ConfinedDirectory& directory, const DirectoryEntry& entry) {
                      if (!S_ISREG(entry.info.st_mode) || !entry.name.starts_with(kTemporaryPrefix)) {
                        return absl::OkStatus();

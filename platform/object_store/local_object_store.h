@@ -25,7 +25,7 @@ class LocalObjectStore final : public ObjectStore {
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
   absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override;
   absl::Status Delete(std::string_view key) override;
-  absl::Status RemoveAbandonedWrites() override;
+  absl::Status RemoveAbandonedWrites(ListScope scope) override;
 
  private:
   const ConfinedDirectory root_;

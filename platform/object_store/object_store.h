@@ -58,8 +58,9 @@ class ObjectStore {
   // OK as well when there is no such object.
   virtual absl::Status Delete(std::string_view key) = 0;
 
-  // Frees the space of writes whose writer died. Never touches one in progress, in whichever process.
-  virtual absl::Status RemoveAbandonedWrites() = 0;
+  // Frees the space of writes at the root, or anywhere, whose writer died. Never touches one in progress, in whichever
+  // process.
+  virtual absl::Status RemoveAbandonedWrites(ListScope scope) = 0;
 };
 
 inline constexpr std::size_t kMaxListedObjects = 1'000'000;
@@ -67,7 +68,7 @@ inline constexpr std::size_t kMaxKeyBytes = 1024;
 inline constexpr int kMaxKeySegments = 16;
 
 // Names that begin so belong to writes in progress.
-inline constexpr std::string_view kTemporaryPrefix = ".tmp-";
+inline constexpr std::string_view kTemporaryPrefix = ".gptvq-tmp-";
 
 // True for 1 to kMaxKeySegments plain file names (core/base/file.h) joined by '/', none with kTemporaryPrefix.
 bool IsObjectKey(std::string_view key);

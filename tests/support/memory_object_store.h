@@ -21,7 +21,7 @@ class MemoryObjectStore final : public ObjectStore {
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
   absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override;
   absl::Status Delete(std::string_view key) override;
-  absl::Status RemoveAbandonedWrites() override { return absl::OkStatus(); }
+  absl::Status RemoveAbandonedWrites(ListScope) override { return absl::OkStatus(); }
 
   void Put(std::string_view key, std::string contents);
 

@@ -130,7 +130,9 @@ TEST_P(LocalObjectStoreTest, KilledWriterLeavesNothingVisibleAndItsSpaceIsReclai
 
   EXPECT_THAT(store_.List("", ListScope::kRecursive).value(), IsEmpty());
   EXPECT_FALSE(std::filesystem::is_empty(root_.Join("d")));
-  ASSERT_TRUE(store_.RemoveAbandonedWrites().ok());
+  ASSERT_TRUE(store_.RemoveAbandonedWrites(ListScope::kDirect).ok());
+  EXPECT_FALSE(std::filesystem::is_empty(root_.Join("d")));
+  ASSERT_TRUE(store_.RemoveAbandonedWrites(ListScope::kRecursive).ok());
   EXPECT_TRUE(std::filesystem::is_empty(root_.Join("d")));
 }
 
@@ -198,7 +200,7 @@ TEST_P(LocalObjectStoreTest, FileInThePlaceOfADirectoryIsAnError) {
 
 TEST_P(LocalObjectStoreTest, FilesThatAreNotObjectsAreNotListed) {
   root_.WriteFile("has space", "1");
-  root_.WriteFile(".tmp-0123", "1");
+  root_.WriteFile(".gptvq-tmp-0123", "1");
   root_.WriteFile("object", "1");
 
   EXPECT_THAT(store_.List("", ListScope::kDirect).value(), testing::ElementsAre(ObjectInfo{"object", 1}));

@@ -138,7 +138,7 @@ TEST_P(ObjectStoreConformance, RefusesKeysThatAreNotKeys) {
   const std::string nul_key("a\0b", 3);
   for (const std::string& key :
        std::vector<std::string>{"", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a\\b", nul_key, "%2e%2e/a",
-                                "a b", "\xc3\xa9", ".tmp-1", "a/.tmp-1", long_key, deep_key}) {
+                                "a b", "\xc3\xa9", ".gptvq-tmp-1", "a/.gptvq-tmp-1", long_key, deep_key}) {
     EXPECT_EQ(store_->Open(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
     EXPECT_EQ(store_->Create(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
     EXPECT_EQ(store_->Stat(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
@@ -151,7 +151,7 @@ TEST_P(ObjectStoreConformance, KeepsWritesInProgressWhenAbandonedOnesAreRemoved)
   ASSERT_TRUE(file.ok());
   ASSERT_TRUE((*file)->Append(AsBytes("alive")).ok());
 
-  ASSERT_TRUE(store_->RemoveAbandonedWrites().ok());
+  ASSERT_TRUE(store_->RemoveAbandonedWrites(ListScope::kRecursive).ok());
 
   ASSERT_TRUE((*file)->Close().ok());
   EXPECT_EQ(Get("d/x"), "alive");
