@@ -9,6 +9,8 @@ namespace {
 constexpr int kPingEveryMs = 60'000;
 constexpr int kPingTimeoutMs = 20'000;
 constexpr int kLeastPingIntervalMs = 30'000;  // of a client, before the server closes the connection
+constexpr int kFirstReconnectMs = 250;  // gRPC's own defaults are 1 s and 120 s; a lease lasts 30 s
+constexpr int kLongestReconnectMs = 5'000;
 constexpr int kMaxStreams = 100;
 constexpr int kMaxMetadataBytes = 16 << 10;
 
@@ -22,6 +24,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeoutMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // unlimited: the interval above bounds them
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
   // Retries belong to the caller, who knows what may be repeated.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
