@@ -1,0 +1,194 @@
+// The small parts: options, phases, observed directories, the self test.
+
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "core/base/memory_file.h"
+#include "core/cpu/cpu_backend.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/fake_clock.h"
+#include "worker/device_slots.h"
+#include "worker/observed_directory.h"
+#include "worker/phase_clock.h"
+#include "worker/self_test.h"
+#include "worker/worker_options.h"
+
+namespace gptvq {
+namespace {
+
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+ParsedCommandLine Parse(std::vector<const char*> words, WorkerOptions* options) {
+  CommandLine line({.name = "gptvq-worker", .summary = "W."}, [](const std::string&) { return std::nullopt; });
+  DeclareFlags(line.main(), options);
+  words.insert(words.begin(), "gptvq-worker");
+  std::ostringstream out, err;
+  return line.Parse(static_cast<int>(words.size()), words.data(), out, err);
+}
+
+TEST(WorkerOptions, OpenOnesComeFromTheMachine) {
+  WorkerOptions options;
+  ASSERT_FALSE(Parse({"--coordinator", "unix:/run/c.sock"}, &options).exit_code.has_value());
+
+  options.FillDefaults("gpu_node.example", 4711, 16);
+
+  EXPECT_TRUE(options.Validate().ok());
+  EXPECT_EQ(options.name, "gpu_node.example-4711");
+  EXPECT_EQ(options.threads, 16);
+  EXPECT_EQ(options.coordinator, "unix:/run/c.sock");
+}
+
+TEST(WorkerOptions, SlotsShareTheThreads) {
+  WorkerOptions options;
+  ASSERT_FALSE(Parse({"--coordinator=h:1", "--threads=7", "--device-slots=2"}, &options).exit_code.has_value());
+  options.FillDefaults("host", 1, 16);
+
+  EXPECT_TRUE(options.Validate().ok());
+  EXPECT_EQ(options.threads_per_slot(), 3);
+}
+
+TEST(WorkerOptions, RefusalsNameTheFlag) {
+  const auto refusal = [](std::vector<const char*> words) {
+    WorkerOptions options;
+    EXPECT_FALSE(Parse(std::move(words), &options).exit_code.has_value());
+    options.FillDefaults("host", 1, 4);
+    return std::string(options.Validate().message());
+  };
+
+  EXPECT_THAT(refusal({}), HasSubstr("--coordinator is missing"));
+  EXPECT_THAT(refusal({"--selftest"}), "");
+  EXPECT_THAT(refusal({"--coordinator=h:1", "--name=-x"}), HasSubstr("--name"));
+  EXPECT_THAT(refusal({"--coordinator=h:1", "--name=a/b"}), HasSubstr("--name"));
+  EXPECT_THAT(refusal({"--coordinator=h:1", "--threads=2", "--device-slots=3"}), HasSubstr("--device-slots"));
+  EXPECT_THAT(refusal({"--coordinator=h:1", "--file-root=data"}), HasSubstr("file root"));
+}
+
+TEST(WorkerOptions, HostNamesThatNobodyExpectsStillMakeAName) {
+  WorkerOptions options;
+  options.coordinator = "h:1";
+
+  options.FillDefaults("-\xff(none)", 12, 4);
+
+  EXPECT_TRUE(options.Validate().ok()) << options.name;
+}
+
+TEST(PhaseClock, EveryMomentBelongsToOnePhase) {
+  FakeClock clock;
+  PhaseClock phases(clock);
+  clock.Advance(seconds(2));
+  phases.Enter(TaskPhase::kQuantize);
+  clock.Advance(seconds(5));
+  EXPECT_EQ(phases.Enter(TaskPhase::kPublish), TaskPhase::kQuantize);
+  clock.Advance(seconds(1));
+  phases.Enter(TaskPhase::kQuantize);
+  clock.Advance(seconds(3));
+
+  EXPECT_THAT(phases.Seconds(),
+              ElementsAre(TaskPhaseSeconds{TaskPhase::kLoad, 2}, TaskPhaseSeconds{TaskPhase::kQuantize, 8},
+                          TaskPhaseSeconds{TaskPhase::kPublish, 1}));
+}
+
+TEST(PhaseOfStep, NamesOfLinearsAreQuantization) {
+  EXPECT_EQ(PhaseOfStep("capture"), TaskPhase::kForward);
+  EXPECT_EQ(PhaseOfStep("replay"), TaskPhase::kForward);
+  EXPECT_EQ(PhaseOfStep("calibrate"), TaskPhase::kHessian);
+  EXPECT_EQ(PhaseOfStep("evaluate"), TaskPhase::kEvaluate);
+  EXPECT_EQ(PhaseOfStep("model.layers.3.mlp.up_proj"), TaskPhase::kQuantize);
+}
+
+TEST(ObservedDirectory, ReadsAreCountedAndCanBeEnded) {
+  auto memory = std::make_unique<MemoryDirectory>();
+  memory->Put("x", "0123456789");
+  std::size_t read_bytes = 0;
+  const ObservedReadableDirectory directory(std::move(memory), [&](std::size_t bytes) {
+    read_bytes += bytes;
+    return read_bytes > 12 ? absl::CancelledError("enough") : absl::OkStatus();
+  });
+
+  const auto file = directory.Open("x");
+
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(ReadWholeFile(**file, 100).value(), "0123456789");
+  EXPECT_EQ(read_bytes, 10u);
+  EXPECT_EQ(ReadWholeFile(**file, 100).status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(ObservedDirectory, WriteThatIsEndedAtItsCloseIsNotVisible) {
+  auto memory = std::make_unique<MemoryDirectory>();
+  MemoryDirectory& files = *memory;
+  bool is_stopped = false;
+  ObservedWritableDirectory directory(
+      std::move(memory), [&](std::size_t) { return is_stopped ? absl::CancelledError("stopped") : absl::OkStatus(); });
+  auto file = directory.Create("x");
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->Append(AsBytes("abc")).ok());
+
+  is_stopped = true;
+
+  EXPECT_EQ((*file)->Close().code(), absl::StatusCode::kCancelled);
+  EXPECT_THAT(files.List().value(), testing::IsEmpty());
+}
+
+TEST(SelfTest, PassesOnThisMachine) {
+  EXPECT_TRUE(RunSelfTest(*MakeCpuBackend({.thread_count = 1})).ok());
+  EXPECT_TRUE(RunSelfTest(*MakeCpuBackend({.thread_count = 3})).ok());
+}
+
+// A backend whose results have one bit flipped on their way back.
+class FlippingBackend final : public Backend {
+ public:
+  std::string name() const override { return cpu_->name(); }
+  std::string numerics_class() const override { return cpu_->numerics_class(); }
+  DType activation_dtype() const override { return cpu_->activation_dtype(); }
+  ForwardOps& forward() override { return cpu_->forward(); }
+  QuantOps& quant() override { return cpu_->quant(); }
+  absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override { return cpu_->Allocate(bytes); }
+  absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) override {
+    return cpu_->CopyFromHost(source, target_out);
+  }
+  absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) override {
+    const absl::Status status = cpu_->CopyToHost(source, target_out);
+    target_out.at(target_out.rows - 1, target_out.cols - 1) += 1;
+    return status;
+  }
+  absl::Status CopyBytesFromHost(const void* source, void* target_out, std::size_t bytes) override {
+    return cpu_->CopyBytesFromHost(source, target_out, bytes);
+  }
+  absl::Status CopyBytesToHost(const void* source, void* target_out, std::size_t bytes) override {
+    return cpu_->CopyBytesToHost(source, target_out, bytes);
+  }
+  absl::Status CopyInside(MatrixView<const float> source, MatrixView<float> target_out) override {
+    return cpu_->CopyInside(source, target_out);
+  }
+  absl::Status FillZero(void* target_out, std::size_t bytes) override { return cpu_->FillZero(target_out, bytes); }
+
+ private:
+  const std::unique_ptr<Backend> cpu_ = MakeCpuBackend({.thread_count = 1});
+};
+
+TEST(SelfTest, NamesTheElementThatIsWrong) {
+  FlippingBackend backend;
+
+  const absl::Status status = RunSelfTest(backend);
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("element (196, 130)"));
+}
+
+TEST(DeviceSlots, AreOneBackendEachOfOneClass) {
+  const std::vector<PlacedBackend> slots = MakeDeviceSlots({.slot_count = 2, .threads_per_slot = 1});
+
+  ASSERT_THAT(slots, testing::SizeIs(2));
+  EXPECT_EQ(slots[1].slot.name, "cpu:1");
+  EXPECT_THAT(slots[0].slot.description, HasSubstr("1 thread"));
+  EXPECT_GT(slots[0].slot.memory_bytes, 0u);
+  EXPECT_EQ(slots[0].backend->numerics_class(), slots[1].backend->numerics_class());
+}
+
+}  // namespace
+}  // namespace gptvq

@@ -1,0 +1,136 @@
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <random>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/backend/device_lost.h"
+#include "core/base/status_macros.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+#include "platform/metrics.h"
+#include "platform/object_store/storage.h"
+#include "platform/options.h"
+#include "platform/rpc/channel.h"
+#include "platform/stop_signals.h"
+#include "platform/version.h"
+#include "worker/device_slots.h"
+#include "worker/grpc_coordinator_link.h"
+#include "worker/lease_loop.h"
+#include "worker/pipeline_executor.h"
+#include "worker/retrying_link.h"
+#include "worker/self_test.h"
+#include "worker/worker_metrics.h"
+#include "worker/worker_options.h"
+
+namespace gptvq {
+namespace {
+
+// 0: drained, or the self test passed; 2 is CommandLine's.
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitDeviceLost = 75;  // EX_TEMPFAIL: start me again, perhaps elsewhere
+constexpr int kExitBySignal = 128;   // plus its number
+
+std::string HostName() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+// 128 random bits, so that a restarted daemon is never taken for the one before.
+std::string DrawIncarnation() {
+  std::random_device random;
+  std::string incarnation;
+  for (int i = 0; i < 4; ++i) absl::StrAppend(&incarnation, absl::Hex(random(), absl::kZeroPad8));
+  return incarnation;
+}
+
+absl::Status Serve(const WorkerOptions& options, std::vector<PlacedBackend> slots, Clock& clock, Logger& log) {
+  MetricsRegistry registry("worker");
+  registry.AddProcessMetrics();
+  WorkerMetrics metrics(registry);
+  std::unique_ptr<MetricsServer> metrics_server;
+  if (!options.metrics_listen.host.empty()) {
+    GPTVQ_ASSIGN_OR_RETURN(metrics_server,
+                           MetricsServer::Start(options.metrics_listen.host, options.metrics_listen.port, {&registry}));
+    log.Info("serving metrics", {{"host", options.metrics_listen.host}, {"port", metrics_server->port()}});
+  }
+
+  const Storage storage({.file_roots = options.file_roots});
+  WorkerIdentity identity;
+  identity.name = options.name;
+  identity.incarnation = DrawIncarnation();
+  std::vector<std::unique_ptr<PipelineExecutor>> executors;
+  std::vector<TaskExecutor*> borrowed;
+  for (PlacedBackend& placed : slots) {
+    identity.numerics_class = placed.backend->numerics_class();
+    identity.slots.push_back(placed.slot);
+    executors.push_back(std::make_unique<PipelineExecutor>(*placed.backend, storage, clock, metrics.read_bytes));
+    borrowed.push_back(executors.back().get());
+  }
+  log.Info("worker starts", {{"name", identity.name},
+                             {"incarnation", identity.incarnation},
+                             {"version", Version()},
+                             {"coordinator", options.coordinator},
+                             {"numerics_class", identity.numerics_class},
+                             {"slots", borrowed.size()},
+                             {"threads_per_slot", options.threads_per_slot()}});
+
+  GrpcCoordinatorLink link(MakeChannel(options.coordinator), identity);
+  RetryingLink retrying(link, {.seed = std::random_device()()}, clock, log, metrics.call_retries);
+  LeaseLoop loop({}, borrowed, retrying, clock, log, metrics);
+  std::stop_source drain;
+  const StopSignals signals([&](int signal) {
+    if (drain.stop_requested()) _exit(kExitBySignal + signal);
+    log.Info("signal received: releasing tasks and ending; a second one ends at once", {{"signal", signal}});
+    drain.request_stop();
+  });
+  return loop.Run(drain.get_token());
+}
+
+int Main(int argc, char** argv) {
+  WorkerOptions options;
+  CommandLine command_line(
+      {.name = "gptvq-worker", .summary = "Leases tasks of quantization jobs from a coordinator and runs them."});
+  DeclareFlags(command_line.main(), &options);
+  const ParsedCommandLine parsed = command_line.Parse(argc, argv, std::cout, std::cerr);
+  if (parsed.exit_code) return *parsed.exit_code;
+  options.FillDefaults(HostName(), getpid(), static_cast<int>(std::thread::hardware_concurrency()));
+  if (const absl::Status status = options.Validate(); !status.ok()) {
+    std::cerr << "gptvq-worker: " << status.message() << "\n";
+    return kExitUsage;
+  }
+
+  SystemClock clock;
+  Logger log(options.log_level);
+  std::vector<PlacedBackend> slots =
+      MakeDeviceSlots({.slot_count = options.device_slots, .threads_per_slot = options.threads_per_slot()});
+  for (const PlacedBackend& placed : slots) {
+    const absl::Status status = RunSelfTest(*placed.backend);
+    log.Info("self test", {{"slot", placed.slot.name},
+                           {"device", placed.slot.description},
+                           {"numerics_class", placed.backend->numerics_class()},
+                           {"status", status.ToString()}});
+    if (!status.ok()) return kExitFailed;
+  }
+  if (options.selftest) return 0;
+
+  const absl::Status status = Serve(options, std::move(slots), clock, log);
+  if (status.ok()) return 0;
+  log.Error("worker ends", {{"error", status.ToString()}});
+  return IsDeviceLost(status) ? kExitDeviceLost : kExitFailed;
+}
+
+}  // namespace
+}  // namespace gptvq
+
+int main(int argc, char** argv) { return gptvq::Main(argc, argv); }

@@ -1,0 +1,17 @@
+#ifndef GPTVQ_WORKER_SELF_TEST_H_
+#define GPTVQ_WORKER_SELF_TEST_H_
+
+#include "absl/status/status.h"
+#include "core/backend/backend.h"
+
+namespace gptvq {
+
+// Multiplies matrices of small whole numbers, whose product is exact in f32 in every order of summation, and compares
+// every element. Finds what makes a worker useless whatever the task: a broken library, a kernel that does not suit the
+// processor, bad memory.
+// Errors: Internal naming the element that is wrong; those of the backend.
+absl::Status RunSelfTest(Backend& backend);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_WORKER_SELF_TEST_H_

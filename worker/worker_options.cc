@@ -1,0 +1,90 @@
+#include "worker/worker_options.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "absl/strings/str_cat.h"
+#include "platform/object_store/storage.h"
+
+namespace gptvq {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+constexpr int kMaxSlots = 64;
+constexpr std::size_t kMaxNameBytes = 128;
+
+bool IsNameCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+// [A-Za-z0-9][A-Za-z0-9._-]{0,127}, as the protocol wants it.
+bool IsWorkerName(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), IsNameCharacter) &&
+         std::isalnum(static_cast<unsigned char>(name.front())) != 0;
+}
+
+}  // namespace
+
+void DeclareFlags(Command& command, WorkerOptions* options) {
+  command.AddParsed(
+      {.name = "--coordinator", .help = "Where the coordinator listens: host:port or unix:/path.", .value = "ADDRESS"},
+      "", [options](std::string_view text) -> absl::Status {
+        GPTVQ_ASSIGN_OR_RETURN(options->coordinator, ParseRpcAddress(text));
+        return absl::OkStatus();
+      });
+  command.AddString({.name = "--name",
+                     .help = "Name of this worker, unique among its coordinator's. Default: host and "
+                             "process id.",
+                     .value = "NAME"},
+                    &options->name);
+  command.AddInteger(
+      {.name = "--threads", .help = "Threads that compute, all slots together; 0 is one per core.", .value = "N"},
+      &options->threads, {.min = 0, .max = kMaxThreads});
+  command.AddInteger(
+      {.name = "--device-slots", .help = "Tasks that run at once; the slots share the threads.", .value = "N"},
+      &options->device_slots, {.min = 1, .max = kMaxSlots});
+  command.AddStrings({.name = "--file-root",
+                      .help = "Directory that file:// URIs must lie in; may be repeated. Without "
+                              "it every directory is allowed.",
+                      .value = "DIR"},
+                     &options->file_roots);
+  command.AddHostPort({.name = "--metrics-listen",
+                       .help = "Serve Prometheus metrics there; port 0 picks a free one.",
+                       .value = "HOST:PORT"},
+                      &options->metrics_listen);
+  command.AddChoice<LogLevel>({.name = "--log-level", .help = "Least important line that is logged."},
+                              &options->log_level,
+                              {{"debug", LogLevel::kDebug},
+                               {"info", LogLevel::kInfo},
+                               {"warning", LogLevel::kWarning},
+                               {"error", LogLevel::kError}});
+  command.AddSwitch({.name = "--selftest", .help = "Check the arithmetic of this machine and exit."},
+                    &options->selftest);
+}
+
+void WorkerOptions::FillDefaults(std::string_view host_name, int process_id, int core_count) {
+  if (threads == 0) threads = std::max(core_count, device_slots);
+  if (!name.empty()) return;
+  std::string host(host_name.substr(0, 64));
+  std::replace_if(
+      host.begin(), host.end(), [](char c) { return !IsNameCharacter(c); }, '-');
+  name = absl::StrCat(IsWorkerName(host) ? host : "worker", "-", process_id);
+}
+
+absl::Status WorkerOptions::Validate() const {
+  if (!IsWorkerName(name)) {
+    return absl::InvalidArgumentError(
+        "--name must be 1 to 128 letters, digits, dots, dashes or underscores and begin with a letter or digit");
+  }
+  if (threads < device_slots) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads ", threads, " is fewer than one per slot of --device-slots ", device_slots));
+  }
+  if (coordinator.empty() && !selftest) {
+    return absl::InvalidArgumentError(
+        "--coordinator is missing: where the coordinator listens, host:port or unix:/path");
+  }
+  return StorageOptions{.file_roots = file_roots}.Validate();
+}
+
+}  // namespace gptvq

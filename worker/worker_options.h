@@ -1,0 +1,38 @@
+#ifndef GPTVQ_WORKER_WORKER_OPTIONS_H_
+#define GPTVQ_WORKER_WORKER_OPTIONS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "platform/log.h"
+#include "platform/option_values.h"
+#include "platform/options.h"
+
+namespace gptvq {
+
+// What `gptvq-worker` is told. The flags are declared by DeclareFlags, their help says what each means.
+struct WorkerOptions {
+  std::string coordinator;
+  std::string name;  // empty: <host name>-<process id>
+  int threads = 0;   // of all slots together; 0: one per core
+  int device_slots = 1;
+  std::vector<std::string> file_roots;
+  HostPort metrics_listen;  // empty host: no metrics are served
+  LogLevel log_level = LogLevel::kInfo;
+  bool selftest = false;
+
+  // Fills what was left open from the machine. `process_id` makes names of one machine differ.
+  void FillDefaults(std::string_view host_name, int process_id, int core_count);
+
+  // After FillDefaults. Errors: InvalidArgument naming the flag.
+  absl::Status Validate() const;
+
+  int threads_per_slot() const { return threads / device_slots; }
+};
+
+void DeclareFlags(Command& command, WorkerOptions* options);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_WORKER_WORKER_OPTIONS_H_
