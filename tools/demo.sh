@@ -55,8 +55,7 @@ start coordinator "$bin/gptvq-coordinator" --listen 127.0.0.1:0 --address-file "
 GPTVQ_COORDINATOR=$(coordinator_address)
 export GPTVQ_COORDINATOR
 for number in 1 2; do
-  start "worker-$number" "$bin/gptvq-worker" --coordinator "$GPTVQ_COORDINATOR" --name "worker-$number" \
-    --data-dir "$run/worker-$number" --threads 1
+  start "worker-$number" "$bin/gptvq-worker" --coordinator "$GPTVQ_COORDINATOR" --name "worker-$number" --threads 1
 done
 echo "Coordinator at $GPTVQ_COORDINATOR, two workers; logs in $run"
 
