@@ -128,7 +128,7 @@ absl::Status CallWithRetry(const std::string& address, Call call) {
       pause *= 2;
     }
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kCallDeadline);
+    context.set_deadline(gpr_time_from_seconds(kCallDeadline.count(), GPR_TIMESPAN));  // from now on
     status = call(context);
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE) break;
   }
