@@ -141,6 +141,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
   Command& quantize = line.AddCommand("quantize", "Runs a whole job inside this process and prints its report.");
   AddJobFlags(quantize, options.job);
   AddThreads(quantize, options);
+  quantize.AddString({.name = "--state-dir", .help = "Where intermediate results are kept while it runs.", .value = "DIR"}, &options.state_dir);
   quantize.AddInteger<int>({.name = "--workers", .help = "Workers inside the process.", .value = "N"}, &options.workers, {.min = 1, .max = 64});
   AddOutput(quantize, options, {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}, {"html", OutputFormat::kHtml}});
 

@@ -11,6 +11,8 @@
 #include "client/commands/about_commands.h"
 #include "client/commands/job_commands.h"
 #include "client/commands/linear_command.h"
+#include "client/commands/model_commands.h"
+#include "client/commands/quantize_command.h"
 #include "client/commands/result_commands.h"
 #include "client/terminal.h"
 #include "core/base/monotonic_clock.h"
@@ -52,12 +54,13 @@ Terminal ProcessTerminal() {
   return Terminal{std::cout, std::cerr, is_terminal ? Liveliness::kAnimated : Liveliness::kPlain, wants_colour};
 }
 
-// Where unanswered request ids are kept when no --state-dir was given.
-std::string DefaultStateDir() {
+// Where unanswered request ids and the state of embedded runs are kept.
+std::string StateDir(const ClientOptions& options) {
+  if (!options.state_dir.empty()) return options.state_dir;
   const Environment environment = ProcessEnvironment();
   if (const auto state_home = environment("XDG_STATE_HOME")) return *state_home + "/gptvq";
   if (const auto home = environment("HOME")) return *home + "/.local/state/gptvq";
-  return "";
+  return ".gptvq";
 }
 
 ExitCode RunSubmit(const ClientOptions& options, const MonotonicClock& clock, Terminal& terminal) {
@@ -65,7 +68,7 @@ ExitCode RunSubmit(const ClientOptions& options, const MonotonicClock& clock, Te
   SubmitOptions submit;
   submit.job = options.job;
   submit.request_id = options.request_id;
-  submit.state_dir = options.state_dir.empty() ? DefaultStateDir() : options.state_dir;
+  submit.state_dir = StateDir(options);
   submit.mode = options.dry_run ? SubmitMode::kDryRun : SubmitMode::kAccept;
   submit.after = options.watch ? AfterSubmit::kWatch : options.wait ? AfterSubmit::kWait : AfterSubmit::kReturn;
   submit.output = options.output;
@@ -87,6 +90,16 @@ ExitCode RunVersion(const ClientOptions& options, Terminal& terminal) {
   return ExitCode::kOk;
 }
 
+ExitCode RunCalibration(const ClientOptions& options, Terminal& terminal) {
+  if (options.calibration_action != "inspect") {
+    terminal.err << "error: calibration '" << Printable(options.calibration_action, 64) << "'; allowed: inspect"
+                 << std::endl;
+    return ExitCode::kUsage;
+  }
+  const JobFlags& job = options.job;
+  return InspectCalibrationFiles({job.model, job.calibration, job.samples, job.sequence_length, job.seed}, terminal);
+}
+
 ExitCode RunCommand(const std::string& command, const ClientOptions& options, Terminal& terminal) {
   const ProcessClock clock;
   const std::map<std::string, std::function<ExitCode()>> runs = {
@@ -104,6 +117,11 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
                                    options.job.seed, options.threads},
                                   clock, terminal);
        }},
+      {"quantize",
+       [&] {
+         return QuantizeModel(options.job, {options.workers, options.threads, StateDir(options)}, options.output, clock,
+                              terminal);
+       }},
       {"verify", [&] { return VerifyResult(options.directory, terminal); }},
       {"inspect", [&] { return InspectResult(options.directory, options.output, terminal); }},
       {"export",
@@ -111,6 +129,13 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
          return ExportResult(
              {options.directory, options.export_format, options.export_dtype, options.export_output}, terminal);
        }},
+      {"eval",
+       [&] {
+         return EvaluateModel({options.directory, options.text, options.job.sequence_length,
+                               options.job.evaluation_tokens, options.threads},
+                              options.output, terminal);
+       }},
+      {"calibration", [&] { return RunCalibration(options, terminal); }},
       {"presets", [&] { return Presets(options.output, terminal); }},
       {"completion", [&] { return Completion(options.shell, CommandNames(), terminal); }},
       {"version", [&] { return RunVersion(options, terminal); }},

@@ -1,0 +1,123 @@
+"""Starts the shipped programs on loopback for the end-to-end tests, and stops exactly what it started."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
+MAKE_TINY_MODEL = os.environ["GPTVQ_MAKE_TINY_MODEL"]
+DEADLINE_SECONDS = 120
+
+
+def wait_until(condition, what):
+    """Polls until condition() is true; fails the test after the deadline."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {DEADLINE_SECONDS} s for {what}")
+
+
+class Cluster:
+    """A coordinator and workers in a temporary directory."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.processes = []
+        self.coordinator = None
+        self.address = None
+
+    def __enter__(self):
+        self.start_coordinator("127.0.0.1:0")
+        return self
+
+    def __exit__(self, *unused):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _spawn(self, name, arguments):
+        log = open(self.directory / f"{name}.log", "ab")
+        process = subprocess.Popen([str(BIN / arguments[0]), *arguments[1:]], stdout=log, stderr=log)
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def start_coordinator(self, listen):
+        address_file = self.directory / "address"
+        address_file.unlink(missing_ok=True)
+        self.coordinator = self._spawn(
+            "coordinator",
+            ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.directory / "data"),
+             "--address-file", str(address_file), "--lease-ttl-ms", "2000"])
+        self.address = wait_until(
+            lambda: address_file.exists() and address_file.read_text().strip(), "the coordinator's address")
+
+    def restart_coordinator_after_kill(self):
+        self.coordinator.kill()
+        self.coordinator.wait()
+        self.start_coordinator(self.address)
+
+    def start_worker(self, name, threads=1):
+        return self._spawn(name, ["gptvq-worker", "--coordinator", self.address, "--name", name,
+                                  "--threads", str(threads)])
+
+    def client(self, *arguments, check=0):
+        """Runs gptvq-client; returns its standard output."""
+        command = [str(BIN / "gptvq-client"), *map(str, arguments)]
+        if arguments[0] in ("submit", "get", "list", "watch", "wait", "cancel", "report", "workers"):
+            command += ["--coordinator", self.address]
+        if arguments[0] == "submit":
+            command += ["--state-dir", str(self.directory / "state")]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+        assert result.returncode == check, f"{command}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result.stdout
+
+    def job(self, job_id):
+        return json.loads(self.client("get", job_id, "-o", "json"))
+
+
+class Model:
+    """A tiny random model with token-id files, made once per test class."""
+
+    def __init__(self, layers, hidden):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gptvq-e2e-"))
+        subprocess.run([MAKE_TINY_MODEL, str(self.directory), str(layers), str(hidden)], check=True)
+        self.layers = layers
+
+    def remove(self):
+        shutil.rmtree(self.directory)
+
+    def job_flags(self, output, **overrides):
+        flags = {
+            "--model": self.directory / "model",
+            "--calibration": self.directory / "calibration.jsonl",
+            "--evaluation": self.directory / "held_out.jsonl",
+            "--output": output,
+            "--preset": "2d-3.125bpv",
+            "--group-weights": 2048,
+            "--samples": 16,
+            "--sequence-length": 128,
+            "--seed": 7,
+        }
+        flags.update({"--" + key.replace("_", "-"): value for key, value in overrides.items()})
+        return [str(part) for flag in flags.items() for part in flag]
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
