@@ -27,6 +27,7 @@ TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds
   grant.attempt = task.status.attempt;
   grant.job_id = job.description.job_id;
   grant.spec = job.description.spec;
+  grant.spec.shard_layers = job.description.shard_layers;  // as planned: it is part of what the manifest states
   grant.layer_count = job.description.layer_count;
   grant.layers = description.layers;
   grant.output_boundary_wanted = description.output_boundary_wanted;
