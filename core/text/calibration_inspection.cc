@@ -42,6 +42,7 @@ void CountKinds(const std::map<TokenId, std::int64_t>& counts, const Tokenizer& 
 std::vector<TokenFrequency> MostFrequent(const std::map<TokenId, std::int64_t>& counts, const Tokenizer* tokenizer,
                                          int limit) {
   std::vector<TokenFrequency> frequencies;
+  frequencies.reserve(counts.size());
   for (const auto& [id, count] : counts) frequencies.push_back({.id = id, .count = count, .text = ""});
   std::ranges::stable_sort(frequencies, std::ranges::greater(), &TokenFrequency::count);
   frequencies.resize(std::min<std::size_t>(frequencies.size(), std::max(limit, 0)));

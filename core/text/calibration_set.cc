@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -139,27 +140,33 @@ absl::Status CheckThereAreEnough(const TokenStreamFacts& stream, const Calibrati
                    needed, "; give more text, fewer rows or shorter ones"));
 }
 
-std::vector<std::int64_t> ChooseRowBegins(std::int64_t token_count, const CalibrationOptions& options) {
+// Errors: InvalidArgument when end to end there are more rows than a set may have.
+absl::StatusOr<std::int64_t> CountRows(std::int64_t token_count, const CalibrationOptions& options) {
+  if (options.window_mode != WindowMode::kConsecutive) return options.samples;
+  const std::int64_t available = token_count / options.sequence_length;
+  const std::int64_t rows = options.samples == 0 ? available : std::min(available, options.samples);
+  if (rows * options.sequence_length <= CalibrationOptions::kMaxTokens) return rows;
+  return absl::InvalidArgumentError(absl::StrCat("the text has ", rows, " rows of ", options.sequence_length,
+                                                 " tokens, more than ", CalibrationOptions::kMaxTokens,
+                                                 " tokens; limit the number of rows"));
+}
+
+std::vector<std::int64_t> ChooseRowBegins(std::int64_t row_count, std::int64_t token_count,
+                                          const CalibrationOptions& options) {
   const std::int64_t last = token_count - options.sequence_length;
-  std::vector<std::int64_t> begins;
-  switch (options.window_mode) {
-    case WindowMode::kRandom: {
-      const Philox philox(options.seed, Philox::StreamOf("calibration rows"));
-      for (std::int64_t row = 0; row < options.samples; ++row) {
-        begins.push_back(static_cast<std::int64_t>(philox.Uniform(row) * static_cast<double>(last + 1)));
-      }
-      break;
-    }
-    case WindowMode::kSpread:
-      for (std::int64_t row = 0; row < options.samples; ++row) {
-        begins.push_back(options.samples == 1 ? 0 : last * row / (options.samples - 1));
-      }
-      break;
-    case WindowMode::kConsecutive: {
-      const std::int64_t available = token_count / options.sequence_length;
-      const std::int64_t rows = options.samples == 0 ? available : std::min(available, options.samples);
-      for (std::int64_t row = 0; row < rows; ++row) begins.push_back(row * options.sequence_length);
-      break;
+  const Philox philox(options.seed, Philox::StreamOf("calibration rows"));
+  std::vector<std::int64_t> begins(row_count);
+  for (std::int64_t row = 0; row < row_count; ++row) {
+    switch (options.window_mode) {
+      case WindowMode::kRandom:
+        begins[row] = static_cast<std::int64_t>(philox.Uniform(row) * static_cast<double>(last + 1));
+        break;
+      case WindowMode::kSpread:
+        begins[row] = row_count == 1 ? 0 : last * row / (row_count - 1);
+        break;
+      case WindowMode::kConsecutive:
+        begins[row] = row * options.sequence_length;
+        break;
     }
   }
   return begins;
@@ -172,10 +179,14 @@ absl::Status CalibrationOptions::Validate() const {
     if (value >= low && value <= high) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat(name, " is ", value, ", not from ", low, " to ", high));
   };
-  const std::int64_t fewest_samples = window_mode == WindowMode::kConsecutive ? 0 : 1;
-  GPTVQ_RETURN_IF_ERROR(check("samples", samples, fewest_samples, kMaxSamples));
   GPTVQ_RETURN_IF_ERROR(check("sequence_length", sequence_length, 2, kMaxSequenceLength));
-  GPTVQ_RETURN_IF_ERROR(check("samples x sequence_length", samples * sequence_length, 0, kMaxTokens));
+  if (window_mode ==
+      WindowMode::kConsecutive) {  // a limit only; what it lets through is counted when the text is known
+    GPTVQ_RETURN_IF_ERROR(check("samples", samples, 0, std::numeric_limits<std::int64_t>::max()));
+  } else {
+    GPTVQ_RETURN_IF_ERROR(check("samples", samples, 1, kMaxSamples));
+    GPTVQ_RETURN_IF_ERROR(check("samples x sequence_length", samples * sequence_length, 0, kMaxTokens));
+  }
   GPTVQ_RETURN_IF_ERROR(check("vocabulary_size", documents.vocabulary_size, 1, std::int64_t{1} << 31));
   return check("max_buffered_tokens", max_buffered_tokens, 0, kMaxTokens);
 }
@@ -205,12 +216,8 @@ absl::StatusOr<CalibrationSet> BuildCalibrationSet(absl::Span<const RandomAccess
     }
   }));
   GPTVQ_RETURN_IF_ERROR(CheckThereAreEnough(facts, options));
-  std::vector<std::int64_t> begins = ChooseRowBegins(facts.token_count, options);
-  if (static_cast<std::int64_t>(begins.size()) * options.sequence_length > CalibrationOptions::kMaxTokens) {
-    return absl::InvalidArgumentError(absl::StrCat("the text has ", begins.size(), " rows of ", options.sequence_length,
-                                                   " tokens, more than ", CalibrationOptions::kMaxTokens,
-                                                   " tokens; limit the number of rows"));
-  }
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t row_count, CountRows(facts.token_count, options));
+  std::vector<std::int64_t> begins = ChooseRowBegins(row_count, facts.token_count, options);
   WindowCollector collector(begins, options.sequence_length);
   if (is_buffered) {
     collector.Add(buffered);

@@ -30,7 +30,7 @@ enum class WindowMode {
 struct CalibrationOptions {
   std::optional<DocumentFormat> format;  // nullopt: of each file by DetectDocumentFormat
   DocumentOptions documents;             // vocabulary_size there is required: the rows of the model's embedding
-  std::int64_t samples = 128;            // S, from 1 to 65 536; with kConsecutive 0 means no limit. The paper's 128
+  std::int64_t samples = 128;            // S, from 1 to 65 536; with kConsecutive any limit, or 0. The paper's 128
   std::int64_t sequence_length = 2048;   // L, from 2 to 131 072. The paper's 2048
   WindowMode window_mode = WindowMode::kRandom;
   std::uint64_t seed = 0;

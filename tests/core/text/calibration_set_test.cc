@@ -1,6 +1,6 @@
 #include "core/text/calibration_set.h"
 
-#include <set>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -62,8 +62,13 @@ TEST(CalibrationSet, ConsecutiveRowsAreTheStreamItself) {
 TEST(CalibrationSet, ConsecutiveRowsStopAtTheLimit) {
   const auto set = Build({MemoryFile("a.txt", "abcdefghijkl")}, Options(2, 3, WindowMode::kConsecutive));
 
+  const auto without_need = Build({MemoryFile("a.txt", "abcdefghijkl")},
+                                  Options(std::numeric_limits<std::int64_t>::max(), 3, WindowMode::kConsecutive));
+
   ASSERT_TRUE(set.ok()) << set.status();
   EXPECT_EQ(set->samples(), 2);
+  ASSERT_TRUE(without_need.ok()) << without_need.status();
+  EXPECT_EQ(without_need->samples(), 4);
 }
 
 TEST(CalibrationSet, SpreadRowsReachFromTheFirstTokenToTheLast) {
