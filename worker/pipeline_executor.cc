@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status_macros.h"
@@ -53,16 +54,29 @@ class SessionObserver final : public StageObserver {
   PhaseClock& phases_;
 };
 
-// The artifact store of the coordinator, opened for one task.
+// The artifact store of the coordinator, opened for one task. The coordinator names it, not whoever submitted the
+// job, so it need not lie in the directories that jobs are confined to.
 class OpenedArtifacts {
  public:
-  static absl::StatusOr<OpenedArtifacts> Open(const Storage& storage, const std::string& uri) {
+  // Errors: Unavailable, because what this worker does not reach another one may.
+  static absl::StatusOr<OpenedArtifacts> Open(const std::string& uri) {
     GPTVQ_ASSIGN_OR_RETURN(const ObjectUri parsed, ObjectUri::Parse(uri));
-    GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store, storage.CreateStore(parsed));
-    return OpenedArtifacts(std::move(store));
+    absl::StatusOr<std::unique_ptr<ObjectStore>> store = Storage({}).OpenStore(parsed);
+    if (store.ok()) return OpenedArtifacts(*std::move(store));
+    return absl::UnavailableError(
+        absl::StrCat("the artifact store is not reachable from this worker: ", store.status().message()));
   }
 
-  ArtifactStore store() { return ArtifactStore(*objects_); }
+  // Errors: DataLoss, also for an artifact that is gone: no input of the job is to blame.
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Read(const Digest& digest) const {
+    absl::StatusOr<std::unique_ptr<RandomAccessFile>> file = ArtifactStore(*objects_).OpenArtifact(digest);
+    if (absl::IsNotFound(file.status())) return absl::DataLossError(file.status().message());
+    return file;
+  }
+
+  absl::StatusOr<Digest> Write(absl::FunctionRef<absl::Status(WritableFile&)> write) {
+    return ArtifactStore(*objects_).PutArtifact(write);
+  }
 
  private:
   explicit OpenedArtifacts(std::unique_ptr<ObjectStore> objects) : objects_(std::move(objects)) {}
@@ -189,9 +203,8 @@ absl::StatusOr<Activations> TaskRun::EnterShard(const StageContext& context) {
     if (grant_.layers.begin == 0) return EmbedCalibration(context);
     return absl::InternalError(absl::StrCat("no boundary in front of layer ", grant_.layers.begin));
   }
-  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file,
-                         artifacts.store().OpenArtifact(*grant_.input_boundary));
+  GPTVQ_ASSIGN_OR_RETURN(const OpenedArtifacts artifacts, OpenedArtifacts::Open(session_.artifact_store_uri()));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, artifacts.Read(*grant_.input_boundary));
   const Activations::Shape shape = {.sample_count = context.tokens.rows,
                                     .sequence_length = context.tokens.cols,
                                     .hidden_size = context.model.config().hidden_size};
@@ -201,9 +214,9 @@ absl::StatusOr<Activations> TaskRun::EnterShard(const StageContext& context) {
 absl::StatusOr<std::vector<LayerArtifact>> TaskRun::OpenPublishedLayers() {
   std::vector<LayerArtifact> layers;
   if (grant_.published_layers.empty()) return layers;
-  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
+  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(session_.artifact_store_uri()));
   for (const PublishedLayer& published : grant_.published_layers) {
-    GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, artifacts.store().OpenArtifact(published.artifact));
+    GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, artifacts.Read(published.artifact));
     GPTVQ_ASSIGN_OR_RETURN(LayerArtifact layer, LayerArtifact::Open(ObserveReads(std::move(file), count_reads_)));
     layers.push_back(std::move(layer));
   }
@@ -212,8 +225,8 @@ absl::StatusOr<std::vector<LayerArtifact>> TaskRun::OpenPublishedLayers() {
 
 absl::StatusOr<Digest> TaskRun::StoreBoundary(const Activations& boundary) {
   phases_.Enter(TaskPhase::kPublish);
-  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
-  return artifacts.store().PutArtifact([&](WritableFile& file) { return WriteBoundary(boundary, file); });
+  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(session_.artifact_store_uri()));
+  return artifacts.Write([&](WritableFile& file) { return WriteBoundary(boundary, file); });
 }
 
 absl::StatusOr<ManifestFacts> TaskRun::Facts(const ReadableDirectory& model, const Checkpoint& checkpoint) {

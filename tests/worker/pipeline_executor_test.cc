@@ -280,6 +280,20 @@ TEST(PipelineExecutor, MissingInputsAreNamed) {
   EXPECT_THAT(std::string(no_model.status().message()), HasSubstr("absent-model"));
 }
 
+TEST(PipelineExecutor, TroubleWithArtifactsIsNotTheInputsFault) {
+  Job job;
+  TaskGrant grant = job.Grant(TaskKind::kQuantize, {1, 2});
+  grant.input_boundary = Digest::Of(AsBytes("never stored"));
+  RecordingSession session = job.NewSession();
+  const auto no_boundary = job.Run(grant, session);
+  std::filesystem::remove_all(job.directory().Join("store"));
+  const auto no_store = job.Run(grant, session);
+
+  EXPECT_EQ(FailureClassOf(no_boundary.status()), FailureClass::kTransient) << no_boundary.status();
+  EXPECT_EQ(FailureClassOf(no_store.status()), FailureClass::kInfra) << no_store.status();
+  EXPECT_FALSE(std::filesystem::exists(job.directory().Join("store")));
+}
+
 TEST(PipelineExecutor, TimeOfATaskIsBookedByPhase) {
   Job job;
   RecordingSession session = job.NewSession();
