@@ -3,32 +3,41 @@
 
 #include <atomic>
 #include <memory>
-#include <optional>
+
+#include "platform/metrics.h"
 
 namespace gptvq {
 
-// At most so many at a time: calls that keep a thread of the RPC pool busy. Thread-safe; outlives its slots.
+// At most so many at a time: calls that keep a thread of the RPC pool busy. Shows their number in a gauge, which it borrows.
+// Thread-safe; outlives its slots.
 class ConcurrencyLimit {
   struct Release {
-    void operator()(ConcurrencyLimit* limit) const { limit->taken_.fetch_sub(1); }
+    void operator()(ConcurrencyLimit* limit) const { limit->GiveBack(); }
   };
 
  public:
-  explicit ConcurrencyLimit(int limit) : limit_(limit) {}
+  ConcurrencyLimit(int limit, Gauge& taken_gauge) : limit_(limit), taken_gauge_(taken_gauge) {}
 
-  // A place, given back when it is destroyed; empty when all are taken.
+  // A place, given back when it is destroyed; null when all are taken.
   using Slot = std::unique_ptr<ConcurrencyLimit, Release>;
   Slot TryTake() {
-    if (taken_.fetch_add(1) < limit_) return Slot(this);
+    if (taken_.fetch_add(1) < limit_) {
+      taken_gauge_.Increment();
+      return Slot(this);
+    }
     taken_.fetch_sub(1);
     return nullptr;
   }
 
-  int taken() const { return taken_.load(); }
-
  private:
+  void GiveBack() {
+    taken_gauge_.Decrement();
+    taken_.fetch_sub(1);
+  }
+
   const int limit_;
   std::atomic<int> taken_ = 0;
+  Gauge& taken_gauge_;
 };
 
 }  // namespace gptvq

@@ -17,9 +17,8 @@ absl::Status Stopping() { return Refuse(ErrorReason::kStopping, "the coordinator
 // Whether a poll may find something now that it did not find before the transition.
 bool MakesWork(const Transition& transition) {
   if (transition.created) return true;
-  return std::any_of(transition.tasks.begin(), transition.tasks.end(), [](const Transition::TaskChange& change) {
-    return change.status.state == TaskState::kReady;
-  });
+  return std::any_of(transition.tasks.begin(), transition.tasks.end(),
+                     [](const Transition::TaskChange& change) { return change.status.state == TaskState::kReady; });
 }
 
 }  // namespace
@@ -29,7 +28,7 @@ Coordinator::Coordinator(JobStore& store, Clock& clock, CoordinatorMetrics& metr
       clock_(clock),
       metrics_(metrics),
       options_(options),
-      waiting_polls_(options.max_waiting_polls),
+      waiting_polls_(options.max_waiting_polls, metrics.waiting_polls),
       ledger_(store, options.scheduler) {}
 
 Coordinator::~Coordinator() { Drain(); }
@@ -61,8 +60,8 @@ absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::mi
                                            absl::FunctionRef<bool()> abandoned) {
   const ConcurrencyLimit::Slot slot = waiting_polls_.TryTake();
   if (slot == nullptr) wait = std::chrono::milliseconds(0);
-  metrics_.waiting_polls.Set(waiting_polls_.taken());
-  const MonotonicTime deadline = clock_.MonotonicNow() + std::clamp(wait, std::chrono::milliseconds(0), options_.max_poll_wait);
+  const MonotonicTime deadline =
+      clock_.MonotonicNow() + std::clamp(wait, std::chrono::milliseconds(0), options_.max_poll_wait);
 
   std::unique_lock lock(mutex_);
   while (true) {
@@ -113,8 +112,10 @@ std::vector<StandingWorker> Coordinator::ListWorkers() const {
   const MonotonicTime now = clock_.MonotonicNow();
   std::map<WorkerKey, StandingWorker> workers;
   for (const auto& [key, presence] : scheduler.workers()) {
-    workers[key] = {presence.registration, presence.register_time,
-                    std::chrono::duration_cast<std::chrono::milliseconds>(now - presence.last_call), {}};
+    workers[key] = {presence.registration,
+                    presence.register_time,
+                    std::chrono::duration_cast<std::chrono::milliseconds>(now - presence.last_call),
+                    {}};
   }
   for (const auto& [key, lease] : scheduler.held()) {
     const Task& task = scheduler.jobs().at(key.sequence).tasks[key.index];

@@ -100,7 +100,7 @@ class Coordinator {
   // Guarded by mutex_:
   Ledger ledger_;
   bool draining_ = false;
-  std::uint64_t work_version_ = 0;      // rises when a poll may find something that it did not find before
+  std::uint64_t work_version_ = 0;  // rises when a poll may find something that it did not find before
   std::uint64_t progress_version_ = 0;
 
   std::jthread ticker_;  // last: it stops before the fields above go away

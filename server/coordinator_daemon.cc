@@ -23,7 +23,8 @@ CoordinatorOptions CoordinatorOptionsFor(const CoordinatorDaemonOptions& options
   CoordinatorOptions result;
   result.scheduler.lease_ttl = options.lease_ttl;
   // A lost lease is noticed within a quarter of its ttl.
-  result.tick_period = std::clamp(options.lease_ttl / 4, std::chrono::milliseconds(25), std::chrono::milliseconds(1'000));
+  result.tick_period =
+      std::clamp(options.lease_ttl / 4, std::chrono::milliseconds(25), std::chrono::milliseconds(1'000));
   return result;
 }
 
@@ -46,7 +47,8 @@ absl::Status CoordinatorDaemonOptions::Validate() const {
 // In the order in which they are built; destroyed in the opposite one.
 struct CoordinatorDaemon::Parts {
   Parts(std::unique_ptr<JobStore> store, std::unique_ptr<ObjectStore> objects, std::string secret, std::string uri,
-        const CoordinatorDaemonOptions& options, ModelProbe& probe, Clock& clock, MetricsRegistry& registry, Logger& log)
+        const CoordinatorDaemonOptions& options, ModelProbe& probe, Clock& clock, MetricsRegistry& registry,
+        Logger& log)
       : log(log),
         job_store(std::move(store)),
         object_store(std::move(objects)),

@@ -16,7 +16,7 @@
 namespace gptvq {
 
 struct CoordinatorDaemonOptions {
-  std::string data_directory;     // journal and lock; made if it is missing
+  std::string data_directory;      // journal and lock; made if it is missing
   std::string artifact_store_uri;  // empty: file://<data_directory>/store
   GrpcServerOptions server;
   std::chrono::milliseconds lease_ttl{30'000};  // 100 ms to 1 h

@@ -23,7 +23,8 @@ CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
       uploads(registry.AddGauge("uploads", "Layers being received.")),
       registry_(registry),
       leases_granted_(registry.AddCounter("leases_granted_total", "Tasks that were given to a worker.")),
-      leases_expired_(registry.AddCounter("leases_expired_total", "Leases that ended because their holder was silent.")),
+      leases_expired_(
+          registry.AddCounter("leases_expired_total", "Leases that ended because their holder was silent.")),
       layers_published_(registry.AddCounter("layers_published_total", "Layers that were committed.")),
       relative_error_(registry.AddHistogram("linear_relative_error", "tr(E H E^T) / tr(W H W^T) of published linears.",
                                             buckets::RelativeErrors())),
@@ -44,8 +45,9 @@ CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
     }
   }
   for (TaskTrigger trigger : kAllTaskTriggers) {
-    task_changes_[trigger] = &registry.AddCounter("task_changes_total", "Changes of a task's state, by what caused them.",
-                                                  {{"trigger", std::string(Name(trigger))}});
+    task_changes_[trigger] =
+        &registry.AddCounter("task_changes_total", "Changes of a task's state, by what caused them.",
+                             {{"trigger", std::string(Name(trigger))}});
   }
   for (TaskPhase phase : kAllTaskPhases) {
     phase_seconds_[phase] = &registry.AddCounter("task_phase_seconds_total", "Wall time that committed tasks report.",

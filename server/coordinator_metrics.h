@@ -35,7 +35,7 @@ class CoordinatorMetrics {
   void CountEvent(const JobEvent& event);
 
   MetricsRegistry& registry_;
-  std::map<JobState, Gauge*> jobs_;         // that have not ended
+  std::map<JobState, Gauge*> jobs_;  // that have not ended
   std::map<JobState, Counter*> jobs_ended_;
   std::map<std::pair<TaskKind, TaskState>, Gauge*> tasks_;  // of jobs that have not ended
   std::map<TaskTrigger, Counter*> task_changes_;

@@ -21,7 +21,7 @@ enum class Reflection { kOff, kOn };
 struct GrpcServerOptions {
   std::string address = "127.0.0.1:0";  // "host:port", port 0 picks a free one; or "unix:/path"
   Reflection reflection = Reflection::kOff;
-  int max_threads = 160;                // waiting polls + watchers + uploads + some for everything else
+  int max_threads = 160;  // waiting polls + watchers + uploads + some for everything else
 };
 
 // A running gRPC server with the health service. Owns the server; borrows the services. Thread-safe.

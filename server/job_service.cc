@@ -14,9 +14,9 @@
 #include "platform/rpc/convert_time.h"
 #include "platform/rpc/protocol_version.h"
 #include "platform/version.h"
-#include "server/rpc_call.h"
 #include "server/layer_receiver.h"
 #include "server/planner.h"
+#include "server/rpc_call.h"
 
 namespace gptvq {
 namespace {
@@ -74,7 +74,7 @@ GrpcJobService::GrpcJobService(Coordinator& coordinator, Submission& submission,
       submission_(submission),
       seal_(seal),
       metrics_(metrics),
-      watchers_(options.max_watchers) {}
+      watchers_(options.max_watchers, metrics.watchers) {}
 
 grpc::Status GrpcJobService::SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
                                        v1::SubmitJobResponse* response) {
@@ -115,7 +115,8 @@ absl::Status GrpcJobService::List(const v1::ListJobsRequest& request, v1::ListJo
   query.limit = page_size + 1;  // one more tells whether there is another page
   for (const int state : request.states()) {
     GPTVQ_ASSIGN_OR_RETURN(const JobState parsed, FromProto(static_cast<v1::JobState>(state)));
-    if (std::find(query.states.begin(), query.states.end(), parsed) == query.states.end()) query.states.push_back(parsed);
+    if (std::find(query.states.begin(), query.states.end(), parsed) == query.states.end())
+      query.states.push_back(parsed);
   }
   if (!request.page_token().empty()) {
     query.before_sequence = seal_.ParsePageToken(request.page_token());
@@ -138,7 +139,6 @@ grpc::Status GrpcJobService::WatchJob(grpc::ServerContext* context, const v1::Wa
       return WithRetryAfter(Refuse(ErrorReason::kTooManyWatchers, "too many watchers; poll GetJob instead"),
                             std::chrono::milliseconds(5'000));
     }
-    metrics_.watchers.Set(watchers_.taken());
     return Watch(*context, *request, *writer);
   });
 }
@@ -146,11 +146,12 @@ grpc::Status GrpcJobService::WatchJob(grpc::ServerContext* context, const v1::Wa
 absl::Status GrpcJobService::Watch(const grpc::ServerContext& context, const v1::WatchJobRequest& request,
                                    grpc::ServerWriter<v1::WatchJobResponse>& writer) {
   GPTVQ_ASSIGN_OR_RETURN(StandingJob standing, coordinator_.FindJob(request.job_id()));
-  std::int64_t sent_seq = request.has_after_event_seq() ? request.after_event_seq() : standing.job.status.last_event_seq;
+  std::int64_t sent_seq =
+      request.has_after_event_seq() ? request.after_event_seq() : standing.job.status.last_event_seq;
   if (sent_seq < 0) return Invalid("after_event_seq: negative");
   if (sent_seq > standing.job.status.last_event_seq) {
-    return absl::OutOfRangeError(absl::StrCat("after_event_seq: ", sent_seq, " is beyond the last event, ",
-                                              standing.job.status.last_event_seq));
+    return absl::OutOfRangeError(
+        absl::StrCat("after_event_seq: ", sent_seq, " is beyond the last event, ", standing.job.status.last_event_seq));
   }
   std::map<std::string, TaskProgress> sent_progress = standing.progress;  // the snapshot shows it
   v1::WatchJobResponse snapshot;
@@ -164,7 +165,8 @@ absl::Status GrpcJobService::Watch(const grpc::ServerContext& context, const v1:
     for (const v1::WatchJobResponse& message : NewProgress(standing, sent_progress)) {
       if (!writer.Write(message)) return absl::CancelledError("the watcher is gone");
     }
-    if (IsTerminal(standing.job.status.state) && sent_seq == standing.job.status.last_event_seq) return absl::OkStatus();
+    if (IsTerminal(standing.job.status.state) && sent_seq == standing.job.status.last_event_seq)
+      return absl::OkStatus();
     news.last_event_seq = sent_seq;
     GPTVQ_ASSIGN_OR_RETURN(news, coordinator_.WaitForNews(request.job_id(), news, kWatchPeriod));
   }

@@ -37,8 +37,8 @@ absl::Status LayerReceiver::Append(std::uint64_t offset, std::string_view data, 
   }
   if (offset != received_bytes_ || data.size() > digest_.size_bytes() - received_bytes_) {
     return Refuse(ErrorReason::kChunkOutOfOrder,
-                  absl::StrCat("chunk of ", data.size(), " bytes at offset ", offset, " after ", received_bytes_, " of ",
-                               digest_.size_bytes(), " bytes"));
+                  absl::StrCat("chunk of ", data.size(), " bytes at offset ", offset, " after ", received_bytes_,
+                               " of ", digest_.size_bytes(), " bytes"));
   }
   if (Crc32c(data) != crc32c) {
     return Refuse(ErrorReason::kChecksumMismatch, absl::StrCat("chunk at offset ", offset, " has another CRC-32C"));

@@ -54,8 +54,8 @@ absl::StatusOr<std::optional<Decision>> Ledger::AnswerFromStore(const Event& eve
     const auto job = store_.ReadJob(**job_id);
     if (!job.ok()) return JournalUnavailable(job.status());
     if (job->description.spec == submit->job.spec) return repeated;
-    return Refuse(ErrorReason::kIdempotencyMismatch, absl::StrCat("request id ", submit->job.request_id,
-                                                                  " was used for another spec, as ", **job_id));
+    return Refuse(ErrorReason::kIdempotencyMismatch,
+                  absl::StrCat("request id ", submit->job.request_id, " was used for another spec, as ", **job_id));
   }
   if (const auto* cancel = std::get_if<CancelJob>(&event)) {
     if (scheduler_.FindJob(cancel->job_id) != nullptr) return std::nullopt;

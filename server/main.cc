@@ -31,41 +31,42 @@ struct Options {
 };
 
 void DeclareOptions(Command& command, Options& options) {
-  command.AddString({.name = "--data-dir", .help = "Directory of the journal.", .value = "DIR",
-                     .presence = Presence::kRequired},
-                    &options.daemon.data_directory);
-  command.AddParsed({.name = "--listen", .help = "Where to serve: HOST:PORT, port 0 picks one, or unix:PATH.",
-                     .value = "ADDRESS"},
-                    options.daemon.server.address, [&options](std::string_view text) -> absl::Status {
-                      GPTVQ_ASSIGN_OR_RETURN(options.daemon.server.address, ParseRpcAddress(text));
-                      return absl::OkStatus();
-                    });
-  command.AddString({.name = "--store", .help = "Artifact store, a URI or directory; default DATA_DIR/store.",
-                     .value = "URI"},
-                    &options.daemon.artifact_store_uri);
-  command.AddParsed({.name = "--metrics-listen", .help = "Where to serve /metrics; without it they are not served.",
+  command.AddString(
+      {.name = "--data-dir", .help = "Directory of the journal.", .value = "DIR", .presence = Presence::kRequired},
+      &options.daemon.data_directory);
+  command.AddParsed(
+      {.name = "--listen", .help = "Where to serve: HOST:PORT, port 0 picks one, or unix:PATH.", .value = "ADDRESS"},
+      options.daemon.server.address, [&options](std::string_view text) -> absl::Status {
+        GPTVQ_ASSIGN_OR_RETURN(options.daemon.server.address, ParseRpcAddress(text));
+        return absl::OkStatus();
+      });
+  command.AddString(
+      {.name = "--store", .help = "Artifact store, a URI or directory; default DATA_DIR/store.", .value = "URI"},
+      &options.daemon.artifact_store_uri);
+  command.AddParsed({.name = "--metrics-listen",
+                     .help = "Where to serve /metrics; without it they are not served.",
                      .value = "HOST:PORT"},
                     "", [&options](std::string_view text) -> absl::Status {
                       GPTVQ_ASSIGN_OR_RETURN(options.metrics_listen, ParseHostPort(text));
                       options.metrics_enabled = true;
                       return absl::OkStatus();
                     });
-  command.AddParsed({.name = "--lease-ttl-ms", .help = "Silence after which a worker's task is offered to others.",
-                     .value = "MS"},
-                    "30000", [&options](std::string_view text) -> absl::Status {
-                      GPTVQ_ASSIGN_OR_RETURN(const std::int64_t ms, ParseInteger<std::int64_t>(text, {100, 3'600'000}));
-                      options.daemon.lease_ttl = std::chrono::milliseconds(ms);
-                      return absl::OkStatus();
-                    });
-  command.AddString({.name = "--address-file", .help = "Write the address that was picked to this file.",
-                     .value = "FILE"},
-                    &options.address_file);
-  command.AddParsed({.name = "--log-level", .help = "Least severe level that is logged.",
-                     .value = "debug|info|warning|error"},
-                    "info", [&options](std::string_view text) -> absl::Status {
-                      GPTVQ_ASSIGN_OR_RETURN(options.log_level, ParseLogLevel(text));
-                      return absl::OkStatus();
-                    });
+  command.AddParsed(
+      {.name = "--lease-ttl-ms", .help = "Silence after which a worker's task is offered to others.", .value = "MS"},
+      "30000", [&options](std::string_view text) -> absl::Status {
+        GPTVQ_ASSIGN_OR_RETURN(const std::int64_t ms, ParseInteger<std::int64_t>(text, {100, 3'600'000}));
+        options.daemon.lease_ttl = std::chrono::milliseconds(ms);
+        return absl::OkStatus();
+      });
+  command.AddString(
+      {.name = "--address-file", .help = "Write the address that was picked to this file.", .value = "FILE"},
+      &options.address_file);
+  command.AddParsed(
+      {.name = "--log-level", .help = "Least severe level that is logged.", .value = "debug|info|warning|error"},
+      "info", [&options](std::string_view text) -> absl::Status {
+        GPTVQ_ASSIGN_OR_RETURN(options.log_level, ParseLogLevel(text));
+        return absl::OkStatus();
+      });
   command.AddParsed({.name = "--reflection", .help = "Whether gRPC reflection is served.", .value = "on|off"}, "off",
                     [&options](std::string_view text) -> absl::Status {
                       if (text != "on" && text != "off") return absl::InvalidArgumentError("must be on or off");
@@ -76,9 +77,12 @@ void DeclareOptions(Command& command, Options& options) {
 
 ExitCode ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kFailedPrecondition: return kDirectoryInUse;
-    case absl::StatusCode::kInvalidArgument: return kUsage;
-    default: return kCannotServe;
+    case absl::StatusCode::kFailedPrecondition:
+      return kDirectoryInUse;
+    case absl::StatusCode::kInvalidArgument:
+      return kUsage;
+    default:
+      return kCannotServe;
   }
 }
 

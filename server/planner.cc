@@ -11,8 +11,10 @@ namespace {
 int ShardLayers(const JobSpec& spec, int layer_count) {
   if (spec.shard_layers > 0) return std::min(spec.shard_layers, layer_count);
   switch (spec.propagation) {
-    case PropagationMode::kSequential: return layer_count;
-    case PropagationMode::kParallel: return (layer_count + kDefaultParallelShards - 1) / kDefaultParallelShards;
+    case PropagationMode::kSequential:
+      return layer_count;
+    case PropagationMode::kParallel:
+      return (layer_count + kDefaultParallelShards - 1) / kDefaultParallelShards;
   }
   return layer_count;
 }
@@ -54,8 +56,8 @@ int AddShardTask(TaskKind kind, LayerRange shard, std::optional<int> producer, P
 
 absl::StatusOr<JobPlan> PlanJob(const JobSpec& spec, int layer_count, std::string_view job_id) {
   if (layer_count < 1 || layer_count > kMaxPlannedLayers) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("model has ", layer_count, " decoder layers; between 1 and ", kMaxPlannedLayers, " are supported"));
+    return absl::InvalidArgumentError(absl::StrCat("model has ", layer_count, " decoder layers; between 1 and ",
+                                                   kMaxPlannedLayers, " are supported"));
   }
   const int shard_layers = ShardLayers(spec, layer_count);
   std::vector<LayerRange> shards;

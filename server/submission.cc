@@ -76,7 +76,9 @@ absl::StatusOr<SubmitJob> Submission::Prepare(const std::string& job_id, const J
   return event;
 }
 
-std::string JobIdFor(std::string_view request_id) { return "job-" + Digest::Of(AsBytes(request_id)).hex().substr(0, 16); }
+std::string JobIdFor(std::string_view request_id) {
+  return "job-" + Digest::Of(AsBytes(request_id)).hex().substr(0, 16);
+}
 
 bool IsRequestId(std::string_view text) {
   constexpr std::string_view kPattern = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";

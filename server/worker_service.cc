@@ -12,8 +12,8 @@
 #include "platform/rpc/protocol_version.h"
 #include "platform/version.h"
 #include "server/grant.h"
-#include "server/rpc_call.h"
 #include "server/layer_receiver.h"
+#include "server/rpc_call.h"
 
 namespace gptvq {
 namespace {
@@ -38,9 +38,8 @@ bool IsName(std::string_view text, std::string_view more) {
 }
 
 bool IsIncarnation(std::string_view text) {
-  return text.size() == 32 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
+  return text.size() == 32 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 absl::StatusOr<WorkerKey> WorkerFrom(const std::string& name, const std::string& incarnation) {
@@ -52,8 +51,8 @@ absl::StatusOr<WorkerKey> WorkerFrom(const std::string& name, const std::string&
 absl::Status CheckProtocol(const std::string& version) {
   const std::string_view ours = kProtocolVersion;
   if (version.substr(0, version.find('.')) == ours.substr(0, ours.find('.'))) return absl::OkStatus();
-  return Refuse(ErrorReason::kUpgradeRequired, absl::StrCat("worker speaks protocol '", version,
-                                                            "', the coordinator ", std::string(ours)));
+  return Refuse(ErrorReason::kUpgradeRequired,
+                absl::StrCat("worker speaks protocol '", version, "', the coordinator ", std::string(ours)));
 }
 
 absl::StatusOr<std::vector<DeviceSlot>> SlotsFrom(const v1::RegisterWorkerRequest& request) {
@@ -77,7 +76,7 @@ GrpcWorkerService::GrpcWorkerService(Coordinator& coordinator, ArtifactStore& st
       seal_(seal),
       metrics_(metrics),
       options_(std::move(options)),
-      uploads_(options_.max_uploads) {}
+      uploads_(options_.max_uploads, metrics.uploads) {}
 
 grpc::Status GrpcWorkerService::RegisterWorker(grpc::ServerContext*, const v1::RegisterWorkerRequest* request,
                                                v1::RegisterWorkerResponse* response) {
@@ -118,7 +117,8 @@ absl::Status GrpcWorkerService::Poll(const grpc::ServerContext& context, const v
                                      v1::LeaseTaskResponse& response) {
   PollTask poll;
   GPTVQ_ASSIGN_OR_RETURN(poll.worker, WorkerFrom(request.worker_name(), request.incarnation()));
-  if (!IsName(request.poll_id(), "-") || request.poll_id().size() > 64) return Invalid("poll_id: not [A-Za-z0-9-]{1,64}");
+  if (!IsName(request.poll_id(), "-") || request.poll_id().size() > 64)
+    return Invalid("poll_id: not [A-Za-z0-9-]{1,64}");
   poll.poll_id = request.poll_id();
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision,
                          coordinator_.Poll(poll, FromProto(request.wait()), [&] { return context.IsCancelled(); }));
@@ -139,8 +139,8 @@ absl::StatusOr<std::optional<TaskGrant>> GrpcWorkerService::GrantOf(const std::s
   const std::string job_id = task_id.substr(0, task_id.find('/'));
   GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
   const auto& tasks = standing.job.tasks;
-  const auto task = std::find_if(tasks.begin(), tasks.end(),
-                                 [&](const Task& one) { return one.description.task_id == task_id; });
+  const auto task =
+      std::find_if(tasks.begin(), tasks.end(), [&](const Task& one) { return one.description.task_id == task_id; });
   const TaskStatus& status = task->status;
   if (WorkerKey{status.worker_name, status.incarnation} != poll.worker || status.poll_id != poll.poll_id) {
     return std::nullopt;  // lost again already, to somebody who must not be impersonated
@@ -200,7 +200,6 @@ absl::Status GrpcWorkerService::Receive(const Digest& digest, grpc::ServerReader
     return WithRetryAfter(Refuse(ErrorReason::kTooManyUploads, "too many layers are being received"),
                           std::chrono::milliseconds(1'000));
   }
-  metrics_.uploads.Set(uploads_.taken());
   GPTVQ_ASSIGN_OR_RETURN(LayerReceiver receiver, LayerReceiver::Open(digest, store_));
   v1::PublishLayerRequest message;
   while (reader.Read(&message)) {

@@ -15,8 +15,8 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const SubmitJob& event, Instant now
       decision.outcome = Outcome::kRepeated;
       return decision;
     }
-    return Refuse(ErrorReason::kIdempotencyMismatch,
-                  absl::StrCat("request id ", event.job.request_id, " was used for another spec, as ", event.job.job_id));
+    return Refuse(ErrorReason::kIdempotencyMismatch, absl::StrCat("request id ", event.job.request_id,
+                                                                  " was used for another spec, as ", event.job.job_id));
   }
   const int active_jobs = static_cast<int>(jobs_.size() - ended_.size());
   std::size_t active_tasks = event.tasks.size();
@@ -52,8 +52,9 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CancelJob& event, Instant now
   switch (job->status.state) {
     case JobState::kPending:
     case JobState::kRunning:
-    case JobState::kFinalizing: break;
-    case JobState::kFailing:     // ends anyway
+    case JobState::kFinalizing:
+      break;
+    case JobState::kFailing:  // ends anyway
     case JobState::kCancelling:
     case JobState::kSucceeded:
     case JobState::kFailed:

@@ -72,8 +72,7 @@ bool Scheduler::MayTake(const WorkerPresence& worker, const WorkerKey& identity,
          !AnotherWorkerOf(own_class, identity, now);
 }
 
-bool Scheduler::AnotherWorkerOf(const std::string& numerics_class, const WorkerKey& identity,
-                                MonotonicTime now) const {
+bool Scheduler::AnotherWorkerOf(const std::string& numerics_class, const WorkerKey& identity, MonotonicTime now) const {
   return std::any_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
     return entry.first.name != identity.name && entry.second.registration.numerics_class == numerics_class &&
            now - entry.second.last_call <= options_.lease_ttl;
@@ -123,8 +122,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const Tick&, Instant now) const {
     step.MoveTask(key.index, TaskTrigger::kExpire);
   } else {
     FailureCounts failures = task.status.failures;
-    const TaskTrigger trigger =
-        silent ? options_.retry.JudgeLostLease(failures) : options_.retry.JudgeStall(failures);
+    const TaskTrigger trigger = silent ? options_.retry.JudgeLostLease(failures) : options_.retry.JudgeStall(failures);
     const FailureClass failure_class = silent ? FailureClass::kInfra : FailureClass::kTransient;
     const std::string message = silent ? absl::StrCat("worker ", task.status.worker_name, " was silent for ",
                                                       options_.lease_ttl.count(), " ms and lost its lease")

@@ -32,10 +32,14 @@ int NextLayer(const JobSnapshot& job, const Task& task) {
 
 bool FitsKind(const TaskResult& result, TaskKind kind) {
   switch (kind) {
-    case TaskKind::kCapture: return std::holds_alternative<CaptureResult>(result.outcome);
-    case TaskKind::kQuantize: return std::holds_alternative<QuantizeResult>(result.outcome);
-    case TaskKind::kFinalize: return std::holds_alternative<FinalizeResult>(result.outcome);
-    case TaskKind::kEvaluate: return std::holds_alternative<EvaluateResult>(result.outcome);
+    case TaskKind::kCapture:
+      return std::holds_alternative<CaptureResult>(result.outcome);
+    case TaskKind::kQuantize:
+      return std::holds_alternative<QuantizeResult>(result.outcome);
+    case TaskKind::kFinalize:
+      return std::holds_alternative<FinalizeResult>(result.outcome);
+    case TaskKind::kEvaluate:
+      return std::holds_alternative<EvaluateResult>(result.outcome);
   }
   return false;
 }
@@ -79,9 +83,9 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   decision.caller = HolderOf(event.lease);
   if (job.layers[layer] != Digest()) {
     if (job.layers[layer] != event.layer.artifact) {
-      return Refuse(ErrorReason::kLayerConflict, absl::StrCat("layer ", layer, " was published as ",
-                                                              job.layers[layer].hex(), ", now comes ",
-                                                              event.layer.artifact.hex()));
+      return Refuse(ErrorReason::kLayerConflict,
+                    absl::StrCat("layer ", layer, " was published as ", job.layers[layer].hex(), ", now comes ",
+                                 event.layer.artifact.hex()));
     }
     decision.outcome = Outcome::kRepeated;
     return decision;
@@ -165,8 +169,8 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const ReleaseTask& event, Instant n
 }
 
 Rest Scheduler::RestAfterFailure(const Task& task, const TaskStatus& status, MonotonicTime now) const {
-  const auto backoff = options_.retry.Backoff(status.failures.total(), options_.seed, task.description.task_id,
-                                              status.epoch);
+  const auto backoff =
+      options_.retry.Backoff(status.failures.total(), options_.seed, task.description.task_id, status.epoch);
   return {now + backoff, {status.worker_name, status.incarnation}};
 }
 

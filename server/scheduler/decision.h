@@ -36,19 +36,19 @@ struct HeldLease {
 
 // What is known of a READY task beyond the journal. After a restart it begins anew.
 struct Rest {
-  MonotonicTime until;        // not granted before
-  WorkerKey failed_on;   // and for a while longer not to this worker, if another one can take it
+  MonotonicTime until;  // not granted before
+  WorkerKey failed_on;  // and for a while longer not to this worker, if another one can take it
 };
 
 // The answer to an event, and everything it changes. `transition` is durable: it is journaled before the decision is
 // applied. The rest lives in memory only.
 struct Decision {
   Outcome outcome = Outcome::kDone;
-  std::string task_id;                   // the task that the event was about; for PollTask the one that was granted
-  std::optional<TaskKey> key;            // the same
+  std::string task_id;         // the task that the event was about; for PollTask the one that was granted
+  std::optional<TaskKey> key;  // the same
   Transition transition;
-  std::optional<HeldLease> lease;        // of `key`, from now on
-  std::optional<Rest> rest;              // of `key`, if the transition makes it READY
+  std::optional<HeldLease> lease;  // of `key`, from now on
+  std::optional<Rest> rest;        // of `key`, if the transition makes it READY
   std::optional<RegisterWorker> registered;
   std::optional<WorkerKey> caller;  // a worker that gave a sign of life
   Instant time;

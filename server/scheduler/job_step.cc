@@ -96,9 +96,8 @@ void JobStep::UnblockTasks() {
     const int index = task.description.index;
     if (StatusOf(index).state != TaskState::kBlocked) continue;
     const auto& dependencies = task.description.dependencies;
-    const bool open = std::all_of(dependencies.begin(), dependencies.end(), [&](int dependency) {
-      return StatusOf(dependency).state == TaskState::kCommitted;
-    });
+    const bool open = std::all_of(dependencies.begin(), dependencies.end(),
+                                  [&](int dependency) { return StatusOf(dependency).state == TaskState::kCommitted; });
     if (open) MoveTask(index, TaskTrigger::kUnblock);
   }
 }
@@ -122,9 +121,10 @@ void JobStep::FailJob(int failed_index) {
 }
 
 void JobStep::SettleJobState() {
-  MutableJob().committed_tasks = static_cast<int>(std::count_if(
-      job_.tasks.begin(), job_.tasks.end(),
-      [&](const Task& task) { return StatusOf(task.description.index).state == TaskState::kCommitted; }));
+  MutableJob().committed_tasks =
+      static_cast<int>(std::count_if(job_.tasks.begin(), job_.tasks.end(), [&](const Task& task) {
+        return StatusOf(task.description.index).state == TaskState::kCommitted;
+      }));
 
   const bool ending = job_status().state == JobState::kCancelling || job_status().state == JobState::kFailing;
   if (!ending) {

@@ -16,11 +16,15 @@ TaskTrigger Count(int& count, int limit, TaskTrigger within_budget) {
 TaskTrigger RetryPolicy::JudgeFailure(FailureClass failure_class, FailureCounts& counts) const {
   switch (failure_class) {
     case FailureClass::kInfra:
-    case FailureClass::kDevice: return Count(counts.uncounted, max_uncounted, TaskTrigger::kRetry);
-    case FailureClass::kTransient: return Count(counts.transient, max_transient, TaskTrigger::kRetry);
-    case FailureClass::kBug: return Count(counts.bug, max_bug, TaskTrigger::kRetry);
+    case FailureClass::kDevice:
+      return Count(counts.uncounted, max_uncounted, TaskTrigger::kRetry);
+    case FailureClass::kTransient:
+      return Count(counts.transient, max_transient, TaskTrigger::kRetry);
+    case FailureClass::kBug:
+      return Count(counts.bug, max_bug, TaskTrigger::kRetry);
     case FailureClass::kInput:
-    case FailureClass::kFatal: return TaskTrigger::kFail;
+    case FailureClass::kFatal:
+      return TaskTrigger::kFail;
   }
   return TaskTrigger::kFail;
 }
@@ -38,7 +42,8 @@ std::chrono::milliseconds RetryPolicy::Backoff(int failures, std::uint64_t seed,
   const int doublings = std::clamp(failures - 1, 0, 30);
   const std::int64_t whole = std::min(backoff_cap.count(), backoff_base.count() << doublings);
   const double random = Philox(seed, Philox::StreamOf(task_id)).Uniform(static_cast<std::uint64_t>(epoch));
-  return std::chrono::milliseconds(whole / 2 + static_cast<std::int64_t>(static_cast<double>(whole - whole / 2) * random));
+  return std::chrono::milliseconds(whole / 2 +
+                                   static_cast<std::int64_t>(static_cast<double>(whole - whole / 2) * random));
 }
 
 }  // namespace gptvq

@@ -30,7 +30,8 @@ struct RetryPolicy {
 
   // How long a task rests after its n-th failure in a row, n >= 1: base x 2^(n-1) up to the cap, half of it fixed and half
   // random ("equal jitter"; all of it random could be nothing). The same for the same seed, task and epoch.
-  std::chrono::milliseconds Backoff(int failures, std::uint64_t seed, std::string_view task_id, std::int64_t epoch) const;
+  std::chrono::milliseconds Backoff(int failures, std::uint64_t seed, std::string_view task_id,
+                                    std::int64_t epoch) const;
 };
 
 }  // namespace gptvq

@@ -142,10 +142,10 @@ absl::StatusOr<Scheduler::FoundTask> Scheduler::FindGranted(const Lease& lease) 
                   absl::StrCat("task ", lease.task_id, ": epoch ", lease.epoch, " was never granted, the latest is ",
                                status.epoch, "; the journal may have been replaced by an older one"));
   }
-  if (lease.epoch < status.epoch || lease.worker_name != status.worker_name || lease.incarnation != status.incarnation) {
-    return Refuse(ErrorReason::kStaleEpoch,
-                  absl::StrCat("task ", lease.task_id, " was granted to ", status.worker_name, " under epoch ",
-                               status.epoch, " since epoch ", lease.epoch));
+  if (lease.epoch < status.epoch || lease.worker_name != status.worker_name ||
+      lease.incarnation != status.incarnation) {
+    return Refuse(ErrorReason::kStaleEpoch, absl::StrCat("task ", lease.task_id, " was granted to ", status.worker_name,
+                                                         " under epoch ", status.epoch, " since epoch ", lease.epoch));
   }
   return found;
 }

@@ -16,16 +16,16 @@
 namespace gptvq {
 
 struct SchedulerOptions {
-  std::chrono::milliseconds lease_ttl{30'000};    // silence after which a task is offered to others
+  std::chrono::milliseconds lease_ttl{30'000};     // silence after which a task is offered to others
   std::chrono::milliseconds stall_after{600'000};  // heartbeats without progress after which it is, too
   // For so long after its rest a failed task is kept for other workers than the one it failed on.
   std::chrono::milliseconds avoid_for{30'000};
   RetryPolicy retry;
-  std::uint64_t seed = 0;                         // of the jitter
+  std::uint64_t seed = 0;  // of the jitter
   int max_active_jobs = 256;
   int max_active_tasks = 200'000;
   int max_workers = 1'024;
-  int retained_jobs = 64;                         // ended jobs kept in memory, to answer late repetitions
+  int retained_jobs = 64;  // ended jobs kept in memory, to answer late repetitions
 };
 
 struct WorkerPresence {
@@ -110,12 +110,12 @@ class Scheduler {
 
   const SchedulerOptions options_;
   std::int64_t last_sequence_ = 0;
-  std::map<std::int64_t, JobSnapshot> jobs_;  // by sequence
+  std::map<std::int64_t, JobSnapshot> jobs_;                      // by sequence
   std::map<std::string, std::int64_t, std::less<>> sequence_of_;  // by job id
-  std::map<TaskKey, HeldLease> held_;         // LEASED and CANCELLING
-  std::map<TaskKey, Rest> ready_;             // READY, in the order in which they are handed out
+  std::map<TaskKey, HeldLease> held_;                             // LEASED and CANCELLING
+  std::map<TaskKey, Rest> ready_;                                 // READY, in the order in which they are handed out
   std::map<WorkerKey, WorkerPresence> workers_;
-  std::deque<std::int64_t> ended_;            // sequences of the ended jobs in jobs_, oldest first
+  std::deque<std::int64_t> ended_;  // sequences of the ended jobs in jobs_, oldest first
 };
 
 }  // namespace gptvq

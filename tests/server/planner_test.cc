@@ -20,7 +20,8 @@ JobSpec Spec(PropagationMode mode, int shard_layers) {
 std::vector<std::string> Lines(const JobPlan& plan) {
   std::vector<std::string> lines;
   for (const TaskDescription& task : plan.tasks) {
-    std::string line = task.task_id + " [" + std::to_string(task.layers.begin) + "," + std::to_string(task.layers.end) + ")";
+    std::string line =
+        task.task_id + " [" + std::to_string(task.layers.begin) + "," + std::to_string(task.layers.end) + ")";
     if (task.input_boundary_of) line += " <" + plan.tasks[*task.input_boundary_of].task_id;
     for (int dependency : task.dependencies) line += " after " + plan.tasks[dependency].task_id;
     if (task.output_boundary_wanted) line += " >boundary";
@@ -62,7 +63,8 @@ TEST(PlanJob, ParallelShardsDependOnTheCapturesAloneAndTheLastShardIsNotCaptured
 
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(Lines(*plan),
-            (std::vector<std::string>{"j/capture-0 [0,2) >boundary", "j/capture-1 [2,4) <j/capture-0 after j/capture-0 >boundary",
+            (std::vector<std::string>{"j/capture-0 [0,2) >boundary",
+                                      "j/capture-1 [2,4) <j/capture-0 after j/capture-0 >boundary",
                                       "j/quantize-0 [0,2)", "j/quantize-1 [2,4) <j/capture-0 after j/capture-0",
                                       "j/quantize-2 [4,6) <j/capture-1 after j/capture-1",
                                       "j/finalize-0 [0,6) after j/quantize-0 after j/quantize-1 after j/quantize-2"}));

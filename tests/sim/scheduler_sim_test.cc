@@ -36,8 +36,14 @@ class SimClient {
     const int layers = 1 + static_cast<int>(world.Below(6));
     const std::string job_id = "job-" + std::to_string(number);
     const JobPlan plan = *PlanJob(spec, layers, job_id);
-    submission_.job = {.job_id = job_id, .sequence = 0, .request_id = "request-" + std::to_string(number), .spec = spec,
-                       .layer_count = layers, .shard_layers = plan.shard_layers, .task_count = 0, .create_time = {}};
+    submission_.job = {.job_id = job_id,
+                       .sequence = 0,
+                       .request_id = "request-" + std::to_string(number),
+                       .spec = spec,
+                       .layer_count = layers,
+                       .shard_layers = plan.shard_layers,
+                       .task_count = 0,
+                       .create_time = {}};
     submission_.tasks = plan.tasks;
     cancels_ = world.Chance(0.2);
     world.After(world.Between(0, 60'000), [this] { Submit(); });
@@ -112,14 +118,19 @@ RunSummary RunSeed(std::uint64_t seed) {
   world.Heal();
   coordinator.StartForGood();
   const auto done = [&] {
-    return checker.AllEnded() && std::all_of(clients.begin(), clients.end(), [](const auto& c) { return c->submitted(); });
+    return checker.AllEnded() &&
+           std::all_of(clients.begin(), clients.end(), [](const auto& c) { return c->submitted(); });
   };
   for (minutes end = kFaultyTime; !done() && end < kFaultyTime + kHealingTime; end += minutes(1)) {
     world.RunUntil(end + minutes(1));
   }
 
-  RunSummary summary = {world.trace_hash(), "", checker.grants(), checker.ended_with(JobState::kSucceeded),
-                        checker.ended_with(JobState::kFailed), checker.ended_with(JobState::kCancelled)};
+  RunSummary summary = {world.trace_hash(),
+                        "",
+                        checker.grants(),
+                        checker.ended_with(JobState::kSucceeded),
+                        checker.ended_with(JobState::kFailed),
+                        checker.ended_with(JobState::kCancelled)};
   if (!done()) summary.problem = "not ended: " + checker.Standing();
   if (!checker.violations().empty()) summary.problem = checker.violations().front();
   return summary;
@@ -135,8 +146,8 @@ TEST(SchedulerSim, NoSeedBreaksAnInvariantAndEveryAcceptedJobEnds) {
     total.failed += summary.failed;
     total.cancelled += summary.cancelled;
   }
-  std::printf("%d seeds: %d grants, %d jobs succeeded, %d failed, %d cancelled\n", kSeeds, total.grants, total.succeeded,
-              total.failed, total.cancelled);
+  std::printf("%d seeds: %d grants, %d jobs succeeded, %d failed, %d cancelled\n", kSeeds, total.grants,
+              total.succeeded, total.failed, total.cancelled);
   // A simulation in which nothing happens proves nothing.
   EXPECT_GT(total.succeeded, kSeeds / 2);
   EXPECT_GT(total.failed, kSeeds / 50);

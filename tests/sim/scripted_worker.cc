@@ -17,11 +17,14 @@ constexpr milliseconds kAnswerTimeout(3'000);
 TaskResult ResultOf(const TaskGrant& grant) {
   const auto digest = [&](const std::string& what) { return Digest::Of(AsBytes(what + grant.lease.task_id)); };
   switch (grant.kind) {
-    case TaskKind::kCapture: return {{}, CaptureResult{digest("boundary of ")}};
+    case TaskKind::kCapture:
+      return {{}, CaptureResult{digest("boundary of ")}};
     case TaskKind::kQuantize:
       return {{}, QuantizeResult{grant.output_boundary_wanted ? std::optional(digest("boundary of ")) : std::nullopt}};
-    case TaskKind::kFinalize: return {{}, FinalizeResult{1, digest("manifest of ")}};
-    case TaskKind::kEvaluate: return {{}, EvaluateResult{10, 100}};
+    case TaskKind::kFinalize:
+      return {{}, FinalizeResult{1, digest("manifest of ")}};
+    case TaskKind::kEvaluate:
+      return {{}, EvaluateResult{10, 100}};
   }
   return {};
 }
@@ -103,11 +106,13 @@ void ScriptedWorker::BeginTask(const TaskGrant& grant) {
 
 void ScriptedWorker::Renew() {
   const Lease lease = task_->lease;
-  coordinator_.Call(RenewLease{lease, {++progress_, 0.5, next_layer_, ""}}, [this, lease, life = life_](const SimAnswer& answer) {
-    if (life != life_ || !task_ || !(task_->lease == lease) || world_.now().monotonic < awake_at_) return;
-    if (!answer.decision.ok()) return OnRefusal(answer.decision.status());
-    if (answer.decision->outcome == Outcome::kCancelRequested) Release();
-  });
+  coordinator_.Call(RenewLease{lease, {++progress_, 0.5, next_layer_, ""}},
+                    [this, lease, life = life_](const SimAnswer& answer) {
+                      if (life != life_ || !task_ || !(task_->lease == lease) || world_.now().monotonic < awake_at_)
+                        return;
+                      if (!answer.decision.ok()) return OnRefusal(answer.decision.status());
+                      if (answer.decision->outcome == Outcome::kCancelRequested) Release();
+                    });
   Later(task_->ttl / 3, [this, lease] {
     if (task_ && task_->lease == lease) Renew();
   });
@@ -115,10 +120,24 @@ void ScriptedWorker::Renew() {
 
 void ScriptedWorker::Work() {
   if (!task_) return;
+  if (world_.Chance(world_.faults().blunder)) Blunder();
   if (world_.Chance(world_.faults().task_failure)) return Fail();
   if (world_.Chance(world_.faults().task_release)) return Release();
   if (task_->kind == TaskKind::kQuantize && next_layer_ < task_->layers.end) return PublishNextLayer();
   Complete();
+}
+
+void ScriptedWorker::Blunder() {
+  const SimHandler ignore = [](const SimAnswer&) {};
+  const Lease& lease = task_->lease;
+  for (int layer : {next_layer_ + 1, task_->layers.end, -1}) {
+    coordinator_.Call(PublishLayer{lease, {layer, SimLayer(task_->job_id, layer), {}}}, ignore);
+  }
+  if (next_layer_ < task_->layers.end) coordinator_.Call(CompleteTask{lease, ResultOf(*task_)}, ignore);
+  coordinator_.Call(CompleteTask{lease, {{}, EvaluateResult{1, 1}}}, ignore);
+  Lease never_granted = lease;
+  never_granted.epoch += 1;
+  coordinator_.Call(RenewLease{never_granted, {}}, ignore);
 }
 
 void ScriptedWorker::PublishNextLayer() {
@@ -136,7 +155,7 @@ void ScriptedWorker::Complete() {
 
 void ScriptedWorker::Fail() {
   constexpr std::array kClasses = {FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,
-                                   FailureClass::kBug, FailureClass::kTransient, FailureClass::kFatal};
+                                   FailureClass::kBug,   FailureClass::kTransient, FailureClass::kFatal};
   const FailureClass failure_class = kClasses[static_cast<std::size_t>(world_.Below(kClasses.size()))];
   AskAboutTask(FailTask{task_->lease, {failure_class, "simulated", name_}}, [this] { EndTask(); });
 }

@@ -13,7 +13,7 @@ Digest SimLayer(const std::string& job_id, int layer);
 
 // A worker process by the rules of worker_service.proto: registers, polls, renews, publishes, completes; repeats what got
 // no answer; drops what it lost. It crashes and restarts as another incarnation, pauses long enough to become a zombie,
-// fails and releases tasks, as the faults say.
+// fails and releases tasks, and blunders, as the faults say.
 class ScriptedWorker {
  public:
   ScriptedWorker(std::string name, SimWorld& world, SimCoordinator& coordinator, SimChecker& checker);
@@ -29,6 +29,8 @@ class ScriptedWorker {
   void BeginTask(const TaskGrant& grant);
   void Renew();
   void Work();
+  // Sends a layer out of turn, a result too early, and a lease that was never granted, and ignores the answers.
+  void Blunder();
   void PublishNextLayer();
   void Complete();
   void Fail();
@@ -49,7 +51,7 @@ class ScriptedWorker {
   SimCoordinator& coordinator_;
   SimChecker& checker_;
 
-  std::int64_t life_ = 0;      // which process this is; its incarnation
+  std::int64_t life_ = 0;  // which process this is; its incarnation
   bool up_ = false;
   MonotonicTime awake_at_;     // paused until then
   std::int64_t question_ = 0;  // numbers questions, so that late answers are known

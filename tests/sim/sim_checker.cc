@@ -10,18 +10,22 @@ std::string JobIdOf(const std::string& task_id) { return task_id.substr(0, task_
 // The states a job may pass into; written down here a second time, on purpose.
 bool MayFollow(JobState from, JobState to) {
   switch (from) {
-    case JobState::kPending: return to == JobState::kRunning || to == JobState::kCancelling || to == JobState::kCancelled;
+    case JobState::kPending:
+      return to == JobState::kRunning || to == JobState::kCancelling || to == JobState::kCancelled;
     case JobState::kRunning:
       return to == JobState::kFinalizing || to == JobState::kFailing || to == JobState::kFailed ||
              to == JobState::kCancelling || to == JobState::kCancelled;
     case JobState::kFinalizing:
       return to == JobState::kSucceeded || to == JobState::kFailing || to == JobState::kFailed ||
              to == JobState::kCancelling || to == JobState::kCancelled;
-    case JobState::kFailing: return to == JobState::kFailed;
-    case JobState::kCancelling: return to == JobState::kCancelled;
+    case JobState::kFailing:
+      return to == JobState::kFailed;
+    case JobState::kCancelling:
+      return to == JobState::kCancelled;
     case JobState::kSucceeded:
     case JobState::kFailed:
-    case JobState::kCancelled: return false;
+    case JobState::kCancelled:
+      return false;
   }
   return false;
 }
@@ -103,8 +107,8 @@ void SimChecker::CheckJob(const JobSnapshot& before, const JobSnapshot& after) {
     committed += task.status.state == TaskState::kCommitted ? 1 : 0;
     held = held || IsHeld(task.status.state);
   }
-  const auto published = std::count_if(after.layers.begin(), after.layers.end(),
-                                       [](const Digest& digest) { return digest != Digest(); });
+  const auto published =
+      std::count_if(after.layers.begin(), after.layers.end(), [](const Digest& digest) { return digest != Digest(); });
   Require(after.status.committed_tasks == committed, id + " miscounts its tasks");
   Require(after.status.published_layers == published, id + " miscounts its layers");
   if (IsTerminal(after.status.state)) Require(!held, id + " ended while a task is held");
@@ -141,12 +145,14 @@ void SimChecker::OnStored(const JobSnapshot& job) {
     Require(job.tasks[i].status == known.tasks[i].status, job.tasks[i].description.task_id + " is stored otherwise");
   }
   for (const auto& [key, artifact] : acknowledged_layers_) {
-    if (key.first == job.description.job_id) Require(job.layers[key.second] == artifact, "an acknowledged layer is gone");
+    if (key.first == job.description.job_id)
+      Require(job.layers[key.second] == artifact, "an acknowledged layer is gone");
   }
 }
 
 bool SimChecker::AllEnded() const {
-  return std::all_of(jobs_.begin(), jobs_.end(), [](const auto& entry) { return IsTerminal(entry.second.status.state); });
+  return std::all_of(jobs_.begin(), jobs_.end(),
+                     [](const auto& entry) { return IsTerminal(entry.second.status.state); });
 }
 
 std::string SimChecker::Standing() const {
@@ -161,8 +167,8 @@ std::string SimChecker::Standing() const {
 }
 
 int SimChecker::ended_with(JobState state) const {
-  return static_cast<int>(std::count_if(jobs_.begin(), jobs_.end(),
-                                        [&](const auto& entry) { return entry.second.status.state == state; }));
+  return static_cast<int>(
+      std::count_if(jobs_.begin(), jobs_.end(), [&](const auto& entry) { return entry.second.status.state == state; }));
 }
 
 void SimChecker::Require(bool condition, const std::string& what) {

@@ -20,7 +20,9 @@ class FaultyJobStore final : public JobStore {
   absl::Status Append(const Transition& transition) override;
   absl::StatusOr<State> LoadActive() override { return store_.LoadActive(); }
   absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override { return store_.ReadJob(job_id); }
-  absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view id) override { return store_.FindRequest(id); }
+  absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view id) override {
+    return store_.FindRequest(id);
+  }
   absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(std::string_view id) override { return store_.ReadLayers(id); }
   absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view job_id, std::int64_t after, int limit) override {
     return store_.ReadEvents(job_id, after, limit);

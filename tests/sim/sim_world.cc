@@ -19,6 +19,7 @@ SimWorld::SimWorld(std::uint64_t seed)
   faults_.worker_pause = swarm(0.02);
   faults_.task_failure = swarm(0.1);
   faults_.task_release = swarm(0.1);
+  faults_.blunder = swarm(0.3);
 }
 
 std::chrono::milliseconds SimWorld::elapsed() const {

@@ -16,16 +16,17 @@ namespace gptvq {
 // What may go wrong in a run, as probabilities. Each seed switches a random subset on and draws the rates, so that some runs
 // see one fault often and others many at once.
 struct SimFaults {
-  double drop = 0;            // a request or an answer is lost
-  double duplicate = 0;       // a request arrives twice
-  double delay = 0;           // a message takes seconds instead of milliseconds, so that others overtake it
-  double append_refused = 0;  // the journal stores nothing and says so
-  double append_ghost = 0;    // the journal stores and says that it did not
+  double drop = 0;               // a request or an answer is lost
+  double duplicate = 0;          // a request arrives twice
+  double delay = 0;              // a message takes seconds instead of milliseconds, so that others overtake it
+  double append_refused = 0;     // the journal stores nothing and says so
+  double append_ghost = 0;       // the journal stores and says that it did not
   double coordinator_crash = 0;  // per second
   double worker_crash = 0;       // per second and worker
   double worker_pause = 0;       // per second and worker; long enough to become a zombie
   double task_failure = 0;       // a task reports a failure instead of going on, per layer
   double task_release = 0;       // a worker gives its task back, per layer
+  double blunder = 0;            // a worker sends what no correct worker sends, per layer
 };
 
 // Virtual time, one queue of what happens next, one source of randomness: a run is a function of its seed.

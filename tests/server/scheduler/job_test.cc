@@ -110,9 +110,10 @@ TEST(JobEvents, AreNumberedWithoutGapsAndTellTheWholeStory) {
       story.push_back("layer " + std::to_string(std::get<LayerPublished>(event.what).layer));
     }
   }
-  EXPECT_EQ(story, (std::vector<std::string>{"job-1/quantize-0 grant a", "job running", "layer 0",
-                                             "job-1/quantize-0 commit a", "job-1/finalize-0 unblock ", "job finalizing",
-                                             "job-1/finalize-0 grant a", "job-1/finalize-0 commit a", "job succeeded"}));
+  EXPECT_EQ(story,
+            (std::vector<std::string>{"job-1/quantize-0 grant a", "job running", "layer 0", "job-1/quantize-0 commit a",
+                                      "job-1/finalize-0 unblock ", "job finalizing", "job-1/finalize-0 grant a",
+                                      "job-1/finalize-0 commit a", "job succeeded"}));
   EXPECT_EQ(h.scheduler.FindJob("job-1")->status.last_event_seq, static_cast<std::int64_t>(story.size()));
 }
 

@@ -57,7 +57,8 @@ TEST(TaskTransitions, AreThoseOfTheProtocolPage) {
   std::ostringstream expected;
   expected << "| from | trigger | to |\n|---|---|---|\n";
   for (const TaskTransition& transition : kTaskTransitions) {
-    expected << "| " << Name(transition.from) << " | " << Name(transition.trigger) << " | " << Name(transition.to) << " |\n";
+    expected << "| " << Name(transition.from) << " | " << Name(transition.trigger) << " | " << Name(transition.to)
+             << " |\n";
   }
   std::ifstream file(std::string(GPTVQ_SOURCE_DIR) + "/docs/protocol.md");
   const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());

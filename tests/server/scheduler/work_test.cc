@@ -24,7 +24,7 @@ TEST(PublishLayer, LayersOfAShardComeInOrder) {
   EXPECT_EQ(ReasonOfError(h.Publish(lease, 1).status()), ErrorReason::kLayerOutOfOrder);
   EXPECT_TRUE(h.Publish(lease, 0).ok());
   EXPECT_TRUE(h.Publish(lease, 1).ok());
-  EXPECT_EQ(ReasonOfError(h.Publish(lease, 3).status()), ErrorReason::kInvalidField);   // next shard
+  EXPECT_EQ(ReasonOfError(h.Publish(lease, 3).status()), ErrorReason::kInvalidField);  // next shard
   EXPECT_EQ(ReasonOfError(h.Publish(lease, -1).status()), ErrorReason::kInvalidField);
   EXPECT_EQ(h.scheduler.FindJob("job-1")->status.published_layers, 2);
 }
@@ -159,8 +159,7 @@ TEST(FailTask, AFatalFailureFailsTheJobAndStopsEverythingElse) {
   ASSERT_TRUE(h.Do(ReleaseTask{quantize}).ok());
   EXPECT_EQ(h.StateOf(quantize.task_id), TaskState::kCancelled);
   EXPECT_EQ(h.JobStateOf("job-1"), JobState::kFailed);
-  EXPECT_EQ(h.scheduler.FindJob("job-1")->status.failure->message,
-            "task job-1/capture-0: weights are not finite");
+  EXPECT_EQ(h.scheduler.FindJob("job-1")->status.failure->message, "task job-1/capture-0: weights are not finite");
 }
 
 TEST(FailTask, TooManyFailuresPoisonTheTask) {

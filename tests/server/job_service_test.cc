@@ -1,0 +1,393 @@
+#include "server/job_service.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "server/planner.h"
+#include "tests/server/service_fixture.h"
+
+namespace gptvq {
+namespace {
+
+using JobStub = v1::JobService::Stub;
+
+absl::StatusOr<v1::Job> Submit(Service& service, const v1::SubmitJobRequest& request = ASubmitRequest()) {
+  v1::SubmitJobResponse response;
+  const absl::Status status = service.Call(*service.jobs, &JobStub::SubmitJob, request, response);
+  if (!status.ok()) return status;
+  return response.job();
+}
+
+absl::StatusOr<v1::Job> Get(Service& service, const std::string& job_id) {
+  v1::GetJobRequest request;
+  request.set_job_id(job_id);
+  v1::GetJobResponse response;
+  const absl::Status status = service.Call(*service.jobs, &JobStub::GetJob, request, response);
+  if (!status.ok()) return status;
+  return response.job();
+}
+
+absl::StatusOr<v1::Job> Cancel(Service& service, const std::string& job_id) {
+  v1::CancelJobRequest request;
+  request.set_job_id(job_id);
+  v1::CancelJobResponse response;
+  const absl::Status status = service.Call(*service.jobs, &JobStub::CancelJob, request, response);
+  if (!status.ok()) return status;
+  return response.job();
+}
+
+std::string RequestId(int number) {
+  const std::string digits = std::to_string(number);
+  return kRequestId.substr(0, kRequestId.size() - digits.size()) + digits;
+}
+
+TEST(SubmitJobCall, AcceptsAJobAndShowsItsPlan) {
+  Service service;
+
+  const auto job = Submit(service);
+
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->job_id(), JobIdFor(kRequestId));
+  EXPECT_EQ(job->state(), v1::JOB_STATE_PENDING);
+  EXPECT_EQ(job->layer_count(), 2);
+  EXPECT_EQ(job->tasks_size(), 4);
+  EXPECT_EQ(*FromProto(job->spec()), AJobSpec());
+  EXPECT_EQ(service.probe.last_uri, AJobSpec().model_uri);
+}
+
+TEST(SubmitJobCall, AgainAnswersTheSameJobEvenIfTheModelIsGone) {
+  Service service;
+  const auto first = Submit(service);
+  service.probe.answer = absl::NotFoundError("config.json is gone");
+
+  const auto again = Submit(service);
+
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->job_id(), first->job_id());
+  EXPECT_EQ(service.coordinator.store().ListJobs({})->size(), 1u);
+}
+
+TEST(SubmitJobCall, TheSameRequestIdForAnotherSpecIsRefused) {
+  Service service;
+  ASSERT_TRUE(Submit(service).ok());
+  JobSpec other = AJobSpec();
+  other.seed += 1;
+
+  const absl::Status status = Submit(service, ASubmitRequest(other)).status();
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kIdempotencyMismatch);
+}
+
+TEST(SubmitJobCall, ADryRunPlansAndAcceptsNothing) {
+  Service service;
+  v1::SubmitJobRequest request = ASubmitRequest();
+  request.clear_request_id();
+  request.set_validate_only(true);
+
+  const auto job = Submit(service, request);
+
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->job_id(), "");
+  EXPECT_EQ(job->tasks_size(), 4);
+  EXPECT_EQ(job->task_count(), 4);
+  EXPECT_TRUE(service.coordinator.store().ListJobs({})->empty());
+}
+
+TEST(SubmitJobCall, RequestIdsThatAreNoUuidsAreRefused) {
+  Service service;
+  for (const std::string& id :
+       {std::string(), std::string("1"), std::string(1024, 'a'), kRequestId + "0",
+        std::string("0F8FAD5B-D9CB-469F-A165-70867728950E"), std::string("0f8fad5bxd9cb-469f-a165-70867728950e")}) {
+    const absl::Status status = Submit(service, ASubmitRequest(AJobSpec(), id)).status();
+    EXPECT_EQ(ReasonOf(status), ErrorReason::kInvalidField) << id;
+    EXPECT_NE(status.message().find("request_id"), std::string::npos);
+  }
+}
+
+TEST(SubmitJobCall, UrisThatNoStoreTakesAreRefusedByField) {
+  Service service;
+  for (const char* uri : {"s3://bucket/model", "file:///a/../b", "file:///a//b", "file:///a?x=1", "file:///a%2e"}) {
+    JobSpec spec = AJobSpec();
+    spec.evaluation_uri = uri;
+    const absl::Status status = Submit(service, ASubmitRequest(spec)).status();
+    EXPECT_EQ(ReasonOf(status), ErrorReason::kInvalidField) << uri;
+    EXPECT_NE(status.message().find("evaluation_uri"), std::string::npos) << status;
+  }
+}
+
+TEST(SubmitJobCall, AnUnusableModelIsAPreconditionAndAnAbsentStorageIsNot) {
+  Service service;
+  service.probe.answer = absl::InvalidArgumentError("architecture X is not supported");
+  const absl::Status unsupported = Submit(service).status();
+  service.probe.answer = kMaxPlannedLayers + 1;
+  const absl::Status too_deep = Submit(service).status();
+  service.probe.answer = absl::UnavailableError("storage does not answer");
+  const absl::Status away = Submit(service).status();
+
+  EXPECT_EQ(ReasonOf(unsupported), ErrorReason::kModelUnusable);
+  EXPECT_NE(unsupported.message().find("architecture X"), std::string::npos);
+  EXPECT_EQ(ReasonOf(too_deep), ErrorReason::kModelUnusable);
+  EXPECT_EQ(away.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(SubmitJobCall, MessagesBeyondTheControlLimitAreRefusedAndTheConnectionLives) {
+  Service service;
+  v1::SubmitJobRequest request = ASubmitRequest();
+  request.mutable_spec()->set_model_uri("file:///" + std::string(1'100'000, 'x'));
+
+  EXPECT_EQ(Submit(service, request).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Submit(service).ok());
+}
+
+TEST(GetJobCall, KnowsActiveEndedAndUnknownJobs) {
+  ServiceOptions options;
+  options.coordinator.scheduler.retained_jobs = 0;  // ended jobs are in the journal only
+  Service service(options);
+  const std::string job_id = Submit(service)->job_id();
+
+  EXPECT_EQ(Get(service, job_id)->state(), v1::JOB_STATE_PENDING);
+  EXPECT_EQ(Cancel(service, job_id)->state(), v1::JOB_STATE_CANCELLED);
+  EXPECT_EQ(Get(service, job_id)->state(), v1::JOB_STATE_CANCELLED);
+  EXPECT_EQ(Cancel(service, job_id)->state(), v1::JOB_STATE_CANCELLED);
+  EXPECT_EQ(Submit(service)->state(), v1::JOB_STATE_CANCELLED);
+  EXPECT_EQ(ReasonOf(Get(service, "job-none").status()), ErrorReason::kJobUnknown);
+  EXPECT_EQ(ReasonOf(Cancel(service, "job-none").status()), ErrorReason::kJobUnknown);
+}
+
+TEST(GetJobCall, ShowsTheProgressThatTheHolderReports) {
+  Service service;
+  const std::string job_id = Submit(service)->job_id();
+  TestWorker worker(service);
+  const v1::TaskGrant grant = worker.Poll();
+  ASSERT_TRUE(worker.Renew(grant.lease(), 5).ok());
+
+  const auto job = Get(service, job_id);
+
+  EXPECT_EQ(job->state(), v1::JOB_STATE_RUNNING);
+  EXPECT_EQ(job->numerics_class(), "cpu-ref/k1");
+  EXPECT_EQ(job->tasks(0).progress().step(), "calibrate");
+  EXPECT_EQ(job->tasks(0).worker_name(), "worker-a");
+  EXPECT_EQ(job->tasks(0).epoch(), 1);
+}
+
+TEST(ListJobsCall, PagesNewestFirstWithTokensThatCannotBeMadeUp) {
+  Service service;
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(Submit(service, ASubmitRequest(AJobSpec(), RequestId(i))).ok());
+  ASSERT_TRUE(Cancel(service, JobIdFor(RequestId(1))).ok());
+  v1::ListJobsRequest request;
+  request.set_page_size(2);
+  std::vector<std::string> ids;
+  do {
+    v1::ListJobsResponse response;
+    ASSERT_TRUE(service.Call(*service.jobs, &JobStub::ListJobs, request, response).ok());
+    EXPECT_LE(response.jobs_size(), 2);
+    for (const v1::Job& job : response.jobs()) {
+      ids.push_back(job.job_id());
+      EXPECT_EQ(job.tasks_size(), 0);
+      EXPECT_EQ(job.task_count(), 4);
+    }
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+
+  EXPECT_EQ(ids, (std::vector<std::string>{JobIdFor(RequestId(4)), JobIdFor(RequestId(3)), JobIdFor(RequestId(2)),
+                                           JobIdFor(RequestId(1)), JobIdFor(RequestId(0))}));
+  v1::ListJobsResponse response;
+  request.set_page_token("3-0123456789abcdef");
+  EXPECT_EQ(ReasonOf(service.Call(*service.jobs, &JobStub::ListJobs, request, response)), ErrorReason::kInvalidField);
+  request.clear_page_token();
+  request.set_page_size(-1);
+  EXPECT_EQ(ReasonOf(service.Call(*service.jobs, &JobStub::ListJobs, request, response)), ErrorReason::kInvalidField);
+  request.set_page_size(0);
+  request.add_states(v1::JOB_STATE_CANCELLED);
+  ASSERT_TRUE(service.Call(*service.jobs, &JobStub::ListJobs, request, response).ok());
+  EXPECT_EQ(response.jobs_size(), 1);
+  request.add_states(v1::JOB_STATE_UNSPECIFIED);
+  EXPECT_EQ(ReasonOf(service.Call(*service.jobs, &JobStub::ListJobs, request, response)), ErrorReason::kInvalidField);
+}
+
+// Reads a watch to its end.
+struct Watched {
+  std::vector<v1::WatchJobResponse> messages;
+  absl::Status status;
+};
+
+Watched Watch(Service& service, const v1::WatchJobRequest& request) {
+  grpc::ClientContext context;
+  const auto reader = service.jobs->WatchJob(&context, request);
+  Watched watched;
+  v1::WatchJobResponse message;
+  while (reader->Read(&message)) watched.messages.push_back(message);
+  watched.status = FromGrpcStatus(reader->Finish());
+  return watched;
+}
+
+TEST(WatchJobCall, ShowsTheSnapshotThenEveryEventToTheEnd) {
+  Service service;
+  const std::string job_id = Submit(service)->job_id();
+  v1::WatchJobRequest request;
+  request.set_job_id(job_id);
+  grpc::ClientContext context;
+  const auto reader = service.jobs->WatchJob(&context, request);
+  v1::WatchJobResponse message;
+  ASSERT_TRUE(reader->Read(&message));
+  EXPECT_EQ(message.snapshot().job_id(), job_id);
+
+  TestWorker worker(service);
+  const v1::TaskGrant grant = worker.Poll();
+  ASSERT_TRUE(worker.Renew(grant.lease(), 3).ok());
+  std::int64_t seq = 0;
+  bool saw_progress = false;
+  while (!saw_progress && reader->Read(&message)) {
+    if (message.event().event_seq() > 0) {
+      EXPECT_EQ(message.event().event_seq(), ++seq);
+    }
+    saw_progress = message.event().task_progress().progress().counter() == 3;
+  }
+  EXPECT_TRUE(saw_progress);
+  ASSERT_TRUE(Cancel(service, job_id).ok());
+  ASSERT_TRUE(worker.Release(grant.lease()).ok());
+  v1::JobState last = v1::JOB_STATE_UNSPECIFIED;
+  while (reader->Read(&message)) {
+    if (message.event().event_seq() > 0) {
+      EXPECT_EQ(message.event().event_seq(), ++seq);
+    }
+    if (message.event().has_job_state()) last = message.event().job_state().to();
+  }
+
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(last, v1::JOB_STATE_CANCELLED);
+}
+
+TEST(WatchJobCall, ResumesAfterAnyEventAlsoOfAnEndedJob) {
+  ServiceOptions options;
+  options.coordinator.scheduler.retained_jobs = 0;
+  Service service(options);
+  const std::string job_id = Submit(service)->job_id();
+  ASSERT_TRUE(Cancel(service, job_id).ok());
+  const std::int64_t last = Get(service, job_id)->last_event_seq();
+  v1::WatchJobRequest request;
+  request.set_job_id(job_id);
+
+  request.set_after_event_seq(0);
+  const Watched all = Watch(service, request);
+  request.set_after_event_seq(2);
+  const Watched rest = Watch(service, request);
+  request.clear_after_event_seq();
+  const Watched none = Watch(service, request);
+
+  EXPECT_TRUE(all.status.ok()) << all.status;
+  EXPECT_EQ(all.messages.size(), static_cast<std::size_t>(last) + 1);
+  EXPECT_EQ(all.messages[1].event().event_seq(), 1);
+  EXPECT_EQ(rest.messages.size(), static_cast<std::size_t>(last) - 2 + 1);
+  EXPECT_EQ(rest.messages[1].event().event_seq(), 3);
+  EXPECT_EQ(none.messages.size(), 1u);
+}
+
+TEST(WatchJobCall, RefusesUnknownJobsAndEventsOfTheFuture) {
+  Service service;
+  const std::string job_id = Submit(service)->job_id();
+  v1::WatchJobRequest request;
+  request.set_job_id("job-none");
+  EXPECT_EQ(ReasonOf(Watch(service, request).status), ErrorReason::kJobUnknown);
+  request.set_job_id(job_id);
+  request.set_after_event_seq(1000);
+  EXPECT_EQ(Watch(service, request).status.code(), absl::StatusCode::kOutOfRange);
+  request.set_after_event_seq(-1);
+  EXPECT_EQ(ReasonOf(Watch(service, request).status), ErrorReason::kInvalidField);
+}
+
+TEST(WatchJobCall, OneWatcherTooManyIsToldWhenToComeBack) {
+  ServiceOptions options;
+  options.jobs.max_watchers = 1;
+  Service service(options);
+  v1::WatchJobRequest request;
+  request.set_job_id(Submit(service)->job_id());
+  grpc::ClientContext context;
+  const auto first = service.jobs->WatchJob(&context, request);
+  v1::WatchJobResponse message;
+  ASSERT_TRUE(first->Read(&message));
+
+  const Watched second = Watch(service, request);
+  context.TryCancel();
+  while (first->Read(&message)) {
+  }
+
+  EXPECT_EQ(ReasonOf(second.status), ErrorReason::kTooManyWatchers);
+  EXPECT_TRUE(RetryAfter(second.status).has_value());
+  EXPECT_EQ(first->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST(WatchJobCall, DrainingEndsTheStreamWithStopping) {
+  Service service;
+  v1::WatchJobRequest request;
+  request.set_job_id(Submit(service)->job_id());
+  grpc::ClientContext context;
+  const auto reader = service.jobs->WatchJob(&context, request);
+  v1::WatchJobResponse message;
+  ASSERT_TRUE(reader->Read(&message));
+
+  service.coordinator.Drain();
+  while (reader->Read(&message)) {
+  }
+
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(reader->Finish())), ErrorReason::kStopping);
+  EXPECT_EQ(ReasonOf(Submit(service, ASubmitRequest(AJobSpec(), RequestId(7))).status()), ErrorReason::kStopping);
+}
+
+TEST(GetReportCall, HoldsWhatIsKnownSoFar) {
+  Service service;
+  const std::string job_id = Submit(service)->job_id();
+  TestWorker worker(service);
+  const v1::TaskGrant grant = worker.Poll();
+  ASSERT_TRUE(worker.PublishLayer(grant.lease(), 0, "packed layer 0").ok());
+  v1::GetReportRequest request;
+  request.set_job_id(job_id);
+  v1::GetReportResponse response;
+
+  ASSERT_TRUE(service.Call(*service.jobs, &JobStub::GetReport, request, response).ok());
+
+  EXPECT_EQ(response.report().linears_size(), 1);
+  EXPECT_EQ(response.report().bits().weights(), ALinearReport("q").bits.weights);
+  EXPECT_EQ(response.report().bits_per_value(), ALinearReport("q").bits.bits_per_value());
+  EXPECT_EQ(response.report().output_bytes(), 0u);
+  request.set_job_id("job-none");
+  EXPECT_EQ(ReasonOf(service.Call(*service.jobs, &JobStub::GetReport, request, response)), ErrorReason::kJobUnknown);
+}
+
+TEST(ListWorkersCall, ShowsWhoCalledAndWhatTheyHold) {
+  Service service;
+  ASSERT_TRUE(Submit(service).ok());
+  TestWorker a(service, "worker-a");
+  TestWorker b(service, "worker-b");
+  const v1::TaskGrant grant = b.Poll();
+  service.clock.Advance(std::chrono::seconds(3));
+  v1::ListWorkersResponse response;
+
+  ASSERT_TRUE(service.Call(*service.jobs, &JobStub::ListWorkers, v1::ListWorkersRequest(), response).ok());
+
+  ASSERT_EQ(response.workers_size(), 2);
+  EXPECT_EQ(response.workers(0).name(), "worker-a");
+  EXPECT_EQ(response.workers(0).leased_task_ids_size(), 0);
+  EXPECT_EQ(response.workers(1).leased_task_ids(0), grant.lease().task_id());
+  EXPECT_EQ(response.workers(1).slots(0).name(), "cpu:0");
+  EXPECT_EQ(response.workers(1).numerics_class(), "cpu-ref/k1");
+  EXPECT_EQ(response.workers(1).since_last_call().seconds(), 3);
+}
+
+TEST(GetCapabilitiesCall, AnswersTheLimits) {
+  Service service;
+  v1::GetCapabilitiesResponse response;
+
+  ASSERT_TRUE(service.Call(*service.jobs, &JobStub::GetCapabilities, v1::GetCapabilitiesRequest(), response).ok());
+
+  EXPECT_EQ(response.protocol_version(), "1.0");
+  EXPECT_EQ(response.max_chunk_bytes(), 1 << 20);
+  EXPECT_EQ(response.max_layers(), 512);
+  EXPECT_EQ(response.lease_ttl().seconds(), 30);
+  EXPECT_FALSE(response.version().empty());
+}
+
+}  // namespace
+}  // namespace gptvq
