@@ -14,7 +14,7 @@ namespace gptvq {
 // Listed with their codes in docs/protocol.md. A reason travels as a payload of absl::Status inside a process and as
 // google.rpc.ErrorInfo on the wire (platform/rpc/status.h). Pure; no gRPC here.
 enum class ErrorReason {
-  kInvalidField,         // a field is missing, malformed or out of its limits
+  kInvalidField,  // a field is missing, malformed or out of its limits
   kJobUnknown,
   kTaskUnknown,
   kWorkerUnknown,        // register first
@@ -25,34 +25,34 @@ enum class ErrorReason {
   kRollbackSuspected,    // the call presents an epoch that was never granted: the journal went back in time
   kJobCancelled,         // the job was cancelled or is failing
   kBadLeaseToken,
-  kChecksumMismatch,     // CRC-32C of a chunk
-  kDigestMismatch,       // SHA-256 of an artifact
+  kChecksumMismatch,  // CRC-32C of a chunk
+  kDigestMismatch,    // SHA-256 of an artifact
   kChunkOutOfOrder,
   kLayerOutOfOrder,
-  kLayerConflict,        // a layer was published with another digest
-  kOutputMissing,        // a result names an artifact that is not there
-  kModelUnusable,        // no model at the URI, or one of a kind that is not supported
-  kStoreFull,            // the object store has no space
+  kLayerConflict,  // a layer was published with another digest
+  kOutputMissing,  // a result names an artifact that is not there
+  kModelUnusable,  // no model at the URI, or one of a kind that is not supported
+  kStoreFull,      // the object store has no space
   kTooManyJobs,
   kTooManyWorkers,
   kTooManyUploads,
   kTooManyWatchers,
-  kJournalUnavailable,   // the journal did not take the change; nothing happened
+  kJournalUnavailable,  // the journal did not take the change; nothing happened
   kStopping,
 };
 inline constexpr std::array kAllErrorReasons = {
-    ErrorReason::kInvalidField, ErrorReason::kJobUnknown, ErrorReason::kTaskUnknown,
-    ErrorReason::kWorkerUnknown, ErrorReason::kUpgradeRequired, ErrorReason::kIdempotencyMismatch,
-    ErrorReason::kStaleEpoch, ErrorReason::kNotHeld, ErrorReason::kRollbackSuspected,
-    ErrorReason::kJobCancelled, ErrorReason::kBadLeaseToken, ErrorReason::kChecksumMismatch,
+    ErrorReason::kInvalidField,   ErrorReason::kJobUnknown,      ErrorReason::kTaskUnknown,
+    ErrorReason::kWorkerUnknown,  ErrorReason::kUpgradeRequired, ErrorReason::kIdempotencyMismatch,
+    ErrorReason::kStaleEpoch,     ErrorReason::kNotHeld,         ErrorReason::kRollbackSuspected,
+    ErrorReason::kJobCancelled,   ErrorReason::kBadLeaseToken,   ErrorReason::kChecksumMismatch,
     ErrorReason::kDigestMismatch, ErrorReason::kChunkOutOfOrder, ErrorReason::kLayerOutOfOrder,
-    ErrorReason::kLayerConflict, ErrorReason::kOutputMissing, ErrorReason::kModelUnusable,
-    ErrorReason::kStoreFull, ErrorReason::kTooManyJobs, ErrorReason::kTooManyWorkers,
+    ErrorReason::kLayerConflict,  ErrorReason::kOutputMissing,   ErrorReason::kModelUnusable,
+    ErrorReason::kStoreFull,      ErrorReason::kTooManyJobs,     ErrorReason::kTooManyWorkers,
     ErrorReason::kTooManyUploads, ErrorReason::kTooManyWatchers, ErrorReason::kJournalUnavailable,
     ErrorReason::kStopping};
 
-std::string_view Name(ErrorReason reason);          // STALE_EPOCH, ...
-absl::StatusCode CodeOf(ErrorReason reason);        // the one code that a reason travels with
+std::string_view Name(ErrorReason reason);    // STALE_EPOCH, ...
+absl::StatusCode CodeOf(ErrorReason reason);  // the one code that a reason travels with
 std::optional<ErrorReason> ParseErrorReason(std::string_view text);
 
 // The refusal: CodeOf(reason), the message for people, the reason for machines.

@@ -18,11 +18,9 @@
 namespace gptvq {
 
 // The transitions are described in gptvq.v1.JobState.
-enum class JobState {
-  kPending, kRunning, kFinalizing, kSucceeded, kFailing, kFailed, kCancelling, kCancelled
-};
-inline constexpr std::array kAllJobStates = {JobState::kPending,   JobState::kRunning, JobState::kFinalizing,
-                                             JobState::kSucceeded, JobState::kFailing, JobState::kFailed,
+enum class JobState { kPending, kRunning, kFinalizing, kSucceeded, kFailing, kFailed, kCancelling, kCancelled };
+inline constexpr std::array kAllJobStates = {JobState::kPending,    JobState::kRunning,  JobState::kFinalizing,
+                                             JobState::kSucceeded,  JobState::kFailing,  JobState::kFailed,
                                              JobState::kCancelling, JobState::kCancelled};
 
 std::string_view Name(JobState state);  // pending, running, ...
@@ -30,12 +28,12 @@ bool IsTerminal(JobState state);
 
 // What never changes of a job.
 struct JobDescription {
-  std::string job_id;          // job-<16 hexadecimal digits>
-  std::int64_t sequence = 0;   // order of submission, from 1
+  std::string job_id;         // job-<16 hexadecimal digits>
+  std::int64_t sequence = 0;  // order of submission, from 1
   std::string request_id;
   JobSpec spec;
   int layer_count = 0;
-  int shard_layers = 0;        // as planned
+  int shard_layers = 0;  // as planned
   int task_count = 0;
   WallTime create_time;
 };
@@ -65,8 +63,8 @@ struct PublishedLayer {
 struct JobSnapshot {
   JobDescription description;
   JobStatus status;
-  std::vector<Task> tasks;         // by index
-  std::vector<Digest> layers;      // artifact of each layer, by layer; the zero digest for those not yet published
+  std::vector<Task> tasks;     // by index
+  std::vector<Digest> layers;  // artifact of each layer, by layer; the zero digest for those not yet published
 };
 
 // Something durable that happened to a job; mirrors gptvq.v1.JobEvent.

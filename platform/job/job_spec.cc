@@ -46,8 +46,10 @@ absl::Status CheckRange(std::string_view field, std::int64_t value, std::int64_t
 
 std::string_view Name(PropagationMode mode) {
   switch (mode) {
-    case PropagationMode::kSequential: return "sequential";
-    case PropagationMode::kParallel: return "parallel";
+    case PropagationMode::kSequential:
+      return "sequential";
+    case PropagationMode::kParallel:
+      return "parallel";
   }
   return "";
 }
@@ -66,8 +68,8 @@ absl::Status JobSpec::Validate() const {
   GPTVQ_RETURN_IF_ERROR(CheckRange("shard_layers", shard_layers, 0, 1'000'000));
   GPTVQ_RETURN_IF_ERROR(CheckRange("samples", samples, 1, kMaxSamples));
   GPTVQ_RETURN_IF_ERROR(CheckRange("sequence_length", sequence_length, 2, kMaxSequenceLength));
-  GPTVQ_RETURN_IF_ERROR(CheckRange("samples x sequence_length",
-                                   static_cast<std::int64_t>(samples) * sequence_length, 2, kMaxCalibrationTokens));
+  GPTVQ_RETURN_IF_ERROR(CheckRange("samples x sequence_length", static_cast<std::int64_t>(samples) * sequence_length, 2,
+                                   kMaxCalibrationTokens));
   return CheckRange("evaluation_tokens", evaluation_tokens, 0, std::int64_t{1} << 40);
 }
 

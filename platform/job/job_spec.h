@@ -26,7 +26,7 @@ struct JobSpec {
   std::vector<std::string> calibration_uris;
   std::string evaluation_uri;  // empty: nothing is evaluated
   std::string output_uri;
-  std::string preset;          // name that `quant` was built from, for people; may be empty
+  std::string preset;  // name that `quant` was built from, for people; may be empty
   QuantSpec quant;
   PropagationMode propagation = PropagationMode::kSequential;
   int shard_layers = 0;        // 0: chosen by the planner

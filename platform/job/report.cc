@@ -38,9 +38,9 @@ Report AssembleReport(const JobSnapshot& job, const std::vector<PublishedLayer>&
   report.spec = job.description.spec;
   report.numerics_class = job.status.numerics_class;
   // The wall clock may jump; a negative duration would only confuse.
-  report.wall_time = std::max(std::chrono::milliseconds(0),
-                              std::chrono::duration_cast<std::chrono::milliseconds>(
-                                  job.status.end_time.value_or(now) - job.description.create_time));
+  report.wall_time =
+      std::max(std::chrono::milliseconds(0), std::chrono::duration_cast<std::chrono::milliseconds>(
+                                                 job.status.end_time.value_or(now) - job.description.create_time));
   for (const Task& task : job.tasks) {
     if (task.status.result) AddResult(task, report);
   }

@@ -16,15 +16,15 @@ struct Report {
   std::string job_id;
   JobState state = JobState::kPending;
   JobSpec spec;
-  BitCount bits;                          // over all linears
-  std::uint64_t output_bytes = 0;         // 0 until finalized
+  BitCount bits;                   // over all linears
+  std::uint64_t output_bytes = 0;  // 0 until finalized
   std::optional<Digest> manifest;
   std::vector<TaskPhaseSeconds> seconds;  // summed over the committed tasks; in the order of kAllTaskPhases, no zeros
   std::chrono::milliseconds wall_time{0};
   std::optional<double> source_perplexity;
   std::optional<double> quantized_perplexity;
   std::int64_t evaluated_tokens = 0;
-  std::vector<LinearReport> linears;      // by layer
+  std::vector<LinearReport> linears;  // by layer
   std::string numerics_class;
 };
 

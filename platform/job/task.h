@@ -39,10 +39,10 @@ enum class TaskTrigger {
   kStall,    // the holder renewed but made no progress for too long
   kCancel,   // the job was cancelled, or is failing
 };
-inline constexpr std::array kAllTaskTriggers = {
-    TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,   TaskTrigger::kPublish,
-    TaskTrigger::kCommit,  TaskTrigger::kRetry,  TaskTrigger::kFail,    TaskTrigger::kPoison,
-    TaskTrigger::kRelease, TaskTrigger::kExpire, TaskTrigger::kStall,   TaskTrigger::kCancel};
+inline constexpr std::array kAllTaskTriggers = {TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,
+                                                TaskTrigger::kPublish, TaskTrigger::kCommit, TaskTrigger::kRetry,
+                                                TaskTrigger::kFail,    TaskTrigger::kPoison, TaskTrigger::kRelease,
+                                                TaskTrigger::kExpire,  TaskTrigger::kStall,  TaskTrigger::kCancel};
 
 enum class FailureClass { kInfra, kTransient, kDevice, kInput, kFatal, kBug };
 
@@ -73,7 +73,7 @@ struct TaskProgress {
   std::uint64_t counter = 0;  // rises when work was done, within one attempt
   double fraction = 0;        // of the task, 0 to 1
   int layer = 0;
-  std::string step;           // for people
+  std::string step;  // for people
 
   friend bool operator==(const TaskProgress&, const TaskProgress&) = default;
 };
@@ -84,8 +84,8 @@ struct TaskDescription {
   int index = 0;
   TaskKind kind = TaskKind::kQuantize;
   LayerRange layers;
-  std::vector<int> dependencies;          // indices
-  std::optional<int> input_boundary_of;   // index of the task whose output boundary this one reads
+  std::vector<int> dependencies;         // indices
+  std::optional<int> input_boundary_of;  // index of the task whose output boundary this one reads
   bool output_boundary_wanted = false;
   std::optional<EvaluationTarget> target;  // kEvaluate only
 
@@ -97,7 +97,7 @@ struct FailureCounts {
   int uncounted = 0;  // INFRA and DEVICE: not the task's fault, bounded all the same
   int transient = 0;  // TRANSIENT and stalls
   int bug = 0;
-  int lost = 0;       // leases that expired
+  int lost = 0;  // leases that expired
 
   int total() const { return uncounted + transient + bug + lost; }
   friend bool operator==(const FailureCounts&, const FailureCounts&) = default;
@@ -108,7 +108,7 @@ struct FailureCounts {
 struct TaskStatus {
   std::int64_t revision = 0;
   TaskState state = TaskState::kBlocked;
-  std::int64_t epoch = 0;   // +1 with every grant, never falls
+  std::int64_t epoch = 0;  // +1 with every grant, never falls
   int attempt = 0;
   std::string worker_name;  // holder of the latest grant
   std::string incarnation;

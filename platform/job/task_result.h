@@ -14,7 +14,7 @@ namespace gptvq {
 
 // Where the wall time of a task went; mirrors gptvq.v1.TaskPhase.
 enum class TaskPhase { kLoad, kForward, kHessian, kQuantize, kPublish, kFinalize, kEvaluate };
-inline constexpr std::array kAllTaskPhases = {TaskPhase::kLoad,    TaskPhase::kForward,  TaskPhase::kHessian,
+inline constexpr std::array kAllTaskPhases = {TaskPhase::kLoad,     TaskPhase::kForward, TaskPhase::kHessian,
                                               TaskPhase::kQuantize, TaskPhase::kPublish, TaskPhase::kFinalize,
                                               TaskPhase::kEvaluate};
 

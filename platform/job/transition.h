@@ -22,12 +22,12 @@ struct Transition {
     std::int64_t epoch = 0;
   };
 
-  std::string job_id;                   // of everything below; empty: nothing changes
-  std::optional<JobSnapshot> created;   // a new job, at revision 1 of everything; nothing else but events is set then
+  std::string job_id;                  // of everything below; empty: nothing changes
+  std::optional<JobSnapshot> created;  // a new job, at revision 1 of everything; nothing else but events is set then
   std::optional<JobStatus> job;
-  std::vector<TaskChange> tasks;        // each index at most once
+  std::vector<TaskChange> tasks;  // each index at most once
   std::optional<LayerChange> layer;
-  std::vector<JobEvent> events;         // follow the job's last event without a gap
+  std::vector<JobEvent> events;  // follow the job's last event without a gap
 
   bool empty() const { return job_id.empty(); }
 };

@@ -23,8 +23,8 @@ class JobStore {
 
   // Which jobs a list holds. Newest first.
   struct Query {
-    std::vector<JobState> states;                  // empty: all
-    std::optional<std::int64_t> before_sequence;   // only older ones
+    std::vector<JobState> states;                 // empty: all
+    std::optional<std::int64_t> before_sequence;  // only older ones
     int limit = 50;
   };
 
@@ -48,7 +48,8 @@ class JobStore {
   // By layer; empty for an unknown job.
   virtual absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(std::string_view job_id) = 0;
   // At most `limit` events with a greater number, in order; empty for an unknown job.
-  virtual absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view job_id, std::int64_t after_seq, int limit) = 0;
+  virtual absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view job_id, std::int64_t after_seq,
+                                                           int limit) = 0;
   // Snapshots without tasks and layers.
   virtual absl::StatusOr<std::vector<JobSnapshot>> ListJobs(const Query& query) = 0;
 

@@ -7,7 +7,9 @@
 namespace gptvq {
 namespace {
 
-absl::Status NoJob(std::string_view job_id) { return absl::NotFoundError(absl::StrCat("no job ", std::string(job_id))); }
+absl::Status NoJob(std::string_view job_id) {
+  return absl::NotFoundError(absl::StrCat("no job ", std::string(job_id)));
+}
 
 absl::Status OutdatedWriter(std::string_view job_id) {
   return absl::AbortedError(absl::StrCat("job ", std::string(job_id), " was changed by somebody else"));
@@ -29,9 +31,8 @@ absl::StatusOr<JobStore::State> MemoryJobStore::LoadActive() {
     state.last_sequence = std::max(state.last_sequence, entry.job.description.sequence);
     if (!IsTerminal(entry.job.status.state)) state.active_jobs.push_back(entry.job);
   }
-  std::sort(state.active_jobs.begin(), state.active_jobs.end(), [](const JobSnapshot& a, const JobSnapshot& b) {
-    return a.description.sequence < b.description.sequence;
-  });
+  std::sort(state.active_jobs.begin(), state.active_jobs.end(),
+            [](const JobSnapshot& a, const JobSnapshot& b) { return a.description.sequence < b.description.sequence; });
   return state;
 }
 
@@ -104,9 +105,8 @@ absl::StatusOr<std::vector<JobSnapshot>> MemoryJobStore::ListJobs(const Query& q
     const bool older = !query.before_sequence || entry.job.description.sequence < *query.before_sequence;
     if (in_states && older) jobs.push_back({entry.job.description, entry.job.status, {}, {}});
   }
-  std::sort(jobs.begin(), jobs.end(), [](const JobSnapshot& a, const JobSnapshot& b) {
-    return a.description.sequence > b.description.sequence;
-  });
+  std::sort(jobs.begin(), jobs.end(),
+            [](const JobSnapshot& a, const JobSnapshot& b) { return a.description.sequence > b.description.sequence; });
   if (static_cast<int>(jobs.size()) > query.limit) jobs.resize(query.limit);
   return jobs;
 }

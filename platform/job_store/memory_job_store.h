@@ -31,7 +31,7 @@ class MemoryJobStore final : public JobStore {
   };
 
   std::mutex mutex_;
-  std::map<std::string, Entry, std::less<>> entries_;       // by job id; guarded by mutex_
+  std::map<std::string, Entry, std::less<>> entries_;         // by job id; guarded by mutex_
   std::map<std::string, std::string, std::less<>> requests_;  // request id -> job id; guarded by mutex_
 };
 

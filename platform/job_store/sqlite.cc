@@ -16,15 +16,21 @@ absl::Status ErrorOf(sqlite3* database, absl::string_view what) {
   switch (sqlite3_extended_errcode(database)) {
     case SQLITE_CONSTRAINT_PRIMARYKEY:
     case SQLITE_CONSTRAINT_ROWID:
-    case SQLITE_CONSTRAINT_UNIQUE: return absl::AlreadyExistsError(message);
-    default: break;
+    case SQLITE_CONSTRAINT_UNIQUE:
+      return absl::AlreadyExistsError(message);
+    default:
+      break;
   }
   switch (sqlite3_errcode(database) & 0xff) {  // the primary code
-    case SQLITE_CONSTRAINT: return absl::InternalError(message);
-    case SQLITE_FULL: return absl::ResourceExhaustedError(message);
+    case SQLITE_CONSTRAINT:
+      return absl::InternalError(message);
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(message);
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return absl::DataLossError(message);
-    default: return absl::UnavailableError(message);
+    case SQLITE_NOTADB:
+      return absl::DataLossError(message);
+    default:
+      return absl::UnavailableError(message);
   }
 }
 
@@ -59,9 +65,12 @@ SqliteStatement& SqliteStatement::BindNull() {
 absl::StatusOr<bool> SqliteStatement::Step() {
   column_ = 0;
   switch (sqlite3_step(statement_.get())) {
-    case SQLITE_ROW: return true;
-    case SQLITE_DONE: return false;
-    default: return ErrorOf(sqlite3_db_handle(statement_.get()), sqlite3_sql(statement_.get()));
+    case SQLITE_ROW:
+      return true;
+    case SQLITE_DONE:
+      return false;
+    default:
+      return ErrorOf(sqlite3_db_handle(statement_.get()), sqlite3_sql(statement_.get()));
   }
 }
 
@@ -95,8 +104,8 @@ void SqliteDatabase::Closer::operator()(sqlite3* database) const { sqlite3_close
 absl::StatusOr<SqliteDatabase> SqliteDatabase::Open(const std::string& path) {
   sqlite3* handle = nullptr;
   // NOMUTEX: the owner serialises, a second lock inside SQLite would only cost.
-  const int code = sqlite3_open_v2(path.c_str(), &handle,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code =
+      sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   GPTVQ_CHECK(handle != nullptr);
   SqliteDatabase database(handle);
   if (code != SQLITE_OK) return ErrorOf(handle, path);

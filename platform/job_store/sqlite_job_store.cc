@@ -20,7 +20,9 @@ namespace {
 
 constexpr char kSecretName[] = "secret";
 
-absl::Status NoJob(std::string_view job_id) { return absl::NotFoundError(absl::StrCat("no job ", std::string(job_id))); }
+absl::Status NoJob(std::string_view job_id) {
+  return absl::NotFoundError(absl::StrCat("no job ", std::string(job_id)));
+}
 
 absl::StatusOr<std::int64_t> SequenceOf(SqliteDatabase& database, std::string_view job_id) {
   GPTVQ_ASSIGN_OR_RETURN(SqliteStatement statement, database.Prepare("SELECT sequence FROM jobs WHERE job_id=?"));

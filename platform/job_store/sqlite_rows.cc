@@ -124,11 +124,13 @@ absl::StatusOr<Task> ReadTaskRow(SqliteStatement& row) {
   return task;
 }
 
-absl::Status InsertTask(std::int64_t sequence, const Task& task, SqliteStatement& tasks, SqliteStatement& dependencies) {
+absl::Status InsertTask(std::int64_t sequence, const Task& task, SqliteStatement& tasks,
+                        SqliteStatement& dependencies) {
   const TaskDescription& description = task.description;
   tasks.Bind(sequence).Bind(description.index).Bind(description.task_id).Bind(Name(description.kind));
   tasks.Bind(description.layers.begin).Bind(description.layers.end);
-  tasks.Bind(description.input_boundary_of ? std::optional<std::int64_t>(*description.input_boundary_of) : std::nullopt);
+  tasks.Bind(description.input_boundary_of ? std::optional<std::int64_t>(*description.input_boundary_of)
+                                           : std::nullopt);
   tasks.Bind(std::int64_t{description.output_boundary_wanted});
   tasks.Bind(description.target ? Name(*description.target) : std::string_view());
   BindTaskStatus(task.status, tasks);
@@ -143,9 +145,9 @@ absl::Status InsertTask(std::int64_t sequence, const Task& task, SqliteStatement
 
 absl::Status InsertJob(SqliteDatabase& database, const JobSnapshot& job) {
   const JobDescription& description = job.description;
-  GPTVQ_ASSIGN_OR_RETURN(SqliteStatement jobs,
-                         database.Prepare(absl::StrCat("INSERT INTO jobs (", kJobColumns,
-                                                       ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")));
+  GPTVQ_ASSIGN_OR_RETURN(
+      SqliteStatement jobs,
+      database.Prepare(absl::StrCat("INSERT INTO jobs (", kJobColumns, ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")));
   jobs.Bind(description.sequence).Bind(description.job_id).Bind(description.request_id);
   jobs.BindBlob(EncodeJobSpec(description.spec)).Bind(description.layer_count).Bind(description.shard_layers);
   jobs.Bind(description.task_count).Bind(Micros(description.create_time));
@@ -200,9 +202,8 @@ absl::Status InsertEvents(SqliteDatabase& database, std::int64_t sequence, const
 
 absl::StatusOr<std::vector<JobSnapshot>> SelectJobs(SqliteDatabase& database, std::string_view where_and_order,
                                                     absl::FunctionRef<void(SqliteStatement&)> bind) {
-  GPTVQ_ASSIGN_OR_RETURN(
-      SqliteStatement statement,
-      database.Prepare(absl::StrCat("SELECT ", kJobColumns, " FROM jobs ", std::string(where_and_order))));
+  GPTVQ_ASSIGN_OR_RETURN(SqliteStatement statement, database.Prepare(absl::StrCat("SELECT ", kJobColumns, " FROM jobs ",
+                                                                                  std::string(where_and_order))));
   bind(statement);
   std::vector<JobSnapshot> jobs;
   while (true) {
@@ -263,9 +264,8 @@ absl::StatusOr<std::vector<PublishedLayer>> SelectLayers(SqliteDatabase& databas
 
 absl::StatusOr<std::vector<JobEvent>> SelectEvents(SqliteDatabase& database, std::int64_t sequence,
                                                    std::int64_t after_seq, int limit) {
-  GPTVQ_ASSIGN_OR_RETURN(
-      SqliteStatement statement,
-      database.Prepare("SELECT record FROM events WHERE sequence=? AND seq>? ORDER BY seq LIMIT ?"));
+  GPTVQ_ASSIGN_OR_RETURN(SqliteStatement statement,
+                         database.Prepare("SELECT record FROM events WHERE sequence=? AND seq>? ORDER BY seq LIMIT ?"));
   statement.Bind(sequence).Bind(after_seq).Bind(limit);
   std::vector<JobEvent> events;
   while (true) {

@@ -106,15 +106,17 @@ absl::Status MigrateSqliteSchema(SqliteDatabase& database) {
   GPTVQ_ASSIGN_OR_RETURN(const std::int64_t version, database.QueryInteger("PRAGMA user_version"));
   GPTVQ_RETURN_IF_ERROR(CheckOwner(database, version));
   if (version > NewestSqliteSchema()) {
-    return absl::FailedPreconditionError(absl::StrCat("the database has schema ", version, ", this version reads up to ",
-                                                      NewestSqliteSchema(), "; start a newer coordinator"));
+    return absl::FailedPreconditionError(absl::StrCat("the database has schema ", version,
+                                                      ", this version reads up to ", NewestSqliteSchema(),
+                                                      "; start a newer coordinator"));
   }
   for (std::int64_t step = version + 1; step <= NewestSqliteSchema(); ++step) {
     GPTVQ_RETURN_IF_ERROR(WithContext(database.InTransaction([&] {
       GPTVQ_RETURN_IF_ERROR(database.Execute(kSteps[step - 1]));
       return database.Execute(
           absl::StrCat("PRAGMA application_id = ", kApplicationId, "; PRAGMA user_version = ", step));
-    }), absl::StrCat("schema step ", step)));
+    }),
+                                      absl::StrCat("schema step ", step)));
   }
   return absl::OkStatus();
 }

@@ -34,7 +34,8 @@ std::uint32_t Crc32c(std::string_view bytes) {
   std::size_t left = bytes.size();
   std::uint32_t crc = 0xffffffffu;
   for (; left >= 8; left -= 8, data += 8) {
-    const std::uint32_t low = crc ^ (data[0] | data[1] << 8 | data[2] << 16 | static_cast<std::uint32_t>(data[3]) << 24);
+    const std::uint32_t low =
+        crc ^ (data[0] | data[1] << 8 | data[2] << 16 | static_cast<std::uint32_t>(data[3]) << 24);
     crc = kTable[7][low & 0xff] ^ kTable[6][(low >> 8) & 0xff] ^ kTable[5][(low >> 16) & 0xff] ^ kTable[4][low >> 24] ^
           kTable[3][data[4]] ^ kTable[2][data[5]] ^ kTable[1][data[6]] ^ kTable[0][data[7]];
   }

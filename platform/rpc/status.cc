@@ -5,8 +5,8 @@
 
 #include "google/protobuf/any.pb.h"
 #include "gptvq/v1/error.pb.h"
-#include "platform/rpc/convert_time.h"
 #include "platform/job/error_reason.h"
+#include "platform/rpc/convert_time.h"
 
 namespace gptvq {
 namespace {

@@ -34,8 +34,18 @@ TEST(JobSpec, RefusesEveryFieldOutOfItsLimitsByName) {
       {"model_uri", [](JobSpec& s) { s.model_uri = std::string("file:///a\0b", 10); }},
       {"model_uri", [](JobSpec& s) { s.model_uri = "file:///a\nb"; }},
       {"model_uri", [](JobSpec& s) { s.model_uri = "file:///a\x7f"; }},
-      {"model_uri", [](JobSpec& s) { s.model_uri = "file:///a\xe2\x80\xae" "b"; }},  // right-to-left override
-      {"model_uri", [](JobSpec& s) { s.model_uri = "file:///a\xe2\x81\xa6" "b"; }},  // left-to-right isolate
+      {"model_uri",
+       [](JobSpec& s) {
+         s.model_uri =
+             "file:///a\xe2\x80\xae"
+             "b";
+       }},  // right-to-left override
+      {"model_uri",
+       [](JobSpec& s) {
+         s.model_uri =
+             "file:///a\xe2\x81\xa6"
+             "b";
+       }},  // left-to-right isolate
       {"calibration_uris", [](JobSpec& s) { s.calibration_uris.clear(); }},
       {"calibration_uris", [](JobSpec& s) { s.calibration_uris.assign(17, "file:///t"); }},
       {"calibration_uris", [](JobSpec& s) { s.calibration_uris[1] = "text.txt"; }},

@@ -16,8 +16,8 @@ TEST(ProtocolPage, ListsEveryReasonWithItsCode) {
   ASSERT_NE(place, std::string::npos);
 
   for (ErrorReason reason : kAllErrorReasons) {
-    const std::string row = "\n| " + std::string(Name(reason)) + " | " +
-                            absl::StatusCodeToString(CodeOf(reason)) + " | ";
+    const std::string row =
+        "\n| " + std::string(Name(reason)) + " | " + absl::StatusCodeToString(CodeOf(reason)) + " | ";
     const std::size_t found = page.find(row, place);
     ASSERT_NE(found, std::string::npos) << row;
     place = found;

@@ -212,7 +212,8 @@ TEST_P(JobStoreConformance, ListsAreNewestFirstAndCanBeFilteredAndPaged) {
   };
   using Ids = std::vector<std::string>;
 
-  EXPECT_EQ(ids({.states = {}, .before_sequence = {}, .limit = 50}), (Ids{"job-5", "job-4", "job-3", "job-2", "job-1"}));
+  EXPECT_EQ(ids({.states = {}, .before_sequence = {}, .limit = 50}),
+            (Ids{"job-5", "job-4", "job-3", "job-2", "job-1"}));
   EXPECT_EQ(ids({.states = {}, .before_sequence = 4, .limit = 2}), (Ids{"job-3", "job-2"}));
   EXPECT_EQ(ids({.states = {JobState::kCancelled}, .before_sequence = {}, .limit = 50}), (Ids{"job-4", "job-2"}));
   EXPECT_EQ(ids({.states = {JobState::kCancelled, JobState::kPending}, .before_sequence = 3, .limit = 50}),

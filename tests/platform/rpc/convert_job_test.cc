@@ -19,8 +19,10 @@ TEST(ConvertJob, EventsOfEveryKindSurviveTheWireAndTheJournal) {
   const TaskFailure failure = {FailureClass::kDevice, "ECC error", "worker-b"};
   const std::vector<JobEvent> events = {
       {1, time, JobStateChange{JobState::kPending, JobState::kRunning}},
-      {2, time, TaskStateChange{"j/quantize-0", TaskState::kLeased, TaskState::kReady, TaskTrigger::kRetry, 3, "w", failure}},
-      {3, time, TaskStateChange{"j/quantize-0", TaskState::kReady, TaskState::kLeased, TaskTrigger::kGrant, 4, "w", {}}},
+      {2, time,
+       TaskStateChange{"j/quantize-0", TaskState::kLeased, TaskState::kReady, TaskTrigger::kRetry, 3, "w", failure}},
+      {3, time,
+       TaskStateChange{"j/quantize-0", TaskState::kReady, TaskState::kLeased, TaskTrigger::kGrant, 4, "w", {}}},
       {4, time, LayerPublished{"j/quantize-0", 5, DigestOf("layer")}}};
 
   for (const JobEvent& event : events) {
@@ -68,8 +70,14 @@ TEST(ConvertJob, APublishedLayerSurvivesTheJournal) {
 
 TEST(ConvertJob, ShowsPublishedLayersProgressAndFailureOfATask) {
   JobSnapshot job;
-  job.description = {.job_id = "job-1", .sequence = 1, .request_id = "r", .spec = AJobSpec(), .layer_count = 4,
-                     .shard_layers = 2, .task_count = 2, .create_time = WallTime(seconds(5))};
+  job.description = {.job_id = "job-1",
+                     .sequence = 1,
+                     .request_id = "r",
+                     .spec = AJobSpec(),
+                     .layer_count = 4,
+                     .shard_layers = 2,
+                     .task_count = 2,
+                     .create_time = WallTime(seconds(5))};
   job.status.state = JobState::kFailed;
   job.status.end_time = WallTime(seconds(9));
   job.status.failure = TaskFailure{FailureClass::kFatal, "bad", "w"};
@@ -82,7 +90,8 @@ TEST(ConvertJob, ShowsPublishedLayersProgressAndFailureOfATask) {
   }
   job.tasks[1].status.last_failure = job.status.failure;
 
-  const v1::Job full = ToProto(job, {{"t1", {.counter = 4, .fraction = 0.75, .layer = 3, .step = "s"}}}, JobDetail::kFull);
+  const v1::Job full =
+      ToProto(job, {{"t1", {.counter = 4, .fraction = 0.75, .layer = 3, .step = "s"}}}, JobDetail::kFull);
   const v1::Job summary = ToProto(job, {}, JobDetail::kSummary);
 
   ASSERT_EQ(full.tasks_size(), 2);
@@ -152,7 +161,8 @@ TEST(ConvertReport, AReportSurvivesTheWire) {
 }
 
 TEST(ConvertTime, DurationsAndDatesSurviveTheWire) {
-  for (const milliseconds duration : {milliseconds(0), milliseconds(1), milliseconds(-2500), milliseconds(90'061'001)}) {
+  for (const milliseconds duration :
+       {milliseconds(0), milliseconds(1), milliseconds(-2500), milliseconds(90'061'001)}) {
     EXPECT_EQ(FromProto(ToProto(duration)), duration);
   }
   for (const microseconds since_epoch : {microseconds(0), microseconds(1'700'000'000'123'456), microseconds(-1)}) {

@@ -33,7 +33,8 @@ TaskGrant AGrant() {
   grant.layers = {10, 20};
   grant.input_boundary = DigestOf("boundary");
   grant.output_boundary_wanted = true;
-  grant.published_layers = {{10, DigestOf("ten"), {}}, {11, DigestOf("eleven"), {ALinearReport("q"), ALinearReport("k")}}};
+  grant.published_layers = {{10, DigestOf("ten"), {}},
+                            {11, DigestOf("eleven"), {ALinearReport("q"), ALinearReport("k")}}};
   return grant;
 }
 

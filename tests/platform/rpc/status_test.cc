@@ -46,9 +46,9 @@ TEST(RpcStatus, DetailsOfStrangersAreIgnored) {
   foreign.mutable_details(0)->set_value(info.SerializeAsString());
 
   EXPECT_EQ(FromGrpcStatus(garbage), absl::NotFoundError("gone"));
-  EXPECT_EQ(ReasonOf(FromGrpcStatus(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "m",
-                                                 foreign.SerializeAsString()))),
-            std::nullopt);
+  EXPECT_EQ(
+      ReasonOf(FromGrpcStatus(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "m", foreign.SerializeAsString()))),
+      std::nullopt);
 }
 
 TEST(RpcStatus, AReasonNeverChangesTheCode) {
