@@ -22,7 +22,7 @@ void MeasureHessian(Bench& bench, std::int64_t tokens, std::int64_t cols) {
   }
   bench.Measure("AccumulateHessian " + std::to_string(tokens) + "x" + std::to_string(cols),
                 {static_cast<double>(tokens * cols * (cols + 1)), 4.0 * static_cast<double>(tokens * cols + cols * cols)},
-                Roof::kSgemm, accumulate);
+                Roof::kFma, accumulate);
 }
 
 }  // namespace

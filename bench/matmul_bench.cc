@@ -32,7 +32,7 @@ void MeasureMatMul(Bench& bench, std::int64_t rows, std::int64_t inner, std::int
   CheckSample(backend, a, b, Transpose::kNo, c);
   const double bytes = 4.0 * static_cast<double>(rows * inner + inner * cols + rows * cols);
   bench.Measure("MatMul " + std::to_string(rows) + "x" + std::to_string(inner) + "x" + std::to_string(cols),
-                {2.0 * static_cast<double>(rows * inner * cols), bytes}, Roof::kSgemm, multiply);
+                {2.0 * static_cast<double>(rows * inner * cols), bytes}, Roof::kFma, multiply);
 }
 
 void MeasureLinear(Bench& bench, std::int64_t tokens, std::int64_t inputs, std::int64_t outputs) {
@@ -49,7 +49,7 @@ void MeasureLinear(Bench& bench, std::int64_t tokens, std::int64_t inputs, std::
   CheckSample(backend, x, w, Transpose::kYes, y);
   const double bytes = 4.0 * static_cast<double>(tokens * inputs + inputs * outputs + tokens * outputs);
   bench.Measure("Linear " + std::to_string(tokens) + " tokens " + std::to_string(inputs) + "->" + std::to_string(outputs),
-                {2.0 * static_cast<double>(tokens * inputs * outputs), bytes}, Roof::kSgemm, apply);
+                {2.0 * static_cast<double>(tokens * inputs * outputs), bytes}, Roof::kFma, apply);
 }
 
 }  // namespace

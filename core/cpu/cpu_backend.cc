@@ -12,11 +12,16 @@
 #include "core/base/worker_pool.h"
 #include "core/cpu/cpu_forward_ops.h"
 #include "core/cpu/cpu_quant_ops.h"
+#include "core/cpu/row_kernels.h"
 
 namespace gptvq {
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
+
+// Grows with every change that can change a bit of a result. The instruction set is that of our kernels, the core name is
+// OpenBLAS's choice for the Cholesky factor.
+constexpr int kKernelVersion = 1;
 
 class CpuMemory final : public DeviceMemory {
  public:
@@ -40,10 +45,12 @@ absl::Status CopyRows(MatrixView<const float> source, MatrixView<float> target_o
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const CpuBackendOptions& options)
-      : pool_(options.thread_count), forward_(pool_), quant_(pool_) {}
+      : pool_(options.thread_count), sgemm_(pool_), forward_(pool_, sgemm_), quant_(pool_, sgemm_) {}
 
   std::string name() const override { return "cpu"; }
-  std::string numerics_class() const override { return "cpu/1"; }
+  std::string numerics_class() const override {
+    return absl::StrCat("cpu-", InstructionSet(), "-", openblas_get_corename(), "/", kKernelVersion);
+  }
   DType activation_dtype() const override { return DType::kF32; }
   ForwardOps& forward() override { return forward_; }
   QuantOps& quant() override { return quant_; }
@@ -80,6 +87,7 @@ class CpuBackend final : public Backend {
 
  private:
   WorkerPool pool_;
+  Sgemm sgemm_;
   CpuForwardOps forward_;
   CpuQuantOps quant_;
 };

@@ -2,30 +2,41 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <vector>
 
 #include "core/backend/forward_checks.h"
 #include "core/base/status_macros.h"
-#include "core/cpu/tiled_product.h"
+#include "core/cpu/parallel_rows.h"
+#include "core/cpu/row_kernels.h"
 
 namespace gptvq {
 namespace {
 
-// Rows per task of the operations that touch every element once.
-constexpr std::int64_t kRowsPerTask = 16;
-
-void ForEachRow(WorkerPool& pool, std::int64_t rows, absl::FunctionRef<void(std::int64_t)> body) {
-  pool.ParallelFor((rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task) {
-    for (std::int64_t r = task * kRowsPerTask; r < std::min(rows, (task + 1) * kRowsPerTask); ++r) body(r);
-  });
+void NormalizePiece(const float* x, std::int64_t count, const float* weight, double epsilon, float* y_out) {
+  const double mean_square = RowDot(x, x, count) / static_cast<double>(count);
+  NormalizeRow(x, weight, static_cast<float>(1.0 / std::sqrt(mean_square + epsilon)), count, y_out);
 }
 
-void NormalizePiece(const float* x, std::int64_t count, const float* weight, double epsilon, float* y_out) {
-  double sum = 0;
-  for (std::int64_t c = 0; c < count; ++c) sum += static_cast<double>(x[c]) * x[c];
-  const auto factor = static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(count) + epsilon));
-  for (std::int64_t c = 0; c < count; ++c) y_out[c] = x[c] * factor * weight[c];
+// Rotates the pairs (low[i], high[i]); the halves of one head, which do not overlap.
+void RotatePairs(const float* __restrict cosines, const float* __restrict sines, std::int64_t count,
+                 float* __restrict low, float* __restrict high) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float a = low[i];
+    const float b = high[i];
+    low[i] = a * cosines[i] - b * sines[i];
+    high[i] = b * cosines[i] + a * sines[i];
+  }
+}
+
+// Folds a row of logits, of the tokens from first_token on, into the state of token t. The row is overwritten.
+void FoldLogits(float* logits, std::int64_t count, std::int64_t first_token, std::int32_t target, std::int64_t t,
+                LogSumExpState& state) {
+  const std::int64_t index = target - first_token;
+  if (index >= 0 && index < count) state.target_logit.at(t, 0) = logits[index];
+  float& max = state.max.at(t, 0);
+  float& sum = state.sum.at(t, 0);
+  const float new_max = std::max(max, RowMax(logits, count));
+  sum = sum * std::exp(max - new_max) + ExpRow(logits, count, new_max);
+  max = new_max;
 }
 
 }  // namespace
@@ -36,15 +47,12 @@ absl::Status CpuForwardOps::Linear(ConstTensorView x_tensor, ConstTensorView w_t
   const auto x = x_tensor.As<const float>();
   const auto w = w_tensor.As<const float>();
   const auto y = y_tensor.As<float>();
-  ForEachTile(pool_, y.rows, y.cols, [&](const Tile& tile) {
-    const MatrixView<float> target = y.Block(tile.row, tile.col, tile.row_count, tile.col_count);
-    Gemm(1.0f, x.Rows(tile.row, tile.row_count), Transpose::kNo, w.Rows(tile.col, tile.col_count), Transpose::kYes,
-         0.0f, target);
-    if (bias.data == nullptr) return;
-    for (std::int64_t r = 0; r < target.rows; ++r) {
-      for (std::int64_t c = 0; c < target.cols; ++c) target.at(r, c) += bias.data[tile.col + c];
-    }
-  });
+  sgemm_.Multiply(1.0f, {x, Transpose::kNo}, {w, Transpose::kYes}, 0.0f, y);
+  if (bias.data != nullptr) {
+    ForEachRow(pool_, y.rows, [&](std::int64_t r) {
+      for (std::int64_t c = 0; c < y.cols; ++c) y.at(r, c) += bias.data[c];
+    });
+  }
   return absl::OkStatus();
 }
 
@@ -80,14 +88,8 @@ absl::Status CpuForwardOps::ApplyRotary(TensorView x_tensor, int head_count, Mat
     const float* cosine = cosines.row(r % cosines.rows);
     const float* sine = sines.row(r % cosines.rows);
     for (int head = 0; head < head_count; ++head) {
-      float* low = x.row(r) + head * 2 * half;
-      float* high = low + half;
-      for (std::int64_t i = 0; i < half; ++i) {
-        const float a = low[i];
-        const float b = high[i];
-        low[i] = a * cosine[i] - b * sine[i];
-        high[i] = b * cosine[i] + a * sine[i];
-      }
+      float* piece = x.row(r) + head * 2 * half;
+      RotatePairs(cosine, sine, half, piece, piece + half);
     }
   });
   return absl::OkStatus();
@@ -98,12 +100,8 @@ absl::Status CpuForwardOps::SwiGlu(ConstTensorView gate_tensor, ConstTensorView 
   const auto gate = gate_tensor.As<const float>();
   const auto up = up_tensor.As<const float>();
   const auto out = out_tensor.As<float>();
-  ForEachRow(pool_, out.rows, [&](std::int64_t r) {
-    for (std::int64_t c = 0; c < out.cols; ++c) {
-      const float z = gate.at(r, c);
-      out.at(r, c) = z / (1.0f + std::exp(-z)) * up.at(r, c);
-    }
-  });
+  ForEachRow(pool_, out.rows,
+             [&](std::int64_t r) { SwiGluRow(gate.row(r), up.row(r), out.cols, out.row(r)); });
   return absl::OkStatus();
 }
 
@@ -123,28 +121,20 @@ absl::Status CpuForwardOps::AccumulateLogSumExp(ConstTensorView hidden_tensor, C
   GPTVQ_RETURN_IF_ERROR(CheckAccumulateLogSumExp(DType::kF32, hidden_tensor, head_tensor, targets, state));
   const auto hidden = hidden_tensor.As<const float>();
   const auto head = head_tensor.As<const float>();
-  constexpr std::int64_t kTokens = 64;
-  pool_.ParallelFor((hidden.rows + kTokens - 1) / kTokens, [&](std::int64_t task) {
-    const std::int64_t begin = task * kTokens;
-    const std::int64_t count = std::min(kTokens, hidden.rows - begin);
-    std::vector<float> scratch(static_cast<std::size_t>(count * head.rows));
-    const MatrixView<float> logits(scratch.data(), count, head.rows);
-    Gemm(1.0f, hidden.Rows(begin, count), Transpose::kNo, head, Transpose::kYes, 0.0f, logits);
-    for (std::int64_t t = 0; t < count; ++t) {
-      const float* row = logits.row(t);
-      float& max = state.max.at(begin + t, 0);
-      float& sum = state.sum.at(begin + t, 0);
-      const float new_max = std::max(max, head.rows == 0 ? max : *std::max_element(row, row + head.rows));
-      if (new_max > -std::numeric_limits<float>::infinity()) {
-        float tile_sum = 0;
-        for (std::int64_t v = 0; v < head.rows; ++v) tile_sum += std::exp(row[v] - new_max);
-        sum = sum * std::exp(max - new_max) + tile_sum;
-        max = new_max;
-      }
-      const std::int64_t target = targets[begin + t] - first_token;
-      if (target >= 0 && target < head.rows) state.target_logit.at(begin + t, 0) = row[target];
+  constexpr std::int64_t kTokens = 512;  // logits that exist at a time: 512 x 1024, 2 MiB
+  constexpr std::int64_t kVocabulary = 1024;
+  float* scratch = logits_.Floats(kTokens * kVocabulary);
+  for (std::int64_t token = 0; token < hidden.rows; token += kTokens) {
+    const std::int64_t token_count = std::min(kTokens, hidden.rows - token);
+    for (std::int64_t entry = 0; entry < head.rows; entry += kVocabulary) {
+      const MatrixView<float> logits(scratch, token_count, std::min(kVocabulary, head.rows - entry));
+      sgemm_.Multiply(1.0f, {hidden.Rows(token, token_count), Transpose::kNo},
+                      {head.Rows(entry, logits.cols), Transpose::kYes}, 0.0f, logits);
+      ForEachRow(pool_, token_count, [&](std::int64_t t) {
+        FoldLogits(logits.row(t), logits.cols, first_token + entry, targets[token + t], token + t, state);
+      });
     }
-  });
+  }
   return absl::OkStatus();
 }
 

@@ -3,13 +3,14 @@
 
 #include "core/backend/forward_ops.h"
 #include "core/base/worker_pool.h"
+#include "core/cpu/sgemm.h"
 
 namespace gptvq {
 
-// ForwardOps in f32 on host memory. Borrows the pool. Work is cut into pieces of rows (and heads) of fixed size.
+// ForwardOps in f32 on host memory. Borrows the pool and its product. Work is cut into pieces of rows (and heads) of fixed size.
 class CpuForwardOps final : public ForwardOps {
  public:
-  explicit CpuForwardOps(WorkerPool& pool) : pool_(pool) {}
+  CpuForwardOps(WorkerPool& pool, Sgemm& sgemm) : pool_(pool), sgemm_(sgemm) {}
 
   absl::Status Linear(ConstTensorView x, ConstTensorView w, MatrixView<const float> bias, TensorView y_out) override;
   absl::Status RmsNorm(ConstTensorView x, MatrixView<const float> weight, double epsilon, TensorView y_out) override;
@@ -25,6 +26,9 @@ class CpuForwardOps final : public ForwardOps {
 
  private:
   WorkerPool& pool_;
+  Sgemm& sgemm_;
+  AlignedScratch key_values_;  // of one sequence, packed
+  AlignedScratch logits_;      // of some tokens against some of the vocabulary
 };
 
 }  // namespace gptvq

@@ -3,14 +3,15 @@
 
 #include "core/backend/quant_ops.h"
 #include "core/base/worker_pool.h"
+#include "core/cpu/sgemm.h"
 
 namespace gptvq {
 
-// QuantOps on host memory; one .cc file per family of operations. Borrows the pool. Work is cut into tiles of rows, groups
+// QuantOps on host memory; one .cc file per family of operations. Borrows the pool and its product. Work is cut into tiles of rows, groups
 // or columns of fixed size; sums across tiles run in tile order.
 class CpuQuantOps final : public QuantOps {
  public:
-  explicit CpuQuantOps(WorkerPool& pool) : pool_(pool) {}
+  CpuQuantOps(WorkerPool& pool, Sgemm& sgemm) : pool_(pool), sgemm_(sgemm) {}
 
   // cpu_linear_algebra.cc
   absl::StatusOr<std::int64_t> AccumulateHessian(ConstTensorView x, MatrixView<float> h) override;
@@ -49,6 +50,7 @@ class CpuQuantOps final : public QuantOps {
 
  private:
   WorkerPool& pool_;
+  Sgemm& sgemm_;
 };
 
 }  // namespace gptvq
