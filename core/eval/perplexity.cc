@@ -104,8 +104,8 @@ absl::StatusOr<Perplexity> EvaluatePerplexity(Backend& backend, const EvaluatedM
                                               MatrixView<const std::int32_t> windows, const PerplexityOptions& options,
                                               EvaluationObserver observe) {
   if (windows.rows < 1 || windows.cols < 2) {
-    return absl::InvalidArgumentError(absl::StrCat("perplexity needs a window of two tokens at least, got ", windows.rows,
-                                                   " windows of ", windows.cols));
+    return absl::InvalidArgumentError(absl::StrCat("perplexity needs a window of two tokens at least, got ",
+                                                   windows.rows, " windows of ", windows.cols));
   }
   GPTVQ_ASSIGN_OR_RETURN(LayerForward forward, LayerForward::Create(backend, model.config, windows.cols));
   const std::int64_t window_bytes = windows.cols * model.config.hidden_size *

@@ -12,9 +12,9 @@
 namespace gptvq {
 
 // The hidden states of `sample_count` sequences of `sequence_length` tokens each, between two decoder layers.
-// Layout: [sample_count * sequence_length, hidden_size], row = sample * sequence_length + position, never padded, in the
-// memory and the activation dtype of its backend. Owns the memory; borrows the backend, which outlives it. Move-only.
-// Thread-compatible.
+// Layout: [sample_count * sequence_length, hidden_size], row = sample * sequence_length + position, never padded, in
+// the memory and the activation dtype of its backend. Owns the memory; borrows the backend, which outlives it.
+// Move-only. Thread-compatible.
 class Activations {
  public:
   Activations() = default;

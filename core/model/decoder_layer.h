@@ -16,13 +16,13 @@
 
 namespace gptvq {
 
-// The weights of one decoder layer in backend memory: seven linears and biases, two norms (four with head norms). How they
-// act on activations is LayerForward's. Owns the memory; borrows the backend. Move-only. Thread-compatible.
+// The weights of one decoder layer in backend memory: seven linears and biases, two norms (four with head norms). How
+// they act on activations is LayerForward's. Owns the memory; borrows the backend. Move-only. Thread-compatible.
 class DecoderLayer {
  public:
-  // Norms and biases come from `checkpoint`, the weights of linears from `linears`. Host memory while loading: one linear
-  // in f32. Errors: those of reading, naming the tensor; InvalidArgument, naming tensor and both shapes, when the config
-  // asks for another shape, or for values that are not finite; ResourceExhausted.
+  // Norms and biases come from `checkpoint`, the weights of linears from `linears`. Host memory while loading: one
+  // linear in f32. Errors: those of reading, naming the tensor; InvalidArgument, naming tensor and both shapes, when
+  // the config asks for another shape, or for values that are not finite; ResourceExhausted.
   static absl::StatusOr<DecoderLayer> Load(Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint,
                                            const LinearSource& linears, int index);
 

@@ -21,21 +21,21 @@ namespace gptvq {
 // samples. The view is valid during the call. A status other than OK ends the pass with that status.
 using InputObserver = absl::FunctionRef<absl::Status(LayerInput input, ConstTensorView rows)>;
 
-// How many tokens go through a layer together: whole sequences, as many as fit, at least one. A constant, because what a
-// product rounds may depend on the number of its rows: results must not depend on the machine. 2048 rows keep matrix
+// How many tokens go through a layer together: whole sequences, as many as fit, at least one. A constant, because what
+// a product rounds may depend on the number of its rows: results must not depend on the machine. 2048 rows keep matrix
 // products near their roof on CPU and GPU; scratch per chunk is then
 //   2048 * (2 hidden + 2 query_width + 2 kv_width + 2 intermediate) elements: 45 MiB for SmolLM2-135M and 368 MiB for
 // Llama-3-8B in f32, 360 MiB for a 70B model in bf16.
 inline constexpr std::int64_t kChunkTokens = 2048;
 
-// Runs decoder layers of one model over activations of one sequence length, against ForwardOps. One code path serves plain
-// evaluation, capture and both orders of calibration:
+// Runs decoder layers of one model over activations of one sequence length, against ForwardOps. One code path serves
+// plain evaluation, capture and both orders of calibration:
 //   plain             Run: every product once, x in place.
 //   one-pass order    ObserveInputs: all four inputs of the layer as it stands, x unchanged; then quantize; then Run.
 //   true sequential   SequentialPass below: stops at each input, so that the linears before it can be replaced first.
 // Owns rotary tables and the scratch of one chunk; borrows backend and config, which outlive it. Thread-compatible.
-// Deterministic: bitwise equal for any thread count within one numerics class, and equal between the three ways above for
-// the same weights.
+// Deterministic: bitwise equal for any thread count within one numerics class, and equal between the three ways above
+// for the same weights.
 class LayerForward {
  public:
   // Errors: InvalidArgument for a sequence longer than the model's positions; ResourceExhausted.
@@ -84,9 +84,10 @@ class LayerForward {
 
 // What a SequentialPass keeps beside the activations.
 struct SequentialPassOptions {
-  // The MLP product of all tokens, [T, intermediate_size], is kept between the last two stages when it is not larger than
-  // this; otherwise gate and up are computed a second time. That adds 2 hidden * intermediate multiplications per token to
-  // a layer's 2 hidden * (query_width + kv_width) + 3 hidden * intermediate, about half. The result is the same.
+  // The MLP product of all tokens, [T, intermediate_size], is kept between the last two stages when it is not larger
+  // than this; otherwise gate and up are computed a second time. That adds 2 hidden * intermediate multiplications per
+  // token to a layer's 2 hidden * (query_width + kv_width) + 3 hidden * intermediate, about half. The result is the
+  // same.
   std::size_t max_kept_product_bytes = std::size_t{256} << 20;
 };
 
@@ -94,10 +95,10 @@ struct SequentialPassOptions {
 //
 //   GPTVQ_ASSIGN_OR_RETURN(auto pass, SequentialPass::Begin(forward, layer, x, {}));
 //   for (LayerInput input : kLayerInputs) {
-//     GPTVQ_RETURN_IF_ERROR(pass.Visit(input, observe));       // all rows that reach `input`, computed with the present weights
+//     GPTVQ_RETURN_IF_ERROR(pass.Visit(input, observe));  // all rows that reach `input`, with the present weights
 //     for (LinearRole role : LinearsAt(input)) layer.SetWeight(role, quantized weight);
 //   }
-//   GPTVQ_RETURN_IF_ERROR(pass.Finish());                      // x := layer(x)
+//   GPTVQ_RETURN_IF_ERROR(pass.Finish());                 // x := layer(x)
 //
 // Every product runs once (but see max_kept_product_bytes); norms are recomputed where they are read twice. Memory: the
 // attention output of all tokens [T, query_width], the MLP product as the options say, LayerForward's scratch.

@@ -15,8 +15,8 @@ class LinearSource {
   virtual ~LinearSource() = default;
 
   // Fills weight_out, [rows, cols] of the linear's shape, in host memory.
-  // Errors: those of reading; InvalidArgument, naming the tensor, when it does not have that shape or when a value is NaN
-  // or infinite.
+  // Errors: those of reading; InvalidArgument, naming the tensor, when it does not have that shape or when a value is
+  // NaN or infinite.
   virtual absl::Status ReadWeight(int layer, LinearRole role, MatrixView<float> weight_out) const = 0;
 };
 

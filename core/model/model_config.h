@@ -13,8 +13,8 @@
 
 namespace gptvq {
 
-// Decoder-only transformers of one shape: RMS norms in front of attention and MLP, rotary positions, grouped-query causal
-// attention, SwiGLU. The families differ in where biases and norms sit.
+// Decoder-only transformers of one shape: RMS norms in front of attention and MLP, rotary positions, grouped-query
+// causal attention, SwiGLU. The families differ in where biases and norms sit.
 enum class ModelFamily {
   kLlama,    // Llama 1, 2, 3, 3.x and SmolLM2
   kMistral,  // sliding window in every layer, if any
@@ -22,7 +22,8 @@ enum class ModelFamily {
   kQwen3,    // dense Qwen3: norms on the heads of q and k
 };
 
-// How rotary frequencies are changed for contexts longer than those of pre-training (core/model/rotary.h has the formulas).
+// How rotary frequencies are changed for contexts longer than those of pre-training (core/model/rotary.h has the
+// formulas).
 struct RopeScaling {
   enum class Kind { kNone, kLinear, kDynamic, kLlama3, kYarn };
 
@@ -36,8 +37,8 @@ struct RopeScaling {
   double beta_slow = 0;                  // kYarn; < beta_fast
 };
 
-// A model's config.json as far as the forward pass depends on it. Plain value; as returned by the readers below every field
-// is within the limits stated there.
+// A model's config.json as far as the forward pass depends on it. Plain value; as returned by the readers below every
+// field is within the limits stated there.
 struct ModelConfig {
   ModelFamily family = ModelFamily::kLlama;
 
@@ -80,10 +81,10 @@ inline constexpr double kMaxRopeTheta = 1e12;
 inline constexpr double kMaxRopeFactor = 1e4;
 
 // Reads the text of a config.json. Every key must be known: a key either changes the forward pass the way this project
-// computes it, or is known not to change it, or is null. Code that a model brings along (auto_map) is refused, never run.
-// Where a key is absent the default of Hugging Face's class for the family holds; sizes have no default.
-// Errors: InvalidArgument, one message that names every key that is missing, malformed, out of range or not supported, with
-// its value; ResourceExhausted for a text over 1 MiB or nested deeper than 32 levels.
+// computes it, or is known not to change it, or is null. Code that a model brings along (auto_map) is refused, never
+// run. Where a key is absent the default of Hugging Face's class for the family holds; sizes have no default.
+// Errors: InvalidArgument, one message that names every key that is missing, malformed, out of range or not supported,
+// with its value; ResourceExhausted for a text over 1 MiB or nested deeper than 32 levels.
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text);
 
 // The same for the file config.json of a directory. Errors: also NotFound when there is none; those of reading.

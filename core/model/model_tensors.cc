@@ -95,7 +95,8 @@ std::vector<ExpectedTensor> OuterTensors(const ModelConfig& config) {
       {.name = std::string(kEmbeddingTensor), .shape = {config.vocab_size, config.hidden_size}},
       {.name = std::string(kFinalNormTensor), .shape = {config.hidden_size}}};
   if (!config.has_tied_embeddings) {
-    tensors.push_back({.name = std::string(OutputHeadTensor(config)), .shape = {config.vocab_size, config.hidden_size}});
+    tensors.push_back(
+        {.name = std::string(OutputHeadTensor(config)), .shape = {config.vocab_size, config.hidden_size}});
   }
   return tensors;
 }

@@ -46,14 +46,14 @@ std::vector<ExpectedTensor> OuterTensors(const ModelConfig& config);
 // Which of the tensors a check covers.
 enum class TensorScope { kAll, kAllButLinearWeights };
 
-// Checks that every tensor of the architecture is in the checkpoint, in a floating-point dtype and with the right shape.
-// Errors: NotFound listing the missing tensors, InvalidArgument naming tensor, shape found and shape asked for by the
-// config. Lists are cut after a dozen entries.
+// Checks that every tensor of the architecture is in the checkpoint, in a floating-point dtype and with the right
+// shape. Errors: NotFound listing the missing tensors, InvalidArgument naming tensor, shape found and shape asked for
+// by the config. Lists are cut after a dozen entries.
 absl::Status CheckTensors(const ModelConfig& config, const Checkpoint& checkpoint, TensorScope scope);
 
 // Reads one tensor into values_out, [rows, cols] of a matrix or [1, n] of a vector, in host memory.
-// Errors: NotFound; InvalidArgument when its shape is not `expected.shape`, naming both, or when a value is NaN or infinite,
-// naming how many; those of Checkpoint. Precondition: values_out has as many elements as the expected shape.
+// Errors: NotFound; InvalidArgument when its shape is not `expected.shape`, naming both, or when a value is NaN or
+// infinite, naming how many; those of Checkpoint. Precondition: values_out has as many elements as the expected shape.
 absl::Status ReadTensor(const Checkpoint& checkpoint, const ExpectedTensor& expected, MatrixView<float> values_out);
 
 // Names in the checkpoint that the architecture does not read, in byte order: carried along, and worth a warning. The

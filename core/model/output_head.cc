@@ -16,7 +16,8 @@ absl::Status ApplyFinalNorm(Backend& backend, const ModelConfig& config, const C
   std::vector<float> values(static_cast<std::size_t>(config.hidden_size));
   GPTVQ_RETURN_IF_ERROR(ReadTensor(checkpoint, {std::string(kFinalNormTensor), {config.hidden_size}},
                                    MatrixView<float>(values.data(), 1, config.hidden_size)));
-  GPTVQ_ASSIGN_OR_RETURN(const auto weight, DeviceMatrix<float>::FromHost(backend, values.data(), 1, config.hidden_size));
+  GPTVQ_ASSIGN_OR_RETURN(const auto weight,
+                         DeviceMatrix<float>::FromHost(backend, values.data(), 1, config.hidden_size));
   return backend.forward().RmsNorm(x.view(), weight.view(), config.rms_norm_epsilon, x.view());
 }
 

@@ -22,8 +22,8 @@ absl::Status ApplyFinalNorm(Backend& backend, const ModelConfig& config, const C
 std::int64_t HeadTileCount(const ModelConfig& config);
 
 // Calls body(first token, head rows [V, hidden] in backend memory) for the tiles of the vocabulary in order; each has
-// TableTileRows rows, the last may have fewer. Memory: one tile in host memory, one in the backend's. A status other than OK
-// ends the loop with that status. Errors: those of reading and of `body`.
+// TableTileRows rows, the last may have fewer. Memory: one tile in host memory, one in the backend's. A status other
+// than OK ends the loop with that status. Errors: those of reading and of `body`.
 absl::Status ForEachHeadTile(Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint,
                              absl::FunctionRef<absl::Status(std::int64_t first_token, ConstTensorView rows)> body);
 

@@ -1,5 +1,5 @@
-// Any text as a model's config.json: refused with a message of bounded size, or within every limit that the header states,
-// so that the sizes and frequencies that follow from it are sound.
+// Any text as a model's config.json: refused with a message of bounded size, or within every limit that the header
+// states, so that the sizes and frequencies that follow from it are sound.
 
 #include <cmath>
 #include <cstdint>

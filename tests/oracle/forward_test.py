@@ -15,8 +15,8 @@ import torch
 PROGRAM, SCRATCH = sys.argv[1], pathlib.Path(sys.argv[2])
 TOKEN_IDS = torch.randint(0, tiny_models.VOCABULARY, (3, 61), generator=torch.Generator().manual_seed(7))
 # Largest difference as a share of the largest logit. Both sides round every product to float32 (6e-8) in sums of up to
-# 104 terms, and attention and three layers let differences grow: 1e-6 to 4e-6 are seen. A wrong term of any formula shows
-# as 1e-3 and more.
+# 104 terms, and attention and three layers let differences grow: 1e-6 to 4e-6 are seen. A wrong term of any formula
+# shows as 1e-3 and more.
 BOUND = 1e-5
 
 

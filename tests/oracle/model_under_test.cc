@@ -6,11 +6,23 @@
 #include <sstream>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "core/cpu/cpu_backend.h"
 #include "platform/object_store/object_uri.h"
 #include "platform/object_store/storage.h"
 
 namespace gptvq {
+namespace {
+
+template <typename T>
+T ValueOrExit(absl::StatusOr<T> value) {
+  ExitUnlessOk(value.status());
+  return *std::move(value);
+}
+
+ObjectUri UriOf(const std::string& path) { return ValueOrExit(ObjectUri::ParseArgument(path)); }
+
+}  // namespace
 
 void ExitUnlessOk(const absl::Status& status) {
   if (status.ok()) return;
@@ -18,17 +30,14 @@ void ExitUnlessOk(const absl::Status& status) {
   std::exit(1);
 }
 
-ModelUnderTest::ModelUnderTest(const std::string& directory) : backend(MakeCpuBackend({.thread_count = 2})) {
-  const absl::StatusOr<ObjectUri> uri = ObjectUri::ParseArgument(directory);
-  ExitUnlessOk(uri.status());
-  const auto files = Storage(StorageOptions()).OpenDirectory(*uri);
-  ExitUnlessOk(files.status());
-  absl::StatusOr<ModelConfig> read_config = ReadModelConfig(**files);
-  ExitUnlessOk(read_config.status());
-  config = *std::move(read_config);
-  absl::StatusOr<Checkpoint> opened = Checkpoint::Open(**files);
-  ExitUnlessOk(opened.status());
-  checkpoint.emplace(*std::move(opened));
+std::unique_ptr<Backend> MakeTestBackend() { return MakeCpuBackend({.thread_count = 2}); }
+
+std::unique_ptr<ReadableDirectory> OpenDirectory(const std::string& path) {
+  return ValueOrExit(Storage(StorageOptions()).OpenDirectory(UriOf(path)));
+}
+
+std::unique_ptr<WritableDirectory> CreateDirectory(const std::string& path) {
+  return ValueOrExit(Storage(StorageOptions()).CreateDirectory(UriOf(path)));
 }
 
 TokenRows::TokenRows(const std::string& path) {

@@ -3,27 +3,27 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "core/backend/backend.h"
+#include "core/base/file.h"
 #include "core/base/matrix_view.h"
-#include "core/format/checkpoint.h"
-#include "core/model/model_config.h"
 
 namespace gptvq {
 
-// What the small programs of this folder share: a model directory and rows of token ids from the command line. They end
-// the process with status 1 and a line on stderr where something is wrong.
+// What the small programs of this folder share: directories and rows of token ids from the command line. Where
+// something is wrong they end the process with status 1 and a line on stderr.
 
-struct ModelUnderTest {
-  explicit ModelUnderTest(const std::string& directory);
+// Ends the process unless the status is OK.
+void ExitUnlessOk(const absl::Status& status);
 
-  ModelConfig config;
-  std::optional<Checkpoint> checkpoint;
-  std::unique_ptr<Backend> backend;
-};
+// The CPU with two threads.
+std::unique_ptr<Backend> MakeTestBackend();
+
+std::unique_ptr<ReadableDirectory> OpenDirectory(const std::string& path);
+std::unique_ptr<WritableDirectory> CreateDirectory(const std::string& path);
 
 // Rows of token ids, all of one length.
 struct TokenRows {
@@ -35,9 +35,6 @@ struct TokenRows {
   std::vector<std::int32_t> ids;
   std::int64_t row_count = 0;
 };
-
-// Ends the process unless the status is OK.
-void ExitUnlessOk(const absl::Status& status);
 
 }  // namespace gptvq
 

@@ -17,7 +17,8 @@
 namespace gptvq {
 namespace {
 
-// Sums of at most 72 products in f32, a softmax and a norm behind one another: a few dozen roundoffs of the largest value.
+// Sums of at most 72 products in f32, a softmax and a norm behind one another: a few dozen roundoffs of the largest
+// value.
 constexpr Bound kLayerBound = {64 * kFloatRoundoff, "a layer of f32 sums of up to 72 products"};
 
 absl::Status Ignore(LayerInput, ConstTensorView) { return absl::OkStatus(); }

@@ -49,7 +49,8 @@ constexpr std::string_view kQwen25 = R"({
   "initializer_range": 0.02, "intermediate_size": 4864, "max_position_embeddings": 32768, "max_window_layers": 21,
   "model_type": "qwen2", "num_attention_heads": 14, "num_hidden_layers": 24, "num_key_value_heads": 2,
   "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": true,
-  "torch_dtype": "bfloat16", "use_cache": true, "use_mrope": false, "use_sliding_window": false, "vocab_size": 151936})";
+  "torch_dtype": "bfloat16", "use_cache": true, "use_mrope": false, "use_sliding_window": false,
+  "vocab_size": 151936})";
 
 constexpr std::string_view kQwen3 = R"({
   "architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "head_dim": 128,
@@ -196,7 +197,8 @@ struct BadValue {
 TEST(ModelConfig, RefusesBadValuesNamingTheKey) {
   const json bad_counts = {0, -1, std::int64_t{1} << 31, 1.5, 4096.0, "4096", nullptr, true, json::array({1}),
                            18446744073709551615u};
-  for (const char* key : {"hidden_size", "intermediate_size", "vocab_size", "num_hidden_layers", "num_attention_heads"}) {
+  for (const char* key :
+       {"hidden_size", "intermediate_size", "vocab_size", "num_hidden_layers", "num_attention_heads"}) {
     for (const json& value : bad_counts) {
       EXPECT_THAT(ErrorOf(With(kLlama31, {{key, value}})), HasSubstr(key)) << value;
     }
@@ -223,7 +225,8 @@ TEST(ModelConfig, RefusesBadValuesNamingTheKey) {
       {kLlama31, {{"rope_scaling", {{"rope_type", "linear"}}}}, "rope_scaling.factor is missing"},
       {kLlama31, {{"rope_scaling", {{"rope_type", "linear"}, {"type", "dynamic"}, {"factor", 2}}}}, "type differ"},
       {kLlama31, {{"rope_scaling", 8}}, "rope_scaling is 8, must be an object"},
-      {kLlama31, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}, {"beta_fast", 1}}}}, "rope_scaling.beta_fast"},
+      {kLlama31, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}, {"beta_fast", 1}}}},
+       "rope_scaling.beta_fast"},
       {kLlama31, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}, {"mscale", 1}}}}, "rope_scaling.\"mscale\""},
       {kLlama31, {{"rope_parameters", {{"rope_type", "default"}}}}, "rope_parameters stands beside"},
       {kMistral, {{"sliding_window", 0}}, "sliding_window"},
@@ -251,7 +254,8 @@ TEST(ModelConfig, RefusesWhatItDoesNotCompute) {
       {kLlama31, {{"hidden_act", "gelu"}}, "hidden_act is \"gelu\""},
       {kLlama31, {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor is 0.5"},
       {kLlama31, {{"rope_interleaved", true}}, "rope_interleaved is true"},
-      {kLlama31, {{"rope_scaling", {{"rope_type", "longrope"}, {"factor", 2}}}}, "rope_scaling.rope_type is \"longrope\""},
+      {kLlama31, {{"rope_scaling", {{"rope_type", "longrope"}, {"factor", 2}}}},
+       "rope_scaling.rope_type is \"longrope\""},
       {kLlama31, {{"auto_map", {{"AutoModel", "modeling.Evil"}}}}, "auto_map"},
       {kLlama31, {{"sliding_window", 4096}}, "\"sliding_window\" is not known (its value is 4096)"},
       {kLlama31, {{"num_local_experts", 8}}, "\"num_local_experts\" is not known"},

@@ -22,8 +22,8 @@ using Tensors = std::map<std::string, std::vector<float>>;
 // Random tensors of every shape the configuration asks for; wide enough that attention is far from uniform.
 Tensors RandomTensors(const ModelConfig& config, std::uint64_t seed);
 
-// A checkpoint in memory that holds `tensors`, as F32, with the shapes of the configuration; a tensor it does not name is
-// a vector. Owns everything.
+// A checkpoint in memory that holds `tensors`, as F32, with the shapes of the configuration; a tensor it does not name
+// is a vector. Owns everything.
 class MemoryCheckpoint {
  public:
   MemoryCheckpoint(const ModelConfig& config, const Tensors& tensors);

@@ -10,8 +10,8 @@
 
 namespace gptvq {
 
-// The forward pass in f64, one sequence at a time, written from the formulas with loops and nothing else: what the tests
-// hold core/model to. Rotary frequencies are theta^(-2i/d): no scaling.
+// The forward pass in f64, one sequence at a time, written from the formulas with loops and nothing else: what the
+// tests hold core/model to. Rotary frequencies are theta^(-2i/d): no scaling.
 
 using Rows = std::vector<std::vector<double>>;  // [tokens][width]
 

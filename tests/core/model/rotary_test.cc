@@ -77,8 +77,8 @@ TEST(RotaryFrequencies, OfDynamicScalingStayWithinTheOriginalContext) {
             RotaryFrequencies(ConfigWith(8, 10000, 2048, {})));
 }
 
-// Hugging Face's modeling_rope_utils.py, release 4.46, for Llama-3.1-8B: pairs of every wavelength, among them the first
-// and last of the mixed ones, 29 and 34.
+// Hugging Face's modeling_rope_utils.py, release 4.46, for Llama-3.1-8B: pairs of every wavelength, among them the
+// first and last of the mixed ones, 29 and 34.
 TEST(RotaryFrequencies, OfLlama31AreThePublishedOnes) {
   ExpectFrequencies(ConfigWith(128, 500000, 131072, Llama31Scaling()),
                     {{0, 1.0},
