@@ -1,43 +1,34 @@
 #include "core/backend/formulas.h"
 
-#include <cmath>
-#include <cstdint>
-
 #include "gtest/gtest.h"
 
 namespace gptvq {
 namespace {
 
-TEST(AnnealingNoise, HasMeanZeroAndVarianceOneOverRowsAndOverColumns) {
-  constexpr std::uint32_t kCount = 100000;
-  for (const bool over_rows : {true, false}) {
-    double sum = 0;
-    double square_sum = 0;
-    for (std::uint32_t i = 0; i < kCount; ++i) {
-      const float z = AnnealingNoise(NoiseColumnKey(77, over_rows ? 3 : i), over_rows ? i : 3);
-      sum += z;
-      square_sum += static_cast<double>(z) * z;
-    }
-    EXPECT_NEAR(sum / kCount, 0, 5 / std::sqrt(double{kCount}));  // five standard errors
-    EXPECT_NEAR(square_sum / kCount, 1, 5 * std::sqrt(2.0 / kCount));
-  }
+TEST(UniformGrid, RangeAlwaysHoldsZero) {
+  EXPECT_EQ(UniformScale(1.0f, 3.0f, 3), 1.0f);    // [0, 3]
+  EXPECT_EQ(UniformScale(-6.0f, -3.0f, 3), 2.0f);  // [-6, 0]
+  EXPECT_EQ(UniformScale(-1.0f, 2.0f, 3), 1.0f);
+  EXPECT_EQ(UniformScale(0.0f, 0.0f, 4), 0.5f);    // nothing but zeros: [-1, 1]
 }
 
-TEST(AnnealingNoise, NeighboursAndNeighbouringKeysDoNotCorrelate) {
-  constexpr std::uint32_t kCount = 100000;
-  double by_row = 0;
-  double by_column = 0;
-  double by_key = 0;
-  for (std::uint32_t i = 0; i < kCount; ++i) {
-    const double z = AnnealingNoise(NoiseColumnKey(5, i % 100), i / 100);
-    by_row += z * AnnealingNoise(NoiseColumnKey(5, i % 100), i / 100 + 1);
-    by_column += z * AnnealingNoise(NoiseColumnKey(5, i % 100 + 1), i / 100);
-    by_key += z * AnnealingNoise(NoiseColumnKey(1005, i % 100), i / 100);
-  }
-  const double bound = 5 * std::sqrt(double{kCount});  // five standard errors
-  EXPECT_LT(std::abs(by_row), bound);
-  EXPECT_LT(std::abs(by_column), bound);
-  EXPECT_LT(std::abs(by_key), bound);
+TEST(UniformGrid, ZeroPointIsTheCodeOfZero) {
+  EXPECT_EQ(UniformZeroPoint(1.0f, 3.0f, 1.0f, 3), 0.0f);
+  EXPECT_EQ(UniformZeroPoint(-6.0f, -3.0f, 2.0f, 3), 3.0f);
+  EXPECT_EQ(UniformZeroPoint(-1.0f, 2.0f, 1.0f, 3), 1.0f);
+  EXPECT_EQ(UniformZeroPoint(0.0f, 0.0f, 0.5f, 4), 2.0f);
+  EXPECT_EQ(UniformZeroPoint(-100.0f, 2.0f, 1.0f, 3), 3.0f) << "clamped when the scale was rounded down";
+}
+
+TEST(UniformGrid, CodesRoundToNearestEvenAndStayInRange) {
+  const UniformGrid grid = {.scale = 2.0f, .zero_point = 1.0f};
+
+  EXPECT_EQ(UniformCode(0.0f, grid, 7), 1.0f);
+  EXPECT_EQ(UniformCode(2.9f, grid, 7), 2.0f);
+  EXPECT_EQ(UniformCode(1.0f, grid, 7), 1.0f) << "0.5 rounds to 0";
+  EXPECT_EQ(UniformCode(3.0f, grid, 7), 3.0f) << "1.5 rounds to 2";
+  EXPECT_EQ(UniformCode(-50.0f, grid, 7), 0.0f);
+  EXPECT_EQ(UniformCode(50.0f, grid, 7), 7.0f);
 }
 
 }  // namespace
