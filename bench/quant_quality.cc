@@ -122,15 +122,17 @@ std::vector<Layer> ReadLayers(const std::filesystem::path& directory) {
   return layers;
 }
 
-// tr(A H A^T) in f64.
+// tr(A H A^T).
 double Loss(const std::vector<float>& a, const std::vector<float>& h, std::int64_t cols) {
+  std::vector<float> product(static_cast<std::size_t>(cols));
   double loss = 0;
   for (std::size_t r = 0; r < a.size() / cols; ++r) {
+    std::fill(product.begin(), product.end(), 0.0f);
     for (std::int64_t i = 0; i < cols; ++i) {
-      double sum = 0;
-      for (std::int64_t j = 0; j < cols; ++j) sum += static_cast<double>(h[i * cols + j]) * a[r * cols + j];
-      loss += sum * a[r * cols + i];
+      const float factor = a[r * cols + i];
+      for (std::int64_t j = 0; j < cols; ++j) product[j] += factor * h[i * cols + j];
     }
+    for (std::int64_t j = 0; j < cols; ++j) loss += static_cast<double>(product[j]) * a[r * cols + j];
   }
   return loss;
 }
@@ -193,7 +195,10 @@ int Main(int argc, char** argv) {
       std::fprintf(stderr, "%s\n", std::string(spec.status().message()).c_str());
       return 2;
     }
-    if (preset.ends_with("/ref")) spec->compatibility = Compatibility::kReference;
+    if (preset.ends_with("/ref")) {
+      spec->compatibility = Compatibility::kReference;
+      spec->damping = kReferenceDamping;
+    }
     std::printf("%s\n", preset.c_str());
     Score mean;
     for (const Layer& layer : layers) {

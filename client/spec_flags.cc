@@ -43,7 +43,6 @@ absl::StatusOr<QuantSpec> ResolveSpec(const SpecFlags& flags) {
   Override(flags.refinement_passes, spec.refinement_passes);
   Override(flags.uniform_bits, spec.uniform_bits);
   Override(flags.uniform_group_columns, spec.uniform_group_columns);
-  Override(flags.damping, spec.damping);
   spec.act_order = spec.act_order || flags.act_order;
   GPTVQ_RETURN_IF_ERROR(OverrideName("--codebook-dtype", flags.codebook_dtype, ParseCodebookDType, "int8, fp16",
                                      spec.codebook_dtype));
@@ -53,6 +52,8 @@ absl::StatusOr<QuantSpec> ResolveSpec(const SpecFlags& flags) {
                                      "true-sequential, one-pass", spec.layer_order));
   GPTVQ_RETURN_IF_ERROR(
       OverrideName("--compat", flags.compat, ParseCompatibility, "none, reference", spec.compatibility));
+  if (spec.compatibility == Compatibility::kReference) spec.damping = kReferenceDamping;
+  Override(flags.damping, spec.damping);
   GPTVQ_RETURN_IF_ERROR(spec.Validate());
   return spec;
 }

@@ -118,9 +118,10 @@ absl::Status CheckSweepUniformColumns(const UniformSweepBlock& block) {
   const std::int64_t width = block.target.cols;
   GPTVQ_RETURN_IF_ERROR(Require(block.bits >= 2 && block.bits <= 8, kName, "a code has 2 to 8 bits"));
   GPTVQ_RETURN_IF_ERROR(Require(block.group_columns > 0, kName, "a group has columns"));
-  GPTVQ_RETURN_IF_ERROR(Require(SameShape(block.weights, block.target) && SameShape(block.error_out, block.target) &&
+  GPTVQ_RETURN_IF_ERROR(Require(SameShape(block.weights, block.target) && SameShape(block.grid_weights, block.target) &&
+                                    SameShape(block.error_out, block.target) &&
                                     SameShape(block.codes_out, block.target),
-                                kName, "weights, target, error and codes have one shape"));
+                                kName, "weights, target, grid weights, error and codes have one shape"));
   GPTVQ_RETURN_IF_ERROR(Require(block.feedback.data == nullptr || HasShape(block.feedback, width, width), kName,
                                 "feedback is absent or square, as wide as the block"));
   const std::int64_t groups = BlockCount(width, block.group_columns);

@@ -78,9 +78,10 @@ struct UniformSweepBlock {
   MatrixView<const float> weights;        // as SweepBlock, columns already permuted
   MatrixView<float> target;
   MatrixView<const float> feedback;       // null: no feedback, every weight is rounded by itself
+  MatrixView<const float> grid_weights;   // [R, B]: every group's grid spans its row's smallest and largest of these
   MatrixView<float> error_out;
   int bits = 0;
-  int group_columns = 0;                  // a group's grid is fixed from the target when its first column is reached
+  int group_columns = 0;
   MatrixView<std::uint8_t> codes_out;        // [R, B]
   MatrixView<std::uint16_t> scales_out;      // [R, ceil(B / group_columns)], IEEE half
   MatrixView<std::uint8_t> zero_points_out;  // [R, ceil(B / group_columns)]
@@ -124,7 +125,7 @@ class QuantOps {
   virtual absl::Status BlockAbsMax(MatrixView<const float> x, int block_columns, MatrixView<float> maxima_out) = 0;
 
   // Seeds and runs Hessian-weighted EM for all groups of one stripe (paper section 3.2, algorithm notes in
-  // core/quant/em.h). x [R, width]: the stripe of current targets. column_weights: `width` positive numbers in host
+  // core/quant/em.h). x [R, width]: what to cluster. column_weights: `width` positive numbers in host
   // memory, h of every column. code.block_scales scales apply: EM clusters x / scale with weights h * scale^2.
   // Writes the stripe's rows of `codebooks`.
   virtual absl::StatusOr<EmResult> ClusterStripe(const VectorCode& code, const Stripe& stripe,

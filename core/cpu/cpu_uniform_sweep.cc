@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint16_t kSmallestHalf = 0x0001;
 constexpr std::uint16_t kLargestHalf = 0x7bff;
 
-// The grid of columns [begin, end) of a row of targets.
+// The grid of columns [begin, end) of a row.
 UniformGrid GridOf(const float* row, std::int64_t begin, std::int64_t end, float max_code,
                    std::uint16_t* scale_bits_out) {
   const auto [low, high] = std::minmax_element(row + begin, row + end);
@@ -29,11 +29,13 @@ void SweepUniformRow(const UniformSweepBlock& block, std::int64_t r) {
   const auto max_code = static_cast<float>((1 << block.bits) - 1);
   const std::int64_t width = block.target.cols;
   float* target = block.target.row(r);
+  const float* grid_weights = block.grid_weights.row(r);
   UniformGrid grid;
   for (std::int64_t c = 0; c < width; ++c) {
     if (c % block.group_columns == 0) {
       const std::int64_t group = c / block.group_columns;
-      grid = GridOf(target, c, std::min(width, c + block.group_columns), max_code, &block.scales_out.at(r, group));
+      const std::int64_t end = std::min(width, c + block.group_columns);
+      grid = GridOf(grid_weights, c, end, max_code, &block.scales_out.at(r, group));
       block.zero_points_out.at(r, group) = static_cast<std::uint8_t>(grid.zero_point);
     }
     const float code = UniformCode(target[c], grid, max_code);

@@ -4,37 +4,12 @@
 #include <array>
 #include <cstring>
 
+#include "core/decode/index_cuts.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/decode/code_kernels.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
-
-#ifndef GPTVQ_CORE_DECODE_CODE_KERNELS_TABLES_
-#define GPTVQ_CORE_DECODE_CODE_KERNELS_TABLES_
-namespace gptvq {
-
-// How 16 indices of `bits` bits are cut from 16 bytes: index i begins at bit i * bits, so its bits lie in two bytes, which
-// go to a 16-bit lane; a product with 2^(8 - first bit) brings them to the upper byte.
-struct IndexCut {
-  alignas(32) std::array<std::uint8_t, 32> bytes{};
-  alignas(32) std::array<std::uint16_t, 16> factors{};
-};
-
-constexpr std::array<IndexCut, 8> MakeIndexCuts() {
-  std::array<IndexCut, 8> cuts{};
-  for (int bits = 1; bits <= 7; ++bits) {  // eight bits need no cutting
-    for (int i = 0; i < 16; ++i) {
-      cuts[bits].bytes[2 * i] = static_cast<std::uint8_t>(i * bits / 8);
-      cuts[bits].bytes[2 * i + 1] = static_cast<std::uint8_t>(i * bits / 8 + 1);
-      cuts[bits].factors[i] = static_cast<std::uint16_t>(1 << (8 - i * bits % 8));
-    }
-  }
-  return cuts;
-}
-inline constexpr std::array<IndexCut, 8> kIndexCuts = MakeIndexCuts();
-
-}  // namespace gptvq
-#endif  // GPTVQ_CORE_DECODE_CODE_KERNELS_TABLES_
 
 HWY_BEFORE_NAMESPACE();
 namespace gptvq {

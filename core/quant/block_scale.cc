@@ -71,13 +71,12 @@ void DecodeBlockScales(const BlockScales& scales, std::int64_t first_block, Matr
   }
 }
 
-absl::Status FitBlockScales(Backend& backend, MatrixView<const float> targets, std::int64_t column_begin,
-                            std::int64_t column_count, BlockScales& scales, MatrixView<float> decoded_out) {
+absl::Status FitBlockScales(Backend& backend, MatrixView<const float> weights, std::int64_t column_begin,
+                            BlockScales& scales, MatrixView<float> decoded_out) {
   const std::int64_t first_block = column_begin / scales.block_columns;
-  const std::int64_t block_count = (column_count + scales.block_columns - 1) / scales.block_columns;
+  const std::int64_t block_count = (weights.cols + scales.block_columns - 1) / scales.block_columns;
   const MatrixView<float> decoded = decoded_out.Cols(first_block, block_count);
-  GPTVQ_RETURN_IF_ERROR(
-      backend.quant().BlockAbsMax(targets.Cols(column_begin, column_count), scales.block_columns, decoded));
+  GPTVQ_RETURN_IF_ERROR(backend.quant().BlockAbsMax(weights, scales.block_columns, decoded));
   std::vector<float> buffer(static_cast<std::size_t>(decoded.rows * block_count));
   const MatrixView<float> host(buffer.data(), decoded.rows, block_count);
   const TensorView device(decoded.data, DType::kF32, decoded.rows, decoded.cols, decoded.stride);

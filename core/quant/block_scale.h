@@ -25,11 +25,11 @@ void EncodeBlockScales(MatrixView<const float> maxima, std::int64_t first_block,
 // Decoded scales of the same blocks, [R, blocks].
 void DecodeBlockScales(const BlockScales& scales, std::int64_t first_block, MatrixView<float> scales_out);
 
-// Chooses the scales of the blocks that cover `column_count` columns of `targets` [R, C] from `column_begin` on, which is
-// a multiple of scales.block_columns, and writes the decoded ones to their columns of `decoded_out` [R, blocks].
-// `targets` and `decoded_out` are backend memory.
-absl::Status FitBlockScales(Backend& backend, MatrixView<const float> targets, std::int64_t column_begin,
-                            std::int64_t column_count, BlockScales& scales, MatrixView<float> decoded_out);
+// Chooses the scales of the blocks that cover `weights` [R, width], the columns of a linear from `column_begin` on, which
+// is a multiple of scales.block_columns, and writes the decoded ones to their columns of `decoded_out` [R, blocks].
+// `weights` and `decoded_out` are backend memory.
+absl::Status FitBlockScales(Backend& backend, MatrixView<const float> weights, std::int64_t column_begin,
+                            BlockScales& scales, MatrixView<float> decoded_out);
 
 }  // namespace gptvq
 

@@ -6,6 +6,7 @@
 
 #include "core/base/status_macros.h"
 #include "core/quant/block_scale.h"
+#include "core/quant/current_weights.h"
 #include "core/quant/em.h"
 
 namespace gptvq {
@@ -21,9 +22,14 @@ class ColumnSweep {
     GPTVQ_ASSIGN_OR_RETURN(targets_, DeviceMatrix<float>::Allocate(backend_, weights.rows, weights.cols));
     GPTVQ_ASSIGN_OR_RETURN(error_, DeviceMatrix<float>::Allocate(backend_, weights.rows, kBlockColumns));
     GPTVQ_RETURN_IF_ERROR(backend_.CopyInside(weights, targets_.view()));
+    GPTVQ_ASSIGN_OR_RETURN(CurrentWeights current_weights,
+                           CurrentWeights::Make(backend_, weights.rows, state_.layout.stripes().front().column_count));
     for (const Stripe& stripe : state_.layout.stripes()) {
-      GPTVQ_RETURN_IF_ERROR(ChooseBlockScales(stripe));
-      GPTVQ_RETURN_IF_ERROR(ChooseCodebooks(stripe));
+      GPTVQ_ASSIGN_OR_RETURN(const MatrixView<const float> current,
+                             current_weights.At(hessian_, stripe.column_begin, ColumnsOf(stripe, weights),
+                                                ColumnsOf(stripe, std::as_const(targets_).view())));
+      GPTVQ_RETURN_IF_ERROR(ChooseBlockScales(stripe, current));
+      GPTVQ_RETURN_IF_ERROR(ChooseCodebooks(stripe, current));
       timer.Lap(seconds.clustering);
       const std::int64_t end = stripe.column_begin + stripe.column_count;
       for (std::int64_t begin = stripe.column_begin; begin < end; begin += kBlockColumns) {
@@ -35,19 +41,20 @@ class ColumnSweep {
   }
 
  private:
-  absl::Status ChooseBlockScales(const Stripe& stripe) {
-    if (state_.block_scales.block_columns == 0) return absl::OkStatus();
-    return FitBlockScales(backend_, targets_.view(), stripe.column_begin, stripe.column_count, state_.block_scales,
-                          state_.scales.view());
+  static MatrixView<const float> ColumnsOf(const Stripe& stripe, MatrixView<const float> matrix) {
+    return matrix.Cols(stripe.column_begin, stripe.column_count);
   }
 
-  absl::Status ChooseCodebooks(const Stripe& stripe) {
+  absl::Status ChooseBlockScales(const Stripe& stripe, MatrixView<const float> current) {
+    if (state_.block_scales.block_columns == 0) return absl::OkStatus();
+    return FitBlockScales(backend_, current, stripe.column_begin, state_.block_scales, state_.scales.view());
+  }
+
+  absl::Status ChooseCodebooks(const Stripe& stripe, MatrixView<const float> current) {
     const std::vector<float> column_weights =
         EmColumnWeights(hessian_.conditional_weights().subspan(stripe.column_begin, stripe.column_count));
-    GPTVQ_ASSIGN_OR_RETURN(
-        const EmResult result,
-        ops_.ClusterStripe(state_.code(), stripe, targets_.view().Cols(stripe.column_begin, stripe.column_count),
-                           column_weights, em_, state_.codebooks.view()));
+    GPTVQ_ASSIGN_OR_RETURN(const EmResult result, ops_.ClusterStripe(state_.code(), stripe, current, column_weights, em_,
+                                                                     state_.codebooks.view()));
     statistics_.em_iterations = std::max(statistics_.em_iterations, result.iterations);
     return state_.RoundDeviceCodebooks(backend_, stripe.first_group, stripe.row_block_count);
   }

@@ -20,8 +20,8 @@ struct SweepStatistics {
   std::int64_t em_iterations = 0;  // largest over all groups
 };
 
-// The column pass with error feedback, block LDL^T form. Stripe by stripe: block scales from the current targets, seeding
-// and EM on the current targets, codebooks rounded to what is stored, then every vector P from left to right assigned to
+// The column pass with error feedback, block LDL^T form. Stripe by stripe: block scales, seeding and EM on the current
+// weights (core/quant/current_weights.h), codebooks rounded to what is stored, then every vector P from left to right assigned to
 //   argmin_k ||(t_P - q_k) V_PP||^2,   t_P = w_P + sum over earlier vectors J of (w_J - q_J) M[J, P],
 // w the ORIGINAL weights. H' = M D M^T makes this the exact block solution of the GPTQ recursion without an inverse.
 // Writes codebooks, block scales and assignments of `state`. Adds to seconds.clustering and seconds.sweep.

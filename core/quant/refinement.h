@@ -11,13 +11,21 @@
 
 namespace gptvq {
 
+struct ReassignOptions {
+  // Noise on the gradient: its standard deviation at column j is sqrt(noise * H'_jj), which moves the target of a weight
+  // by what costs `noise` on the average. 0: plain coordinate descent.
+  double noise = 0;
+  std::uint32_t noise_key = 0;
+  int sweeps_per_block = 1;  // how often a block of columns is gone through before the rest of the row hears of it
+};
+
 // One pass of cyclic coordinate descent over the assignments, codebooks and block scales fixed: every vector P in turn,
 // all others as they are, gets
-//   argmin_k ||q_k - t_P||_{H'_PP},   t_P = q_P - ((Q - W) H')_P H'_PP^-1,
-// the exact minimiser of tr(E H' E^T) over that vector. The loss never rises but by rounding. `residual` follows.
-// Costs one product of 2 R C^2 operations. Returns the number of vectors that changed.
-absl::StatusOr<std::int64_t> ReassignVectors(Backend& backend, const PreparedHessian& hessian, VectorState& state,
-                                             Residual& residual);
+//   argmin_k ||q_k - t_P||_{H'_PP},   t_P = q_P - (((Q - W) H')_P + noise) H'_PP^-1,
+// without noise the exact minimiser of tr(E H' E^T) over that vector; then the loss never rises but by rounding.
+// `residual` follows. Costs one product of 2 R C^2 operations. Returns how many times a vector changed.
+absl::StatusOr<std::int64_t> ReassignVectors(Backend& backend, const PreparedHessian& hessian,
+                                             const ReassignOptions& options, VectorState& state, Residual& residual);
 
 }  // namespace gptvq
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/base/status_macros.h"
-#include "core/quant/column_sweep.h"
+#include "core/quant/current_weights.h"
 
 namespace gptvq {
 
@@ -23,21 +23,26 @@ absl::StatusOr<UniformQuantizedLinear> RunUniformRecipe(Backend& backend, const 
   GPTVQ_ASSIGN_OR_RETURN(auto zero_points, DeviceMatrix<std::uint8_t>::Allocate(backend, rows, groups));
   GPTVQ_RETURN_IF_ERROR(backend.CopyInside(weights, targets.view()));
 
-  for (std::int64_t begin = 0; begin < cols; begin += kBlockColumns) {
-    const std::int64_t width = std::min(kBlockColumns, cols - begin);
+  // Blocks of one group: its grid is fixed from the current weights when the sweep comes to it, as in GPTQ.
+  GPTVQ_ASSIGN_OR_RETURN(CurrentWeights current_weights, CurrentWeights::Make(backend, rows, group));
+  for (std::int64_t begin = 0; begin < cols; begin += group) {
+    const std::int64_t width = std::min(group, cols - begin);
     const std::int64_t end = begin + width;
-    const std::int64_t first_group = begin / group;
-    const std::int64_t group_count = (width + group - 1) / group;
     UniformSweepBlock block;
     block.weights = weights.Cols(begin, width);
     block.target = targets.view().Cols(begin, width);
-    if (with_feedback) block.feedback = hessian.feedback().Block(begin, begin, width, width);
+    block.grid_weights = block.weights;
+    if (with_feedback) {
+      block.feedback = hessian.feedback().Block(begin, begin, width, width);
+      GPTVQ_ASSIGN_OR_RETURN(block.grid_weights,
+                             current_weights.At(hessian, begin, block.weights, block.target));
+    }
     block.error_out = residual.error.view().Cols(begin, width);
     block.bits = spec.uniform_bits;
     block.group_columns = spec.uniform_group_columns;
     block.codes_out = codes.view().Cols(begin, width);
-    block.scales_out = scales.view().Cols(first_group, group_count);
-    block.zero_points_out = zero_points.view().Cols(first_group, group_count);
+    block.scales_out = scales.view().Cols(begin / group, 1);
+    block.zero_points_out = zero_points.view().Cols(begin / group, 1);
     GPTVQ_RETURN_IF_ERROR(ops.SweepUniformColumns(block));
     if (!with_feedback || end == cols) continue;
     GPTVQ_RETURN_IF_ERROR(ops.MatMul(1, block.error_out, Transpose::kNo,

@@ -1,8 +1,12 @@
 #include "core/quant/vector_recipe.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
+#include "core/base/philox.h"
 #include "core/base/status_macros.h"
 #include "core/quant/codebook_update.h"
 #include "core/quant/column_sweep.h"
@@ -12,9 +16,130 @@
 namespace gptvq {
 namespace {
 
-// A conjugate-gradient step, or a whole refinement pass, that gains less than this share of the loss is the last one.
-constexpr double kMinStepGain = 1e-3;
+// Annealing (docs/numerics.md has the measurements behind each number). The temperature is the deviation of the noise in
+// units of the square root of the loss per weight; it falls geometrically.
+constexpr double kFirstTemperature = 0.35;
+constexpr double kLastTemperature = 0.15;
+constexpr int kAnnealingSweepsPerBlock = 3;
+constexpr int kPassesPerUpdate = 4;
+constexpr int kAnnealingUpdateIterations = 2;
+
+// Settling: plain passes until one gains less than this share of the loss.
+constexpr int kMaxSettlingPasses = 4;
 constexpr double kMinPassGain = 1e-3;
+// A conjugate-gradient step that gains less than this share of the loss is the last one.
+constexpr double kMinStepGain = 1e-3;
+
+class VectorRecipe {
+ public:
+  VectorRecipe(Backend& backend, const PreparedHessian& hessian, const QuantSpec& spec, const EmOptions& em,
+               VectorState& state, Residual& residual, LinearReport& report, PhaseTimer& timer)
+      : backend_(backend), hessian_(hessian), spec_(spec), em_(em), state_(state), residual_(residual),
+        report_(report), timer_(timer) {}
+
+  absl::Status Sweep(double signal_loss) {
+    GPTVQ_ASSIGN_OR_RETURN(const SweepStatistics sweep,
+                           SweepAllColumns(backend_, hessian_, em_, state_, timer_, report_.seconds));
+    report_.em_iterations = sweep.em_iterations;
+    GPTVQ_RETURN_IF_ERROR(residual_.Recompute(backend_, hessian_, state_));
+    GPTVQ_ASSIGN_OR_RETURN(const double loss, UndampedLoss(backend_, hessian_, residual_));
+    report_.sweep_relative_error = RelativeError(loss, signal_loss);
+    timer_.Lap(report_.seconds.sweep);
+    GPTVQ_ASSIGN_OR_RETURN(scratch_, Residual::Allocate(backend_, state_.layout.rows(), state_.layout.cols()));
+    return absl::OkStatus();
+  }
+
+  // At most spec.update_iterations.
+  absl::Status Update(std::int64_t max_iterations) {
+    max_iterations = std::min<std::int64_t>(max_iterations, spec_.update_iterations);
+    if (max_iterations == 0) return absl::OkStatus();
+    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t iterations, UpdateCodebooks(backend_, hessian_, max_iterations,
+                                                                          kMinStepGain, state_, residual_, scratch_));
+    report_.update_iterations += iterations;
+    timer_.Lap(report_.seconds.update);
+    return absl::OkStatus();
+  }
+
+  // Noisy passes, then plain ones; undone as a whole where the loss did not fall.
+  absl::Status Refine() {
+    if (spec_.refinement_passes == 0) return absl::OkStatus();
+    const double loss_before = residual_.Loss();
+    GPTVQ_ASSIGN_OR_RETURN(const Snapshot before, TakeSnapshot());
+    GPTVQ_RETURN_IF_ERROR(Anneal());
+    GPTVQ_RETURN_IF_ERROR(Settle());
+    if (residual_.Loss() < loss_before) return absl::OkStatus();
+    report_.refinement_passes = 0;
+    return Restore(before);
+  }
+
+ private:
+  struct Snapshot {
+    std::vector<std::uint8_t> assignments;
+    std::vector<float> values;
+    StoredCodebooks stored;
+  };
+
+  absl::StatusOr<Snapshot> TakeSnapshot() const {
+    Snapshot snapshot;
+    GPTVQ_ASSIGN_OR_RETURN(snapshot.assignments, state_.assignments.ToHost(backend_));
+    snapshot.values = state_.values;
+    snapshot.stored = state_.stored;
+    return snapshot;
+  }
+
+  absl::Status Restore(const Snapshot& snapshot) {
+    state_.values = snapshot.values;
+    state_.stored = snapshot.stored;
+    GPTVQ_RETURN_IF_ERROR(backend_.CopyBytesFromHost(snapshot.assignments.data(), state_.assignments.view().data,
+                                                     state_.assignments.bytes()));
+    GPTVQ_RETURN_IF_ERROR(backend_.CopyBytesFromHost(state_.values.data(), state_.codebooks.view().data,
+                                                     state_.codebooks.bytes()));
+    return residual_.Recompute(backend_, hessian_, state_);
+  }
+
+  absl::Status Anneal() {
+    const Philox keys(em_.seed, Philox::StreamOf("annealing", em_.stream));
+    const double weights = static_cast<double>(state_.layout.rows()) * static_cast<double>(state_.layout.cols());
+    const double loss_per_weight = residual_.Loss() / weights;
+    const int passes = spec_.refinement_passes;
+    for (int pass = 0; pass < passes; ++pass) {
+      const double progress = passes > 1 ? static_cast<double>(pass) / (passes - 1) : 1;
+      const double temperature = kFirstTemperature * std::pow(kLastTemperature / kFirstTemperature, progress);
+      ReassignOptions options;
+      options.noise = temperature * temperature * loss_per_weight;
+      options.noise_key = keys.Draw(static_cast<std::uint64_t>(pass))[0];
+      options.sweeps_per_block = kAnnealingSweepsPerBlock;
+      GPTVQ_RETURN_IF_ERROR(ReassignVectors(backend_, hessian_, options, state_, residual_).status());
+      ++report_.refinement_passes;
+      timer_.Lap(report_.seconds.refinement);
+      if ((pass + 1) % kPassesPerUpdate == 0) GPTVQ_RETURN_IF_ERROR(Update(kAnnealingUpdateIterations));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Settle() {
+    for (int pass = 0; pass < kMaxSettlingPasses; ++pass) {
+      const double loss_before = residual_.Loss();
+      GPTVQ_ASSIGN_OR_RETURN(const std::int64_t changed,
+                             ReassignVectors(backend_, hessian_, ReassignOptions(), state_, residual_));
+      ++report_.refinement_passes;
+      timer_.Lap(report_.seconds.refinement);
+      GPTVQ_RETURN_IF_ERROR(Update(kAnnealingUpdateIterations));
+      if (changed == 0 || residual_.Loss() > (1 - kMinPassGain) * loss_before) break;
+    }
+    return absl::OkStatus();
+  }
+
+  Backend& backend_;
+  const PreparedHessian& hessian_;
+  const QuantSpec& spec_;
+  const EmOptions& em_;
+  VectorState& state_;
+  Residual& residual_;
+  LinearReport& report_;
+  PhaseTimer& timer_;
+  Residual scratch_;
+};
 
 }  // namespace
 
@@ -23,33 +148,10 @@ absl::StatusOr<VectorQuantizedLinear> RunVectorRecipe(Backend& backend, const Pr
                                                       DeviceMatrix<float> weights, double signal_loss,
                                                       Residual& residual, LinearReport& report, PhaseTimer& timer) {
   GPTVQ_ASSIGN_OR_RETURN(VectorState state, VectorState::Make(backend, std::move(weights), spec));
-  GPTVQ_ASSIGN_OR_RETURN(const SweepStatistics sweep,
-                         SweepAllColumns(backend, hessian, em, state, timer, report.seconds));
-  report.em_iterations = sweep.em_iterations;
-  GPTVQ_RETURN_IF_ERROR(residual.Recompute(backend, hessian, state));
-  GPTVQ_ASSIGN_OR_RETURN(const double loss_after_sweep, UndampedLoss(backend, hessian, residual));
-  report.sweep_relative_error = RelativeError(loss_after_sweep, signal_loss);
-  timer.Lap(report.seconds.sweep);
-
-  GPTVQ_ASSIGN_OR_RETURN(Residual scratch, Residual::Allocate(backend, state.layout.rows(), state.layout.cols()));
-  const auto update = [&]() -> absl::Status {
-    if (spec.update_iterations == 0) return absl::OkStatus();
-    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t iterations, UpdateCodebooks(backend, hessian, spec.update_iterations,
-                                                                          kMinStepGain, state, residual, scratch));
-    report.update_iterations += iterations;
-    timer.Lap(report.seconds.update);
-    return absl::OkStatus();
-  };
-  GPTVQ_RETURN_IF_ERROR(update());
-  for (int pass = 0; pass < spec.refinement_passes; ++pass) {
-    const double loss_before = residual.Loss();
-    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t changed, ReassignVectors(backend, hessian, state, residual));
-    timer.Lap(report.seconds.refinement);
-    if (changed == 0) break;
-    ++report.refinement_passes;
-    GPTVQ_RETURN_IF_ERROR(update());
-    if (residual.Loss() > (1 - kMinPassGain) * loss_before) break;
-  }
+  VectorRecipe recipe(backend, hessian, spec, em, state, residual, report, timer);
+  GPTVQ_RETURN_IF_ERROR(recipe.Sweep(signal_loss));
+  GPTVQ_RETURN_IF_ERROR(recipe.Update(spec.update_iterations));
+  GPTVQ_RETURN_IF_ERROR(recipe.Refine());
   GPTVQ_RETURN_IF_ERROR(residual.Recompute(backend, hessian, state));
   timer.Lap(report.seconds.refinement);
   return std::move(state).Release(backend);

@@ -15,12 +15,13 @@ class UniformSweepConformance : public BackendConformance {};
 struct Inputs {
   std::int64_t rows, width;
   int bits, group;
-  std::vector<float> weights, target, feedback;  // feedback empty: none
+  std::vector<float> weights, target, grid_weights, feedback;  // feedback empty: none
 };
 
 Inputs RandomInputs(std::int64_t rows, std::int64_t width, int bits, int group) {
   const auto feedback = ToFloat(NormalizeBlockColumns64(ReversedCholesky64(RandomHessian(width, 90)), 1));
-  Inputs in = {rows, width, bits, group, TestRandom(91).Normals(rows * width), {}, feedback};
+  Inputs in = {rows, width, bits, group, TestRandom(91).Normals(rows * width), {},
+               TestRandom(93).Normals(rows * width), feedback};
   const auto earlier = TestRandom(92).Normals(rows * width, 0.1);
   for (std::size_t i = 0; i < in.weights.size(); ++i) in.target.push_back(in.weights[i] + earlier[i]);
   return in;
@@ -33,12 +34,13 @@ using Result = std::tuple<std::vector<float>, std::vector<float>, std::vector<st
 Result RunSweep(Backend& backend, const Inputs& in) {
   const std::int64_t groups = (in.width + in.group - 1) / in.group;
   const GuardedMatrix<float> weights(backend, in.rows, in.width, in.weights), target(backend, in.rows, in.width, in.target);
-  const GuardedMatrix<float> error(backend, in.rows, in.width);
+  const GuardedMatrix<float> grid_weights(backend, in.rows, in.width, in.grid_weights), error(backend, in.rows, in.width);
   const GuardedMatrix<std::uint8_t> codes(backend, in.rows, in.width), zero_points(backend, in.rows, groups);
   const GuardedMatrix<std::uint16_t> scales(backend, in.rows, groups);
   UniformSweepBlock block;
   block.weights = weights.view();
   block.target = target.view();
+  block.grid_weights = grid_weights.view();
   block.error_out = error.view();
   block.bits = in.bits;
   block.group_columns = in.group;
@@ -55,8 +57,8 @@ Result RunSweep(Backend& backend, const Inputs& in) {
   return {error.Read(), target.Read(), codes.Read(), scales.Read(), zero_points.Read()};
 }
 
-// Follows the backend's grids and codes in float64: the grid is that of the targets at its group's first column, up to a
-// rounding of the scale to half, and every code is the nearest one.
+// Follows the backend's grids and codes in float64: the grid is that of its grid weights, up to a rounding of the scale
+// to half, and every code is the nearest one.
 void CheckSweep(const Inputs& in, const Result& result) {
   const auto& [error, final_target, codes, scales, zero_points] = result;
   const std::int64_t groups = (in.width + in.group - 1) / in.group;
@@ -70,8 +72,8 @@ void CheckSweep(const Inputs& in, const Result& result) {
       if (c % in.group == 0) {
         double low = 0, high = 0;
         for (std::int64_t i = c; i < std::min(in.width, c + in.group); ++i) {
-          low = std::min(low, t[i]);
-          high = std::max(high, t[i]);
+          low = std::min<double>(low, in.grid_weights[r * in.width + i]);
+          high = std::max<double>(high, in.grid_weights[r * in.width + i]);
         }
         if (low == high) low = -1, high = 1;
         ASSERT_NEAR(scale, (high - low) / max_code, (high - low) / max_code * 0x1.1p-11) << "half an ulp of a half";
@@ -117,7 +119,7 @@ TEST_P(UniformSweepConformance, RowsOfZerosOneSignAndTinyNumbersStayFinite) {
     in.target[3 * 64 + c] = 1e-12f * static_cast<float>(c);      // scale below the smallest half
     in.target[4 * 64 + c] = 1e30f * static_cast<float>(c);       // scale above the largest half
   }
-  in.weights = in.target;
+  in.weights = in.grid_weights = in.target;
 
   const auto [error, target, codes, scales, zero_points] = RunSweep(backend(), in);
 

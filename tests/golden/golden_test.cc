@@ -31,9 +31,17 @@ struct Golden {
   std::string manifest_sha256;
 };
 
+// The defaults when these were written.
+QuantSpec SpecOf10() {
+  QuantSpec spec;
+  spec.damping = 0.01;
+  spec.refinement_passes = 3;
+  return spec;
+}
+
 // Small codebooks, several stripes, a ragged last one, uneven row blocks.
 std::vector<Golden> Goldens() {
-  QuantSpec int8;
+  QuantSpec int8 = SpecOf10();
   int8.vector_dim = 2;
   int8.index_bits = 3;
   int8.group_weights = 300;
@@ -49,7 +57,7 @@ std::vector<Golden> Goldens() {
   svd.vector_dim = 1;
   svd.svd_rank_fraction = 0.5;
   svd.block_scale_columns = 0;
-  QuantSpec uniform;
+  QuantSpec uniform = SpecOf10();
   uniform.method = QuantMethod::kGptq;
   uniform.uniform_bits = 3;
   uniform.uniform_group_columns = 64;

@@ -86,7 +86,9 @@ TEST(LeaseTaskCall, AGrantHoldsEverythingTheTaskNeedsAndRepeatsForTheSamePoll) {
   ASSERT_TRUE(grant.ok()) << grant.status();
   EXPECT_EQ(grant->job_id, job_id);
   EXPECT_EQ(grant->kind, TaskKind::kQuantize);
-  EXPECT_EQ(grant->spec, AJobSpec());
+  JobSpec planned = AJobSpec();
+  planned.shard_layers = 2;  // the coordinator's choice is stated in grants
+  EXPECT_EQ(grant->spec, planned);
   EXPECT_EQ(grant->layers, (LayerRange{0, 2}));
   EXPECT_EQ(grant->layer_count, 2);
   EXPECT_EQ(grant->attempt, 1);

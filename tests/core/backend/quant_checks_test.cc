@@ -82,7 +82,7 @@ TEST_F(QuantChecks, StripeMustLieInTheLayout) {
 
 TEST_F(QuantChecks, UniformBlocksNeedAScalePerGroup) {
   UniformSweepBlock block;
-  block.weights = block.target = block.error_out = Matrix(4, 100);
+  block.weights = block.grid_weights = block.target = block.error_out = Matrix(4, 100);
   block.bits = 3;
   block.group_columns = 64;
   block.codes_out = Matrix<std::uint8_t>(4, 100);
