@@ -23,9 +23,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEMO = os.path.join(ROOT, "build", "demo")
 WORK = os.path.join(ROOT, "build", "quality")
 
-SAMPLES = 32
+SAMPLES = 16
 SEQUENCE_LENGTH = 1024
-EVALUATION_TOKENS = 32768
+EVALUATION_TOKENS = 16384
 CALIBRATION = ["--calibration", os.path.join(DEMO, "text", "calibration.txt"), "--samples", str(SAMPLES),
                "--sequence-length", str(SEQUENCE_LENGTH), "--seed", "0"]
 EVALUATION = ["--text", os.path.join(DEMO, "text", "held_out.txt"), "--sequence-length", str(SEQUENCE_LENGTH),
