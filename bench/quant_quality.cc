@@ -1,7 +1,9 @@
 // Quality of the recipe at equal bits: relative error of every preset named, on the Hessian it was made with and on a
 // held-out one, against `--compat reference`.
 //
-//   quant_quality [--threads N] [--dir DIR] PRESET...      a PRESET with /ref behind it: --compat reference
+//   quant_quality [--threads N] [--dir DIR] [--passes N] [--damping F] PRESET...
+//
+// A PRESET with /ref behind it: --compat reference. --passes and --damping change all presets but those.
 //
 // DIR holds real layers as raw little-endian f32: for each linear NAME the files NAME.w (R x C), NAME.h (C x C, the
 // calibration Hessian) and NAME.held (C x C, a Hessian of other text). Without DIR two synthetic linears are made.
@@ -173,31 +175,57 @@ std::optional<Score> Quantize(Backend& backend, const Layer& layer, const QuantS
   return score;
 }
 
-int Main(int argc, char** argv) {
+struct Arguments {
   int threads = 1;
   std::vector<Layer> layers;
   std::vector<std::string> presets;
+  std::optional<int> passes;
+  std::optional<double> damping;
+};
+
+Arguments ParseArguments(int argc, char** argv) {
+  Arguments arguments;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
-    if (argument == "--threads" && i + 1 < argc) {
-      threads = std::atoi(argv[++i]);
-    } else if (argument == "--dir" && i + 1 < argc) {
-      layers = ReadLayers(argv[++i]);
+    const bool is_flag = argument.starts_with("--") && i + 1 < argc;
+    if (is_flag && argument == "--threads") {
+      arguments.threads = std::atoi(argv[++i]);
+    } else if (is_flag && argument == "--dir") {
+      arguments.layers = ReadLayers(argv[++i]);
+    } else if (is_flag && argument == "--passes") {
+      arguments.passes = std::atoi(argv[++i]);
+    } else if (is_flag && argument == "--damping") {
+      arguments.damping = std::atof(argv[++i]);
     } else {
-      presets.emplace_back(argument);
+      arguments.presets.emplace_back(argument);
     }
   }
-  if (layers.empty()) layers = {SyntheticLayer(512, 512), SyntheticLayer(256, 896)};
-  const std::unique_ptr<Backend> backend = MakeCpuBackend({.thread_count = threads});
-  for (const std::string& preset : presets) {
-    absl::StatusOr<QuantSpec> spec = FindPreset(preset.substr(0, preset.find('/')));
+  if (arguments.layers.empty()) arguments.layers = {SyntheticLayer(512, 512), SyntheticLayer(256, 896)};
+  return arguments;
+}
+
+absl::StatusOr<QuantSpec> SpecOf(const std::string& preset, const Arguments& arguments) {
+  absl::StatusOr<QuantSpec> spec = FindPreset(preset.substr(0, preset.find('/')));
+  if (!spec.ok()) return spec;
+  if (preset.ends_with("/ref")) {
+    spec->compatibility = Compatibility::kReference;
+    spec->damping = kReferenceDamping;
+  } else {
+    spec->refinement_passes = arguments.passes.value_or(spec->refinement_passes);
+    spec->damping = arguments.damping.value_or(spec->damping);
+  }
+  return spec;
+}
+
+int Main(int argc, char** argv) {
+  const Arguments arguments = ParseArguments(argc, argv);
+  const std::vector<Layer>& layers = arguments.layers;
+  const std::unique_ptr<Backend> backend = MakeCpuBackend({.thread_count = arguments.threads});
+  for (const std::string& preset : arguments.presets) {
+    const absl::StatusOr<QuantSpec> spec = SpecOf(preset, arguments);
     if (!spec.ok()) {
       std::fprintf(stderr, "%s\n", std::string(spec.status().message()).c_str());
       return 2;
-    }
-    if (preset.ends_with("/ref")) {
-      spec->compatibility = Compatibility::kReference;
-      spec->damping = kReferenceDamping;
     }
     std::printf("%s\n", preset.c_str());
     Score mean;

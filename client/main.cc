@@ -5,7 +5,7 @@
 #include <iostream>
 #include <map>
 #include <string>
-#include <thread>
+#include <utility>
 
 #include "client/client_options.h"
 #include "client/commands/about_commands.h"
@@ -18,6 +18,7 @@
 #include "core/base/monotonic_clock.h"
 #include "platform/clock.h"
 #include "platform/options.h"
+#include "platform/stop_signals.h"
 #include "platform/version.h"
 
 namespace gptvq {
@@ -33,19 +34,14 @@ class ProcessClock final : public MonotonicClock {
   SystemClock clock_;
 };
 
-// Ctrl-C ends the program at once: nothing is half written, because results appear only when they are complete. The
-// signal must be blocked before any thread starts; `hint` says what goes on without this program.
-void ExitOnInterrupt(std::string hint) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::thread([signals, hint = std::move(hint)] {
-    int signal = 0;
-    sigwait(&signals, &signal);
+// Ctrl-C ends the program at once: nothing is half written, because results appear only when they are complete. `hint`
+// says what goes on without this program.
+std::function<void(int)> ExitAtOnce(std::string hint) {
+  return [hint = std::move(hint)](int signal) {
     std::cerr << "\ninterrupted" << hint << std::endl;
-    _exit(static_cast<int>(ExitCode::kInterrupted));
-  }).detach();
+    constexpr int kSignalBase = 128;
+    _exit(signal == SIGINT ? static_cast<int>(ExitCode::kInterrupted) : kSignalBase + signal);
+  };
 }
 
 Terminal ProcessTerminal() {
@@ -154,7 +150,8 @@ int main(int argc, char** argv) {
   const gptvq::ParsedCommandLine parsed = command_line.Parse(argc, argv, std::cout, std::cerr);
   if (parsed.exit_code) return *parsed.exit_code;
   const bool is_remote = !options.job_id.empty() || parsed.command == "submit";
-  gptvq::ExitOnInterrupt(is_remote ? "; the job goes on: `gptvq-client cancel JOB` ends it" : "");
+  const gptvq::StopSignals stop_signals(
+      gptvq::ExitAtOnce(is_remote ? "; the job goes on: `gptvq-client cancel JOB` ends it" : ""));
   gptvq::Terminal terminal = gptvq::ProcessTerminal();
   return static_cast<int>(gptvq::RunCommand(parsed.command, options, terminal));
 }
