@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/status_macros.h"
+#include "core/quant/normal_equations.h"
 
 namespace gptvq {
 namespace {
@@ -70,60 +71,11 @@ class RangeIndex {
   std::vector<std::size_t> range_of_group_;
 };
 
-// The operators of the normal equations, between host vectors of G K d numbers.
-class NormalEquations {
- public:
-  NormalEquations(Backend& backend, const PreparedHessian& hessian, const VectorState& state, Residual& scratch)
-      : backend_(backend), hessian_(hessian), state_(state), scratch_(scratch) {}
-
-  absl::Status Allocate() {
-    GPTVQ_ASSIGN_OR_RETURN(device_, DeviceMatrix<float>::Allocate(backend_, state_.layout.group_count(),
-                                                                 state_.entries_per_codebook()));
-    return absl::OkStatus();
-  }
-
-  // A^T((W - Q) H') from the gradient (Q - W) H'.
-  absl::StatusOr<std::vector<double>> RightHandSide(MatrixView<const float> gradient) {
-    GPTVQ_ASSIGN_OR_RETURN(std::vector<double> sums, Adjoint(gradient));
-    for (double& sum : sums) sum = -sum;
-    return sums;
-  }
-
-  // Reciprocals of the diagonal of N; 0 for centroids that no vector uses.
-  absl::StatusOr<std::vector<double>> InverseDiagonal() {
-    GPTVQ_RETURN_IF_ERROR(backend_.quant().AccumulateCentroidWeights(
-        state_.code(), state_.assignments.view(), hessian_.diagonal(), device_.view()));
-    GPTVQ_ASSIGN_OR_RETURN(const std::vector<float> diagonal, device_.ToHost(backend_));
-    std::vector<double> inverse(diagonal.size());
-    std::transform(diagonal.begin(), diagonal.end(), inverse.begin(), [](float d) { return d > 0 ? 1.0 / d : 0.0; });
-    return inverse;
-  }
-
-  // N x.
-  absl::StatusOr<std::vector<double>> Apply(const std::vector<double>& x) {
-    const std::vector<float> narrow(x.begin(), x.end());
-    GPTVQ_RETURN_IF_ERROR(backend_.CopyBytesFromHost(narrow.data(), device_.view().data, device_.bytes()));
-    GPTVQ_RETURN_IF_ERROR(backend_.quant().DecodeVectors(state_.code(), std::as_const(device_).view(),
-                                                         state_.assignments.view(), scratch_.error.view()));
-    GPTVQ_RETURN_IF_ERROR(backend_.quant().MatMul(1, scratch_.error.view(), Transpose::kNo, hessian_.damped(),
-                                                  Transpose::kNo, 0, scratch_.gradient.view()));
-    return Adjoint(scratch_.gradient.view());
-  }
-
- private:
-  absl::StatusOr<std::vector<double>> Adjoint(MatrixView<const float> x) {
-    GPTVQ_RETURN_IF_ERROR(
-        backend_.quant().AccumulateCentroidSums(state_.code(), state_.assignments.view(), x, device_.view()));
-    GPTVQ_ASSIGN_OR_RETURN(const std::vector<float> sums, device_.ToHost(backend_));
-    return std::vector<double>(sums.begin(), sums.end());
-  }
-
-  Backend& backend_;
-  const PreparedHessian& hessian_;
-  const VectorState& state_;
-  Residual& scratch_;
-  DeviceMatrix<float> device_;
-};
+// Element by element; 0 stays 0: centroids that no vector uses do not move.
+std::vector<double> Reciprocals(std::vector<double> values) {
+  for (double& value : values) value = value > 0 ? 1 / value : 0;
+  return values;
+}
 
 std::vector<double> Multiply(const std::vector<double>& a, const std::vector<double>& b) {
   std::vector<double> product(a.size());
@@ -164,7 +116,8 @@ absl::StatusOr<UpdateStep> SolveNormalEquations(Backend& backend, const Prepared
   NormalEquations equations(backend, hessian, state, scratch);
   GPTVQ_RETURN_IF_ERROR(equations.Allocate());
   GPTVQ_ASSIGN_OR_RETURN(std::vector<double> r, equations.RightHandSide(residual.gradient.view()));
-  GPTVQ_ASSIGN_OR_RETURN(const std::vector<double> preconditioner, equations.InverseDiagonal());
+  GPTVQ_ASSIGN_OR_RETURN(std::vector<double> diagonal, equations.Diagonal());
+  const std::vector<double> preconditioner = Reciprocals(std::move(diagonal));
   std::vector<double> z = Multiply(preconditioner, r);
   std::vector<double> p = z;
   std::vector<double> rz = ranges.Dots(r, z);
