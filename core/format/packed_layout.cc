@@ -1,6 +1,5 @@
 #include "core/format/packed_layout.h"
 
-#include <cmath>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -137,7 +136,7 @@ PackedLayout LayoutOf(const QuantSpec& spec) {
                       .block_scale_columns = spec.block_scale_columns};
   if (spec.svd_rank_fraction > 0) {
     layout.codebook = CodebookKind::kSvd;
-    layout.svd_rank = static_cast<int>(std::ceil(spec.svd_rank_fraction * spec.centroid_count()));
+    layout.svd_rank = spec.svd_rank();
   }
   return layout;
 }

@@ -75,6 +75,9 @@ absl::Status ValidateVectorFields(const QuantSpec& spec) {
   if (spec.svd_rank_fraction > 0 && (spec.vector_dim != 1 || spec.codebook_dtype != CodebookDType::kInt8)) {
     return Refuse("svd_rank_fraction", spec.svd_rank_fraction, "0, unless vector_dim is 1 and codebook_dtype is int8");
   }
+  if (spec.svd_rank_fraction > 0 && spec.compatibility == Compatibility::kReference) {
+    return Refuse("svd_rank_fraction", spec.svd_rank_fraction, "0 with compatibility reference");
+  }
   if (spec.em_iterations < 0 || spec.em_iterations > kMaxIterations) {
     return Refuse("em_iterations", spec.em_iterations, "0 to 10000");
   }
@@ -97,6 +100,8 @@ absl::Status ValidateUniformFields(const QuantSpec& spec) {
 }
 
 }  // namespace
+
+int QuantSpec::svd_rank() const { return static_cast<int>(std::ceil(svd_rank_fraction * centroid_count())); }
 
 absl::Status QuantSpec::Validate() const {
   if (!(damping > 0 && damping <= 1)) return Refuse("damping", damping, "above 0, up to 1");

@@ -74,6 +74,7 @@ struct QuantSpec {
   Compatibility compatibility = Compatibility::kNone;
 
   int centroid_count() const { return 1 << index_bits; }
+  int svd_rank() const;  // ceil(svd_rank_fraction * K); 0 without SVD
 
   // InvalidArgument naming the field, its value and what is allowed.
   absl::Status Validate() const;

@@ -44,6 +44,8 @@ TEST(QuantSpec, RefusesEachBadVectorFieldByName) {
       {"block_scale_columns", [](QuantSpec& s) { s.group_weights = 96, s.block_scale_columns = 64; }},
       {"svd_rank_fraction", [](QuantSpec& s) { s.svd_rank_fraction = 0.5; }},  // d is 2
       {"svd_rank_fraction", [](QuantSpec& s) { s.vector_dim = 1, s.svd_rank_fraction = 1.5; }},
+      {"svd_rank_fraction",
+       [](QuantSpec& s) { s.vector_dim = 1, s.svd_rank_fraction = 0.5, s.compatibility = Compatibility::kReference; }},
       {"em_iterations", [](QuantSpec& s) { s.em_iterations = -1; }},
       {"update_iterations", [](QuantSpec& s) { s.update_iterations = 1 << 30; }},
       {"refinement_passes", [](QuantSpec& s) { s.refinement_passes = -1; }},
