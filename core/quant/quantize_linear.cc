@@ -31,7 +31,6 @@ absl::Status CheckFinite(MatrixView<const float> weights) {
 
 absl::Status CheckArguments(MatrixView<const float> weights, const PreparedHessian& hessian, const QuantSpec& spec) {
   GPTVQ_RETURN_IF_ERROR(spec.Validate());
-  if (spec.svd_rank_fraction > 0) return absl::UnimplementedError("SVD codebooks are not there yet");
   if (weights.cols != hessian.cols()) {
     return absl::InvalidArgumentError(absl::StrCat("the linear has ", weights.cols, " inputs, its Hessian ",
                                                    hessian.cols()));

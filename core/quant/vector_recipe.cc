@@ -4,10 +4,12 @@
 #include <cmath>
 #include <cstdint>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "core/base/philox.h"
 #include "core/base/status_macros.h"
+#include "core/quant/codebook_svd.h"
 #include "core/quant/codebook_update.h"
 #include "core/quant/column_sweep.h"
 #include "core/quant/refinement.h"
@@ -29,6 +31,9 @@ constexpr int kMaxSettlingPasses = 4;
 constexpr double kMinPassGain = 1e-3;
 // A conjugate-gradient step that gains less than this share of the loss is the last one.
 constexpr double kMinStepGain = 1e-3;
+
+// Rounds of tuning after codebooks have become a product of low rank; ended like settling.
+constexpr int kMaxTuningRounds = 4;
 
 class VectorRecipe {
  public:
@@ -53,10 +58,25 @@ class VectorRecipe {
   absl::Status Update(std::int64_t max_iterations) {
     max_iterations = std::min<std::int64_t>(max_iterations, spec_.update_iterations);
     if (max_iterations == 0) return absl::OkStatus();
-    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t iterations, UpdateCodebooks(backend_, hessian_, max_iterations,
-                                                                          kMinStepGain, state_, residual_, scratch_));
+    const auto update = std::holds_alternative<SvdCodebooks>(state_.stored) ? TuneFactors : UpdateCodebooks;
+    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t iterations,
+                           update(backend_, hessian_, max_iterations, kMinStepGain, state_, residual_, scratch_));
     report_.update_iterations += iterations;
     timer_.Lap(report_.seconds.update);
+    return absl::OkStatus();
+  }
+
+  // The codebooks as a product of low rank from here on: what follows tunes, and assigns vectors to, what is stored.
+  absl::Status Compress() {
+    if (spec_.svd_rank_fraction == 0) return absl::OkStatus();
+    GPTVQ_RETURN_IF_ERROR(CompressCodebooks(backend_, spec_.svd_rank(), state_));
+    GPTVQ_RETURN_IF_ERROR(residual_.Recompute(backend_, hessian_, state_));
+    timer_.Lap(report_.seconds.update);
+    for (int round = 0; round < kMaxTuningRounds; ++round) {
+      const double loss_before = residual_.Loss();
+      GPTVQ_RETURN_IF_ERROR(Update(spec_.update_iterations));
+      if (residual_.Loss() > (1 - kMinPassGain) * loss_before) break;
+    }
     return absl::OkStatus();
   }
 
@@ -151,6 +171,7 @@ absl::StatusOr<VectorQuantizedLinear> RunVectorRecipe(Backend& backend, const Pr
   VectorRecipe recipe(backend, hessian, spec, em, state, residual, report, timer);
   GPTVQ_RETURN_IF_ERROR(recipe.Sweep(signal_loss));
   GPTVQ_RETURN_IF_ERROR(recipe.Update(spec.update_iterations));
+  GPTVQ_RETURN_IF_ERROR(recipe.Compress());
   GPTVQ_RETURN_IF_ERROR(recipe.Refine());
   GPTVQ_RETURN_IF_ERROR(residual.Recompute(backend, hessian, state));
   timer.Lap(report.seconds.refinement);

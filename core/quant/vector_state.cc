@@ -56,6 +56,17 @@ absl::Status VectorState::RoundDeviceCodebooks(Backend& backend, std::int64_t fi
   return RoundCodebooks(backend, first_group, group_count);
 }
 
+absl::Status VectorState::Store(Backend& backend, StoredCodebooks replacement) {
+  VectorQuantizedLinear decoder;
+  decoder.layout = layout;
+  decoder.vector_dim = vector_dim;
+  decoder.index_bits = index_bits;
+  decoder.codebooks = std::move(replacement);
+  values = decoder.DecodedCodebooks();
+  stored = std::move(decoder.codebooks);
+  return backend.CopyBytesFromHost(values.data(), codebooks.view().data, codebooks.bytes());
+}
+
 absl::StatusOr<VectorQuantizedLinear> VectorState::Release(Backend& backend) && {
   VectorQuantizedLinear linear;
   GPTVQ_ASSIGN_OR_RETURN(linear.assignments, assignments.ToHost(backend));

@@ -48,6 +48,9 @@ struct VectorState {
   // The same for codebooks that were written to `codebooks` on the device.
   absl::Status RoundDeviceCodebooks(Backend& backend, std::int64_t first_group, std::int64_t group_count);
 
+  // Replaces the stored codebooks, whatever their kind; `values` and `codebooks` become what they decode to.
+  absl::Status Store(Backend& backend, StoredCodebooks replacement);
+
   // The finished linear. Leaves the state without its layout and stored parts.
   absl::StatusOr<VectorQuantizedLinear> Release(Backend& backend) &&;
 };
