@@ -4,6 +4,7 @@
 //   quant_quality [--threads N] [--dir DIR] [--passes N] [--damping F] PRESET...
 //
 // A PRESET with /ref behind it: --compat reference. --passes and --damping change all presets but those.
+// /svd=F and /group=N behind it: --svd-rank-fraction and --group-weights.
 //
 // DIR holds real layers as raw little-endian f32: for each linear NAME the files NAME.w (R x C), NAME.h (C x C, the
 // calibration Hessian) and NAME.held (C x C, a Hessian of other text). Without DIR two synthetic linears are made.
@@ -204,9 +205,18 @@ Arguments ParseArguments(int argc, char** argv) {
   return arguments;
 }
 
+// The number behind "/KEY=" in `text`.
+std::optional<double> NumberBehind(const std::string& text, const std::string& key) {
+  const std::size_t at = text.find("/" + key + "=");
+  if (at == std::string::npos) return std::nullopt;
+  return std::atof(text.c_str() + at + key.size() + 2);
+}
+
 absl::StatusOr<QuantSpec> SpecOf(const std::string& preset, const Arguments& arguments) {
   absl::StatusOr<QuantSpec> spec = FindPreset(preset.substr(0, preset.find('/')));
   if (!spec.ok()) return spec;
+  spec->svd_rank_fraction = NumberBehind(preset, "svd").value_or(0);
+  spec->group_weights = std::llround(NumberBehind(preset, "group").value_or(spec->group_weights));
   if (preset.ends_with("/ref")) {
     spec->compatibility = Compatibility::kReference;
     spec->damping = kReferenceDamping;
