@@ -1,6 +1,7 @@
 #include "core/format/config_text.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -15,10 +16,10 @@ constexpr std::size_t kMaxTextBytes = 64 << 20;
 
 // Places in the text of one member of the top-level object.
 struct Member {
-  std::string_view spelling;  // of the key, between its quotes
-  std::size_t begin = 0;      // the key's opening quote
+  std::string key;
+  std::size_t begin = 0;  // the key's opening quote
   std::size_t value_begin = 0;
-  std::size_t end = 0;        // behind the value
+  std::size_t end = 0;    // behind the value
 };
 
 struct Scan {
@@ -66,11 +67,11 @@ absl::StatusOr<Scan> ScanObject(std::string_view text) {
     Member member;
     member.begin = at;
     const std::size_t key_end = SkipString(text, at);
-    member.spelling = text.substr(at + 1, key_end - at - 2);
+    member.key = nlohmann::json::parse(text.substr(at, key_end - at)).get<std::string>();  // it may hold escapes
     member.value_begin = text.find_first_not_of(kWhiteSpace, text.find(':', key_end) + 1);
     member.end = SkipValue(text, member.value_begin);
-    scan.members.push_back(member);
-    at = text.find_first_not_of(kWhiteSpace, member.end);
+    scan.members.push_back(std::move(member));
+    at = text.find_first_not_of(kWhiteSpace, scan.members.back().end);
     if (text[at] == ',') at = text.find_first_not_of(kWhiteSpace, at + 1);
   }
   return scan;
@@ -89,10 +90,8 @@ std::string Indented(std::string_view value, std::string_view indent) {
 }
 
 std::vector<Member>::const_iterator FindMember(const Scan& scan, std::string_view key) {
-  const std::string spelled = Spelled(key);
-  return std::find_if(scan.members.begin(), scan.members.end(), [&](const Member& member) {
-    return member.spelling == std::string_view(spelled).substr(1, spelled.size() - 2);
-  });
+  return std::find_if(scan.members.begin(), scan.members.end(),
+                      [key](const Member& member) { return member.key == key; });
 }
 
 absl::Status NoSuchKey(std::string_view key) {

@@ -59,6 +59,12 @@ TEST(ConfigText, ReplacesAValueInItsPlace) {
   EXPECT_EQ(*ReplaceTopLevelValue("{\"a\":true,\"b\":1}", "a", "2"), "{\"a\":2,\"b\":1}");
 }
 
+TEST(ConfigText, FindsAKeyHoweverItIsSpelled) {
+  EXPECT_EQ(AddTopLevelKey(R"({"\u006b":1})", "k", "2").status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(*ReplaceTopLevelValue(R"({"a\/b":1,"k":2})", "a/b", "3"), R"({"a\/b":3,"k":2})");
+  EXPECT_EQ(*RemoveTopLevelKey(R"({"\"}":1, "\ud83d\ude00":2})", "\xF0\x9F\x98\x80"), R"({"\"}":1})");
+}
+
 TEST(ConfigText, RefusesWhatItCanNotEdit) {
   EXPECT_EQ(AddTopLevelKey("[]", "k", "1").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(AddTopLevelKey("{\"a\":1,}", "k", "1").status().code(), absl::StatusCode::kInvalidArgument);
