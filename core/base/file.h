@@ -65,7 +65,7 @@ class WritableDirectory {
 // True for a name that may be joined to a directory: [A-Za-z0-9_.-]{1,255}, not "." and not "..".
 bool IsPlainFileName(std::string_view file_name);
 
-// The whole file as a string. Errors: ResourceExhausted when it is longer than `limit_bytes`; those of ReadAt.
+// The whole file as a string. Errors: InvalidArgument when it is longer than `limit_bytes`; those of ReadAt.
 absl::StatusOr<std::string> ReadWholeFile(const RandomAccessFile& file, std::uint64_t limit_bytes);
 
 inline absl::Span<const std::byte> AsBytes(std::string_view text) {

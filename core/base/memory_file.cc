@@ -51,7 +51,7 @@ bool IsPlainFileName(std::string_view file_name) {
 
 absl::StatusOr<std::string> ReadWholeFile(const RandomAccessFile& file, std::uint64_t limit_bytes) {
   if (file.size() > limit_bytes) {
-    return absl::ResourceExhaustedError(absl::StrCat(std::string(file.name()), ": ", file.size(),
+    return absl::InvalidArgumentError(absl::StrCat(std::string(file.name()), ": ", file.size(),
                                                      " bytes, more than the limit of ", limit_bytes));
   }
   std::string contents(file.size(), '\0');

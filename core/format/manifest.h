@@ -41,8 +41,8 @@ struct Manifest {
 // Errors: InvalidArgument naming the linear when a metric is not finite.
 absl::StatusOr<std::string> ManifestText(const Manifest& manifest);
 
-// The inverse; unknown keys are ignored. Errors: InvalidArgument naming the key; Unimplemented for another major
-// version; ResourceExhausted above 256 MiB.
+// The inverse; unknown keys are ignored. Errors: InvalidArgument naming the key, or above 256 MiB; Unimplemented
+// for another major version.
 absl::StatusOr<Manifest> ParseManifest(std::string_view text);
 
 }  // namespace gptvq

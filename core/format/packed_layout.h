@@ -69,8 +69,8 @@ struct PackedModules {
 // The JSON object {"layout": ..., "modules": ...} of docs/format.md section 7.2, without white space, keys in byte order.
 std::string PackedModulesText(const PackedModules& modules);
 
-// The inverse; other keys of the object are ignored. Errors: InvalidArgument naming the module and the key;
-// ResourceExhausted above 64 MiB.
+// The inverse; other keys of the object are ignored. Errors: InvalidArgument naming the module and the key,
+// or above 64 MiB.
 absl::StatusOr<PackedModules> ParsePackedModules(std::string_view text);
 
 }  // namespace gptvq

@@ -113,7 +113,7 @@ absl::StatusOr<std::map<std::string, std::string>> ParseMetadata(const json& val
     if (!text.is_string()) return Refuse(absl::StrCat("__metadata__ key '", Shown(key), "' is not a string"));
     bytes += key.size() + text.get_ref<const std::string&>().size();
     if (bytes > kMaxMetadataBytes) {
-      return absl::ResourceExhaustedError(absl::StrCat("__metadata__ is longer than ", kMaxMetadataBytes, " bytes"));
+      return absl::InvalidArgumentError(absl::StrCat("__metadata__ is longer than ", kMaxMetadataBytes, " bytes"));
     }
     metadata.emplace(key, text.get_ref<const std::string&>());
   }
@@ -161,7 +161,7 @@ absl::StatusOr<std::uint64_t> ReadHeaderLength(const RandomAccessFile& file) {
   std::uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | std::to_integer<std::uint64_t>(start[i]);
   if (length > kMaxSafetensorsHeaderBytes) {
-    return absl::ResourceExhaustedError(absl::StrCat("offset 0: header length ", length, ", more than the limit of ",
+    return absl::InvalidArgumentError(absl::StrCat("offset 0: header length ", length, ", more than the limit of ",
                                                      kMaxSafetensorsHeaderBytes));
   }
   if (length > file.size() - kLengthBytes) {
@@ -195,7 +195,7 @@ absl::StatusOr<Header> ParseFile(const RandomAccessFile& file) {
   const std::uint64_t data_begin = kLengthBytes + length;
   const std::uint64_t data_bytes = file.size() - data_begin;
   if (entries.size() > kMaxTensorsPerFile + entries.count(kMetadataKey)) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat("header lists ", entries.size(), " tensors, more than ", kMaxTensorsPerFile));
   }
   Header header;

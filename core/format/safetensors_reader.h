@@ -32,8 +32,8 @@ struct StoredTensor {
 // docs/format.md section 2), the data is read by range and never mapped. Memory: O(header). Thread-safe.
 class SafetensorsReader {
  public:
-  // Errors: InvalidArgument naming file, tensor and offset for a header that breaks a rule; ResourceExhausted when it
-  // passes a limit; those of RandomAccessFile::ReadAt.
+  // Errors: InvalidArgument naming file, tensor and offset for a header that breaks a rule or passes a limit;
+  // those of RandomAccessFile::ReadAt.
   // The first form owns the file, the second borrows it.
   static absl::StatusOr<SafetensorsReader> Open(std::unique_ptr<RandomAccessFile> file);
   static absl::StatusOr<SafetensorsReader> Open(const RandomAccessFile& file);

@@ -24,7 +24,7 @@ bool InDataOrder(const TensorInfo& a, const TensorInfo& b) {
 
 absl::Status CheckLimits(const std::vector<TensorInfo>& tensors, const std::map<std::string, std::string>& metadata) {
   if (tensors.size() > kMaxTensorsPerFile) {
-    return absl::ResourceExhaustedError(absl::StrCat(tensors.size(), " tensors, more than ", kMaxTensorsPerFile));
+    return absl::InvalidArgumentError(absl::StrCat(tensors.size(), " tensors, more than ", kMaxTensorsPerFile));
   }
   for (const TensorInfo& tensor : tensors) {
     if (tensor.name.size() > kMaxTensorNameBytes || tensor.name == "__metadata__") {
@@ -34,7 +34,7 @@ absl::Status CheckLimits(const std::vector<TensorInfo>& tensors, const std::map<
   std::size_t metadata_bytes = 0;
   for (const auto& [key, value] : metadata) metadata_bytes += key.size() + value.size();
   if (metadata_bytes > kMaxMetadataBytes) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat("metadata of ", metadata_bytes, " bytes, more than ", kMaxMetadataBytes));
   }
   return absl::OkStatus();
@@ -62,7 +62,7 @@ absl::StatusOr<std::string> MakeHeader(const std::vector<TensorInfo>& order,
   }
   text.append((kDataAlignment - (kLengthBytes + text.size()) % kDataAlignment) % kDataAlignment, ' ');
   if (text.size() > kMaxSafetensorsHeaderBytes) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat("header of ", text.size(), " bytes, more than ", kMaxSafetensorsHeaderBytes));
   }
   std::string header;

@@ -23,8 +23,8 @@ namespace gptvq {
 //   GPTVQ_RETURN_IF_ERROR(file->Close());
 class SafetensorsWriter {
  public:
-  // Writes the header. Errors: InvalidArgument for a name that is twice there, too long or not UTF-8;
-  // ResourceExhausted when a limit of section 2 would be passed; those of WritableFile::Append.
+  // Writes the header. Errors: InvalidArgument for a name that is twice there, too long or not UTF-8, or when a limit
+  // of section 2 would be passed; those of WritableFile::Append.
   static absl::StatusOr<SafetensorsWriter> Begin(std::vector<TensorInfo> tensors,
                                                  const std::map<std::string, std::string>& metadata,
                                                  WritableFile& file);

@@ -18,7 +18,7 @@ struct WeightsIndex {
 };
 
 // Errors: InvalidArgument naming file and entry: not JSON, no weight_map, a file name that is not that of a safetensors
-// sibling, a total_size that is not a whole number; ResourceExhausted above 100 MB; those of RandomAccessFile::ReadAt.
+// sibling, a total_size that is not a whole number; one above 100 MB; those of RandomAccessFile::ReadAt.
 absl::StatusOr<WeightsIndex> ReadWeightsIndex(const RandomAccessFile& file);
 
 // The text of the index, keys in byte order, ending in LF.

@@ -72,7 +72,7 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 
   bool CountValue() {
     if (++value_count_ <= limits_.max_values) return true;
-    status_ = absl::ResourceExhaustedError(absl::StrCat("more than ", limits_.max_values, " values"));
+    status_ = absl::InvalidArgumentError(absl::StrCat("more than ", limits_.max_values, " values"));
     return false;
   }
 
@@ -90,7 +90,7 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 
   bool Open(json container) {
     if (static_cast<int>(open_.size()) >= limits_.max_depth) {
-      status_ = absl::ResourceExhaustedError(absl::StrCat("nested deeper than ", limits_.max_depth, " levels"));
+      status_ = absl::InvalidArgumentError(absl::StrCat("nested deeper than ", limits_.max_depth, " levels"));
       return false;
     }
     // A container stays in place while it is open: only its own contents change.
@@ -118,7 +118,7 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 
 absl::StatusOr<json> ParseStrictJson(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat("JSON of ", text.size(), " bytes, more than the limit of ", limits.max_bytes));
   }
   // The library takes a NUL byte for the end of the text and would accept anything behind it.

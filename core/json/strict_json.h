@@ -21,7 +21,8 @@ struct JsonLimits {
 // The value of `text`, which must be one JSON value (RFC 8259) in UTF-8, without comments, trailing commas or a
 // duplicate key in any object. A UTF-8 byte-order mark at the start is skipped. Parsing is iterative: no input makes
 // the stack grow. Numbers that a double cannot hold finitely are refused.
-// Errors: ResourceExhausted when a limit is passed; InvalidArgument otherwise, naming line and column, or the key.
+// Errors: InvalidArgument naming line and column, the key, or the limit that is passed. Never ResourceExhausted, which
+// callers may retry: no other time and no other machine would read such a text.
 absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text, const JsonLimits& limits = {});
 
 }  // namespace gptvq

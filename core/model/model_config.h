@@ -84,7 +84,7 @@ inline constexpr double kMaxRopeFactor = 1e4;
 // computes it, or is known not to change it, or is null. Code that a model brings along (auto_map) is refused, never
 // run. Where a key is absent the default of Hugging Face's class for the family holds; sizes have no default.
 // Errors: InvalidArgument, one message that names every key that is missing, malformed, out of range or not supported,
-// with its value; ResourceExhausted for a text over 1 MiB or nested deeper than 32 levels.
+// with its value; also for a text over 1 MiB or nested deeper than 32 levels.
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text);
 
 // The same for the file config.json of a directory. Errors: also NotFound when there is none; those of reading.

@@ -14,7 +14,7 @@ constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
 absl::StatusOr<std::vector<TokenId>> BpeTokenizer::Encode(std::string_view text) const {
   if (text.size() > kMaxTextBytes) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat("text of ", text.size(), " bytes, more than the limit of ", kMaxTextBytes));
   }
   const std::size_t invalid = unicode::FindInvalidUtf8(text);

@@ -54,8 +54,8 @@ absl::StatusOr<DocumentFormat> DetectDocumentFormat(const RandomAccessFile& file
 // or ids, and lines of white space in the line formats, are left out. Memory: some part_bytes + max_line_bytes.
 // Errors, with the file's name, and the line or byte: InvalidArgument for compressed or binary data, bytes that are
 // not UTF-8, NUL bytes in plain text, malformed JSON, a missing key (the message lists the keys there are), a value of
-// another type, an id outside the vocabulary; ResourceExhausted for a line that is too long or JSON nested too deep;
-// those of on_part and of reading.
+// another type, an id outside the vocabulary, a line that is too long, JSON nested too deep; those of on_part and of
+// reading.
 absl::Status ReadDocuments(const RandomAccessFile& file, DocumentFormat format, const DocumentOptions& options,
                            absl::FunctionRef<absl::Status(const DocumentPart&)> on_part);
 

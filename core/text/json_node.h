@@ -73,7 +73,7 @@ class JsonNode {
     return absl::UnimplementedError(absl::StrCat(path_, ": ", std::string(what), " is not supported"));
   }
   absl::Status TooMany(std::size_t count, std::size_t limit) const {
-    return absl::ResourceExhaustedError(absl::StrCat(path_, ": ", count, ", more than the limit of ", limit));
+    return absl::InvalidArgumentError(absl::StrCat(path_, ": ", count, ", more than the limit of ", limit));
   }
 
  private:

@@ -19,7 +19,7 @@ absl::StatusOr<std::optional<LineReader::Line>> LineReader::Next() {
     newline = buffer_.find('\n', search_begin_);
     const std::size_t known_bytes = std::min(newline, buffer_.size()) - line_begin_;
     if (known_bytes > max_line_bytes_) {
-      return absl::ResourceExhaustedError(absl::StrCat("line ", line_number_ + 1, ", from byte ",
+      return absl::InvalidArgumentError(absl::StrCat("line ", line_number_ + 1, ", from byte ",
                                                        read_offset_ - (buffer_.size() - line_begin_),
                                                        " on, is longer than ", max_line_bytes_, " bytes"));
     }

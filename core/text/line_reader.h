@@ -26,7 +26,7 @@ class LineReader {
   LineReader(const RandomAccessFile& file, std::size_t max_line_bytes) : file_(file), max_line_bytes_(max_line_bytes) {}
 
   // nullopt after the last line.
-  // Errors: ResourceExhausted for a line longer than max_line_bytes, with its number and offset; those of reading.
+  // Errors: InvalidArgument for a line longer than max_line_bytes, with its number and offset; those of reading.
   absl::StatusOr<std::optional<Line>> Next();
 
  private:

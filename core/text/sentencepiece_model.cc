@@ -170,7 +170,7 @@ absl::StatusOr<Model> ReadModel(std::string_view bytes) {
   };
   GPTVQ_RETURN_IF_ERROR(ForEachField(bytes, [&](const WireField& field) -> absl::Status {
     if (field.number == 1 && model.pieces.size() == kMaxVocabularyEntries) {
-      return absl::ResourceExhaustedError(absl::StrCat("more than ", kMaxVocabularyEntries, " pieces"));
+      return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxVocabularyEntries, " pieces"));
     }
     if (field.number == 1) return ReadPiece(field.bytes, model);
     if (field.number == 2) return ForEachField(field.bytes, read_trainer);
@@ -240,7 +240,7 @@ absl::StatusOr<std::vector<BpeMerge>> EnumerateMerges(const Model& model,
       if (left >= 0 && right >= 0) merges.push_back({left, right, static_cast<TokenId>(id), ranks[id]});
     }
     if (merges.size() > kMaxMerges) {
-      return absl::ResourceExhaustedError(absl::StrCat("more than ", kMaxMerges, " ways to merge pieces"));
+      return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxMerges, " ways to merge pieces"));
     }
   }
   return merges;
@@ -318,7 +318,7 @@ VocabularyEntry MakeEntry(const Piece& piece) {
 absl::StatusOr<std::unique_ptr<Tokenizer>> ParseSentencePieceModel(std::string_view bytes,
                                                                    const TokenizerConfig& config) {
   if (bytes.size() > kMaxSentencePieceModelBytes) {
-    return absl::ResourceExhaustedError(
+    return absl::InvalidArgumentError(
         absl::StrCat(bytes.size(), " bytes, more than the limit of ", kMaxSentencePieceModelBytes));
   }
   GPTVQ_ASSIGN_OR_RETURN(const Model model, ReadModel(bytes));

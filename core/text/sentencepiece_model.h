@@ -21,9 +21,9 @@ inline constexpr std::size_t kMaxSentencePieceModelBytes = std::size_t{64} << 20
 // The file is read here, and not by libsentencepiece, because Debian's libsentencepiece exports the protobuf 3.14 it
 // was built with; in one process with gRPC's libprotobuf either library aborts at start-up. The format is the protobuf
 // message ModelProto of sentencepiece_model.proto.
-// Errors: InvalidArgument for bytes that are no such message or contradict themselves, with the piece or the offset;
-// Unimplemented for a unigram, word or character model, a normalization map, unused pieces and other rare options,
-// named; ResourceExhausted when a limit of tokenizer_json.h or of this header is passed.
+// Errors: InvalidArgument for bytes that are no such message or contradict themselves, with the piece or the offset, or
+// pass a limit of tokenizer_json.h or of this header; Unimplemented for a unigram, word or character model, a
+// normalization map, unused pieces and other rare options, named.
 absl::StatusOr<std::unique_ptr<Tokenizer>> ParseSentencePieceModel(std::string_view bytes,
                                                                    const TokenizerConfig& config = {});
 

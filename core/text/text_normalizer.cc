@@ -58,7 +58,7 @@ absl::StatusOr<std::string> TextNormalizer::Normalize(std::string_view text) con
   for (const NormalizerStep& step : steps_) {
     normalized = std::visit(StepRunner{normalized, budget_bytes}, step);
     if (normalized.size() > budget_bytes) {
-      return absl::ResourceExhaustedError(
+      return absl::InvalidArgumentError(
           absl::StrCat("normalization makes a text of ", text.size(), " bytes longer than ", budget_bytes, " bytes"));
     }
   }

@@ -35,7 +35,7 @@ class TextNormalizer {
   bool is_identity() const { return steps_.empty(); }
 
   // Precondition: `text` is well-formed UTF-8 of less than 1 GiB.
-  // Errors: ResourceExhausted when the result passes kMaxGrowth times the text (no published tokenizer passes 3).
+  // Errors: InvalidArgument when the result passes kMaxGrowth times the text (no published tokenizer passes 3).
   absl::StatusOr<std::string> Normalize(std::string_view text) const;
 
   static constexpr std::size_t kMaxGrowth = 4;

@@ -42,8 +42,8 @@ class Tokenizer {
   // The ids of `text`, without document_prefix and document_suffix, never truncated and never padded. Identical to
   // those of Hugging Face `tokenizers` (tokenizer.json) and of `sentencepiece` (tokenizer.model), for text of
   // characters that both Unicode versions know. Time O(n log n) in the bytes of the text; memory proportional to them.
-  // Errors: InvalidArgument when the text is not UTF-8, with the byte offset; ResourceExhausted when it is longer than
-  // kMaxTextBytes or normalization makes it grow beyond reason.
+  // Errors: InvalidArgument when the text is not UTF-8, with the byte offset, is longer than kMaxTextBytes, or grows
+  // beyond reason by normalization.
   virtual absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text) const = 0;
 
   // The text of `ids`, special tokens spelled out, for people to read: well-formed UTF-8, with U+FFFD where the ids
@@ -68,8 +68,8 @@ class Tokenizer {
 // they are put around a document; where it is silent, tokenizer.json's post-processor decides, and a tokenizer.model
 // gets BOS.
 // Errors: NotFound when the directory has neither file; Unimplemented for a kind of tokenizer, normalizer,
-// pre-tokenizer, expression or post-processor that is not known, naming it; InvalidArgument for a malformed file;
-// ResourceExhausted when a limit on sizes is passed. Messages start with the file's name.
+// pre-tokenizer, expression or post-processor that is not known, naming it; InvalidArgument for a file that is
+// malformed or passes a limit on sizes. Messages start with the file's name.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const ReadableDirectory& directory);
 
 }  // namespace gptvq

@@ -21,8 +21,8 @@ struct TokenizerConfig {
   std::optional<bool> add_eos_token = std::nullopt;
 };
 
-// Errors: InvalidArgument for JSON that is malformed or has one of the keys with a value of another type;
-// ResourceExhausted when the text is longer than 16 MiB.
+// Errors: InvalidArgument for JSON that is malformed, longer than 16 MiB, or has one of the keys with a value of
+// another type.
 absl::StatusOr<TokenizerConfig> ParseTokenizerConfig(std::string_view json_text);
 
 // Lets `config` decide over what a tokenizer file says: names BOS and EOS, puts them around a document or takes them

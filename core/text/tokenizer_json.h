@@ -31,7 +31,7 @@ inline constexpr std::size_t kMaxIdGaps = 4096;
 // vocabulary. Where an added token is not in the model's vocabulary, its id is the one the file gives.
 // Errors: Unimplemented for anything else, by its name and place in the file; InvalidArgument for malformed JSON and
 // for a vocabulary with duplicate, negative, fractional or far-away ids, merges of unknown tokens and the like, naming
-// them; ResourceExhausted when one of the limits above is passed.
+// them, or when one of the limits above is passed.
 absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizerJson(std::string_view json_text,
                                                               const TokenizerConfig& config = {});
 

@@ -157,8 +157,7 @@ TEST(SafetensorsReader, RefusesEveryBrokenHeaderNamingFileAndPlace) {
     const auto reader = SafetensorsReader::Open(AFile(bad.contents, "bad.safetensors"));
 
     ASSERT_FALSE(reader.ok());
-    EXPECT_TRUE(absl::IsInvalidArgument(reader.status()) || absl::IsResourceExhausted(reader.status()))
-        << reader.status();
+    EXPECT_EQ(reader.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(reader.status().message()), HasSubstr(bad.message));
     EXPECT_TRUE(absl::StartsWith(reader.status().message(), "bad.safetensors: ")) << reader.status();
   }

@@ -26,7 +26,7 @@ TEST(TextNormalizer, CollapsesSpacesAndTrimsTheEnd) {
 TEST(TextNormalizer, RefusesToGrowATextWithoutBound) {
   const TextNormalizer bomb({ReplaceStep{"a", "aaaaaaaa"}, ReplaceStep{"a", "aaaaaaaa"}, ReplaceStep{"a", "aaaaaaaa"}});
 
-  EXPECT_EQ(bomb.Normalize(std::string(1000, 'a')).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(bomb.Normalize(std::string(1000, 'a')).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

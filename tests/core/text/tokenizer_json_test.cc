@@ -204,17 +204,17 @@ TEST(TokenizerJson, RefusesLongTokensAndLongLists) {
   Json json;
   json.vocab = absl::StrCat(R"({"a": 0, ")", std::string(1 << 20, 'b'), R"(": 1})");
   json.merges = "[]";
-  ExpectRefused(json, absl::StatusCode::kResourceExhausted, "more than the limit of 4096");
+  ExpectRefused(json, absl::StatusCode::kInvalidArgument, "more than the limit of 4096");
 
   json = Json();
   json.added_tokens = absl::StrCat(R"([{"id": 6, "content": ")", std::string(2000, 'x'), R"("}])");
-  ExpectRefused(json, absl::StatusCode::kResourceExhausted, "more than the limit of 1024");
+  ExpectRefused(json, absl::StatusCode::kInvalidArgument, "more than the limit of 1024");
 
   json = Json();
   std::string merges = "[";
   for (std::size_t i = 0; i <= kMaxMerges; ++i) absl::StrAppend(&merges, i == 0 ? "0" : ",0");
   json.merges = merges + "]";
-  ExpectRefused(json, absl::StatusCode::kResourceExhausted, "model.merges: 2097153, more than the limit");
+  ExpectRefused(json, absl::StatusCode::kInvalidArgument, "model.merges: 2097153, more than the limit");
 }
 
 TEST(TokenizerJson, RefusesAnExpressionItDoesNotKnow) {
