@@ -257,6 +257,7 @@ CommandLine::~CommandLine() = default;
 Command& CommandLine::main() { return *state_->main; }
 
 Command& CommandLine::AddCommand(std::string_view name, std::string_view summary) {
+  state_->app.require_subcommand(0, 1);  // behind the first one a command's name is a word like any other
   CLI::App* app = state_->app.add_subcommand(std::string(name), std::string(summary));
   app->allow_extras();
   state_->commands.emplace_back(
@@ -299,11 +300,7 @@ absl::Status CommandLine::State::Read(int argc, const char* const* argv, std::st
   if (commands.empty()) return absl::OkStatus();
 
   for (const auto& [name, command] : commands) {
-    if (!app.got_subcommand(name)) continue;
-    if (!chosen->empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("two commands: ", *chosen, " and ", name));
-    }
-    *chosen = name;
+    if (app.got_subcommand(name)) *chosen = name;
   }
   for (const auto& [name, command] : commands) {
     if (name != *chosen) continue;

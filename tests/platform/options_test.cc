@@ -186,12 +186,23 @@ TEST(CommandLine, CommandTakesItsArgumentsAndFlags) {
   EXPECT_EQ(client.format, "json");
 }
 
+TEST(CommandLine, AnArgumentMayBeNamedLikeACommand) {
+  Client client;
+
+  const ParsedCommandLine parsed = client.Parse({"get", "list"});
+
+  EXPECT_FALSE(parsed.exit_code.has_value()) << client.err.str();
+  EXPECT_EQ(parsed.command, "get");
+  EXPECT_EQ(client.job, "list");
+}
+
 TEST(CommandLine, RefusesWrongCommands) {
   const std::vector<Refusal> refusals = {
       {{}, "client: a command is missing"},
       {{"gett", "job-1"}, "unknown command 'gett'; did you mean get?"},
       {{"get"}, "client get: argument JOB is missing: The job."},
       {{"get", "a", "b"}, "client get: unexpected argument 'b'"},
+      {{"list", "get"}, "client list: unexpected argument 'get'"},
       {{"get", "a", "--outptu", "json"}, "unknown flag '--outptu'; did you mean --output?"},
   };
   for (const Refusal& refusal : refusals) {
