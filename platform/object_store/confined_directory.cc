@@ -148,7 +148,7 @@ absl::StatusOr<FileDescriptor> ConfinedDirectory::Walk(std::string_view relative
 }
 
 absl::Status ConfinedDirectory::Failure(int error_number, std::string_view relative) const {
-  return ErrnoToStatus(error_number, absl::StrCat(path_, "/", std::string(relative)));
+  return ErrnoToStatus(error_number, absl::StrCat(path_ == "/" ? "" : path_, "/", std::string(relative)));
 }
 
 }  // namespace gptvq

@@ -145,6 +145,15 @@ absl::Status CheckRegular(const struct stat& info, const std::string& name) {
   return absl::FailedPreconditionError(absl::StrCat(name, ": is ", std::string(KindOf(info.st_mode)), ", not a file"));
 }
 
+// A rename would put the new file in the place of a pipe or a device without a word; a link is replaced, not followed.
+absl::Status CheckReplaceable(const ConfinedDirectory& directory, const std::string& name) {
+  struct stat info;
+  if (fstatat(directory.fd(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 || S_ISLNK(info.st_mode)) {
+    return absl::OkStatus();
+  }
+  return CheckRegular(info, absl::StrCat(directory.path(), "/", name));
+}
+
 struct CloseDirectory {
   void operator()(DIR* stream) const { closedir(stream); }
 };
@@ -203,6 +212,7 @@ absl::StatusOr<std::unique_ptr<WritableFile>> LocalObjectStore::Create(std::stri
   GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
   const SplitKey split = Split(key);
   GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, root_.MakeDirectories(split.directory));
+  GPTVQ_RETURN_IF_ERROR(CheckReplaceable(directory, std::string(split.name)));
   for (int i = 0; i < kMaxTemporaryTries; ++i) {
     std::string temporary_name = NewTemporaryName();
     FileDescriptor fd(openat(directory.fd(), temporary_name.c_str(),

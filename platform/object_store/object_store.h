@@ -44,6 +44,7 @@ class ObjectStore {
   virtual std::string_view name() const = 0;
 
   // A new object, streamed. It appears, durably and replacing one of that key, when Close() returns OK.
+  // Errors: FailedPrecondition when something that is no object (a directory, a pipe, a device) has that name.
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) = 0;
 
   // The object as it is now: replacing or deleting it later does not change what this file reads. Its name() is the key.

@@ -105,6 +105,19 @@ TEST_P(LocalObjectStoreTest, RefusesPipesDevicesAndDirectoriesAtOnce) {
   EXPECT_EQ(OpenLocalFile(*dev, "zero", "zero").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+TEST_P(LocalObjectStoreTest, WritesNothingInThePlaceOfPipesAndDirectories) {
+  ASSERT_EQ(mkfifo(root_.Join("pipe").c_str(), 0600), 0);
+  ASSERT_TRUE(std::filesystem::create_directory(root_.Join("dir")));
+
+  const absl::Status pipe = Put("pipe", "x");
+
+  EXPECT_EQ(pipe.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(pipe.message()), HasSubstr("/pipe: is a pipe, not a file"));
+  EXPECT_EQ(Put("dir", "x").code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(std::filesystem::is_fifo(root_.Join("pipe")));
+  EXPECT_THAT(NamesOnDisk(), SizeIs(2));
+}
+
 TEST_P(LocalObjectStoreTest, FileThatShrinksWhileItIsReadIsDataLoss) {
   root_.WriteFile("x", std::string(10000, 'x'));
   auto file = store_.Open("x");
