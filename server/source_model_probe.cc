@@ -15,4 +15,14 @@ absl::StatusOr<int> SourceModelProbe::CountLayers(std::string_view model_uri) {
   return model->config().layer_count;
 }
 
+absl::Status SourceModelProbe::CheckText(std::string_view text_uri) {
+  GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ObjectUri::Parse(text_uri));
+  return storage_.OpenFile(uri).status();
+}
+
+absl::Status SourceModelProbe::CheckOutput(std::string_view output_uri) {
+  GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ObjectUri::Parse(output_uri));
+  return storage_.CheckCreatable(uri);
+}
+
 }  // namespace gptvq

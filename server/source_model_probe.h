@@ -8,13 +8,15 @@
 
 namespace gptvq {
 
-// Opens models as the workers will: configuration and headers are read and every tensor's shape is checked, no weight is
-// read. Borrows the storage. Thread-safe.
+// Opens models and texts as the workers will: configuration and headers are read and every tensor's shape is checked, no
+// weight and no text is read. Borrows the storage. Thread-safe.
 class SourceModelProbe final : public ModelProbe {
  public:
   explicit SourceModelProbe(const Storage& storage) : storage_(storage) {}
 
   absl::StatusOr<int> CountLayers(std::string_view model_uri) override;
+  absl::Status CheckText(std::string_view text_uri) override;
+  absl::Status CheckOutput(std::string_view output_uri) override;
 
  private:
   const Storage& storage_;

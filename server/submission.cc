@@ -7,6 +7,7 @@
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "platform/job/error_reason.h"
+#include "platform/job/request_id.h"
 #include "platform/object_store/object_uri.h"
 #include "server/planner.h"
 
@@ -26,10 +27,11 @@ absl::Status CheckUris(const JobSpec& spec) {
   return CheckUri("output_uri", spec.output_uri);
 }
 
-// A storage that does not answer may answer later; anything else is wrong with the model.
-absl::Status UnusableModel(const absl::Status& cause, const std::string& model_uri) {
-  if (absl::IsUnavailable(cause)) return cause;
-  return Refuse(ErrorReason::kModelUnusable, absl::StrCat("model ", model_uri, ": ", cause.message()));
+// A storage that does not answer may answer later; anything else is wrong with the place: empty, or `otherwise`.
+absl::Status RefusePlace(absl::string_view place, const absl::Status& cause, ErrorReason otherwise) {
+  if (cause.ok() || absl::IsUnavailable(cause)) return cause;
+  return Refuse(absl::IsNotFound(cause) ? ErrorReason::kInputMissing : otherwise,
+                absl::StrCat(place, ": ", cause.message()));
 }
 
 }  // namespace
@@ -62,10 +64,12 @@ absl::StatusOr<JobSnapshot> Submission::Plan(const JobSpec& spec) {
 
 absl::StatusOr<SubmitJob> Submission::Prepare(const std::string& job_id, const JobSpec& spec) {
   GPTVQ_RETURN_IF_ERROR(CheckUris(spec));
+  GPTVQ_RETURN_IF_ERROR(CheckPlaces(spec));
+  const std::string model = absl::StrCat("model ", spec.model_uri);
   const absl::StatusOr<int> layer_count = probe_.CountLayers(spec.model_uri);
-  if (!layer_count.ok()) return UnusableModel(layer_count.status(), spec.model_uri);
+  if (!layer_count.ok()) return RefusePlace(model, layer_count.status(), ErrorReason::kModelUnusable);
   absl::StatusOr<JobPlan> plan = PlanJob(spec, *layer_count, job_id);
-  if (!plan.ok()) return UnusableModel(plan.status(), spec.model_uri);
+  if (!plan.ok()) return RefusePlace(model, plan.status(), ErrorReason::kModelUnusable);
 
   SubmitJob event;
   event.job.job_id = job_id;
@@ -76,18 +80,19 @@ absl::StatusOr<SubmitJob> Submission::Prepare(const std::string& job_id, const J
   return event;
 }
 
-std::string JobIdFor(std::string_view request_id) {
-  return "job-" + Digest::Of(AsBytes(request_id)).hex().substr(0, 16);
+absl::Status Submission::CheckPlaces(const JobSpec& spec) {
+  for (const std::string& uri : spec.calibration_uris) {
+    GPTVQ_RETURN_IF_ERROR(RefusePlace("calibration_uris", probe_.CheckText(uri), ErrorReason::kInvalidField));
+  }
+  if (!spec.evaluation_uri.empty()) {
+    GPTVQ_RETURN_IF_ERROR(
+        RefusePlace("evaluation_uri", probe_.CheckText(spec.evaluation_uri), ErrorReason::kInvalidField));
+  }
+  return RefusePlace("output_uri", probe_.CheckOutput(spec.output_uri), ErrorReason::kInvalidField);
 }
 
-bool IsRequestId(std::string_view text) {
-  constexpr std::string_view kPattern = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-  if (text.size() != kPattern.size()) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool is_hex = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f');
-    if (kPattern[i] == 'x' ? !is_hex : text[i] != '-') return false;
-  }
-  return true;
+std::string JobIdFor(std::string_view request_id) {
+  return "job-" + Digest::Of(AsBytes(request_id)).hex().substr(0, 16);
 }
 
 }  // namespace gptvq

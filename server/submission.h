@@ -10,14 +10,14 @@
 
 namespace gptvq {
 
-// From a client's wish to a journaled job: looks at the model, plans, records. Borrows both. Thread-safe.
+// From a client's wish to a journaled job: looks at the places it names, plans, records. Borrows both. Thread-safe.
 class Submission {
  public:
   Submission(Coordinator& coordinator, ModelProbe& probe) : coordinator_(coordinator), probe_(probe) {}
 
   // Accepts a job, or answers the one that was accepted under this request id. Returns its id.
-  // Errors: InvalidArgument (INVALID_FIELD), FailedPrecondition (MODEL_UNUSABLE), AlreadyExists (IDEMPOTENCY_MISMATCH),
-  // ResourceExhausted (TOO_MANY_JOBS), Unavailable.
+  // Errors: InvalidArgument (INVALID_FIELD), NotFound (INPUT_MISSING), FailedPrecondition (MODEL_UNUSABLE), AlreadyExists
+  // (IDEMPOTENCY_MISMATCH), ResourceExhausted (TOO_MANY_JOBS), Unavailable.
   absl::StatusOr<std::string> Submit(std::string_view request_id, const JobSpec& spec);
 
   // What Submit would accept, without accepting it: the job with its plan and an empty id. Errors: as Submit.
@@ -25,6 +25,7 @@ class Submission {
 
  private:
   absl::StatusOr<SubmitJob> Prepare(const std::string& job_id, const JobSpec& spec);
+  absl::Status CheckPlaces(const JobSpec& spec);
 
   Coordinator& coordinator_;
   ModelProbe& probe_;
@@ -32,9 +33,6 @@ class Submission {
 
 // The id that a job submitted under `request_id` gets: the same for every repetition, also before the journal knows it.
 std::string JobIdFor(std::string_view request_id);
-
-// True for a UUID in the 36-character lower-case form.
-bool IsRequestId(std::string_view text);
 
 }  // namespace gptvq
 

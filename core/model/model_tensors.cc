@@ -113,7 +113,7 @@ absl::Status CheckTensors(const ModelConfig& config, const Checkpoint& checkpoin
       wrong.emplace_back(WrongShape(*found, expected).message());
     }
   }
-  if (!missing.empty()) return absl::NotFoundError(absl::StrCat("missing tensors: ", ShownList(missing)));
+  if (!missing.empty()) return absl::InvalidArgumentError(absl::StrCat("missing tensors: ", ShownList(missing)));
   if (!wrong.empty()) return absl::InvalidArgumentError(ShownList(wrong));
   return absl::OkStatus();
 }

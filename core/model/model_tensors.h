@@ -47,7 +47,7 @@ std::vector<ExpectedTensor> OuterTensors(const ModelConfig& config);
 enum class TensorScope { kAll, kAllButLinearWeights };
 
 // Checks that every tensor of the architecture is in the checkpoint, in a floating-point dtype and with the right
-// shape. Errors: NotFound listing the missing tensors, InvalidArgument naming tensor, shape found and shape asked for
+// shape. Errors: InvalidArgument listing the missing tensors, or else naming tensor, shape found and shape asked for
 // by the config. Lists are cut after a dozen entries.
 absl::Status CheckTensors(const ModelConfig& config, const Checkpoint& checkpoint, TensorScope scope);
 

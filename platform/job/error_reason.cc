@@ -53,6 +53,8 @@ Entry EntryOf(ErrorReason reason) {
       return {"LAYER_CONFLICT", Code::kFailedPrecondition};
     case ErrorReason::kOutputMissing:
       return {"OUTPUT_MISSING", Code::kFailedPrecondition};
+    case ErrorReason::kInputMissing:
+      return {"INPUT_MISSING", Code::kNotFound};
     case ErrorReason::kModelUnusable:
       return {"MODEL_UNUSABLE", Code::kFailedPrecondition};
     case ErrorReason::kStoreFull:

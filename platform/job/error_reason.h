@@ -31,7 +31,8 @@ enum class ErrorReason {
   kLayerOutOfOrder,
   kLayerConflict,  // a layer was published with another digest
   kOutputMissing,  // a result names an artifact that is not there
-  kModelUnusable,  // no model at the URI, or one of a kind that is not supported
+  kInputMissing,   // nothing at the URI of the model or of a text
+  kModelUnusable,  // a model that is malformed, or of a kind that is not supported
   kStoreFull,      // the object store has no space
   kTooManyJobs,
   kTooManyWorkers,
@@ -41,15 +42,15 @@ enum class ErrorReason {
   kStopping,
 };
 inline constexpr std::array kAllErrorReasons = {
-    ErrorReason::kInvalidField,   ErrorReason::kJobUnknown,      ErrorReason::kTaskUnknown,
-    ErrorReason::kWorkerUnknown,  ErrorReason::kUpgradeRequired, ErrorReason::kIdempotencyMismatch,
-    ErrorReason::kStaleEpoch,     ErrorReason::kNotHeld,         ErrorReason::kRollbackSuspected,
-    ErrorReason::kJobCancelled,   ErrorReason::kBadLeaseToken,   ErrorReason::kChecksumMismatch,
-    ErrorReason::kDigestMismatch, ErrorReason::kChunkOutOfOrder, ErrorReason::kLayerOutOfOrder,
-    ErrorReason::kLayerConflict,  ErrorReason::kOutputMissing,   ErrorReason::kModelUnusable,
-    ErrorReason::kStoreFull,      ErrorReason::kTooManyJobs,     ErrorReason::kTooManyWorkers,
-    ErrorReason::kTooManyUploads, ErrorReason::kTooManyWatchers, ErrorReason::kJournalUnavailable,
-    ErrorReason::kStopping};
+    ErrorReason::kInvalidField,       ErrorReason::kJobUnknown,      ErrorReason::kTaskUnknown,
+    ErrorReason::kWorkerUnknown,      ErrorReason::kUpgradeRequired, ErrorReason::kIdempotencyMismatch,
+    ErrorReason::kStaleEpoch,         ErrorReason::kNotHeld,         ErrorReason::kRollbackSuspected,
+    ErrorReason::kJobCancelled,       ErrorReason::kBadLeaseToken,   ErrorReason::kChecksumMismatch,
+    ErrorReason::kDigestMismatch,     ErrorReason::kChunkOutOfOrder, ErrorReason::kLayerOutOfOrder,
+    ErrorReason::kLayerConflict,      ErrorReason::kOutputMissing,   ErrorReason::kInputMissing,
+    ErrorReason::kModelUnusable,      ErrorReason::kStoreFull,       ErrorReason::kTooManyJobs,
+    ErrorReason::kTooManyWorkers,     ErrorReason::kTooManyUploads,  ErrorReason::kTooManyWatchers,
+    ErrorReason::kJournalUnavailable, ErrorReason::kStopping};
 
 std::string_view Name(ErrorReason reason);    // STALE_EPOCH, ...
 absl::StatusCode CodeOf(ErrorReason reason);  // the one code that a reason travels with

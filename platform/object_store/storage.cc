@@ -44,6 +44,27 @@ absl::StatusOr<ConfinedDirectory> CreateLocalDirectory(const StorageOptions& opt
   return place.root.MakeDirectories(place.relative);
 }
 
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenFileAt(const StorageOptions& options, const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  GPTVQ_ASSIGN_OR_RETURN(const ConfinedDirectory directory,
+                         OpenLocalDirectory(options, slash == 0 ? "/" : path.substr(0, slash)));
+  return OpenLocalFile(directory, path.substr(slash + 1), path);
+}
+
+// Looks upwards to the first thing that exists.
+absl::Status CheckLocalCreatable(const StorageOptions& options, std::string path) {
+  for (; !path.empty(); path.resize(path.rfind('/'))) {
+    const absl::Status directory = OpenLocalDirectory(options, path).status();
+    if (!absl::IsNotFound(directory)) return directory;
+    const absl::Status file = OpenFileAt(options, path).status();
+    if (file.ok() || absl::IsFailedPrecondition(file)) {
+      return absl::FailedPreconditionError(absl::StrCat(path, ": is a file, where a directory is needed"));
+    }
+    if (!absl::IsNotFound(file)) return file;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status StorageOptions::Validate() const {
@@ -74,6 +95,14 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> Storage::CreateStore(const ObjectUr
   return absl::InternalError("unknown URI scheme");
 }
 
+absl::Status Storage::CheckCreatable(const ObjectUri& uri) const {
+  switch (uri.scheme()) {
+    case UriScheme::kFile:
+      return CheckLocalCreatable(options_, uri.path());
+  }
+  return absl::InternalError("unknown URI scheme");
+}
+
 absl::StatusOr<std::unique_ptr<ReadableDirectory>> Storage::OpenDirectory(const ObjectUri& uri) const {
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store, OpenStore(uri));
   return std::make_unique<ObjectDirectory>(std::move(store));
@@ -86,12 +115,8 @@ absl::StatusOr<std::unique_ptr<WritableDirectory>> Storage::CreateDirectory(cons
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> Storage::OpenFile(const ObjectUri& uri) const {
   switch (uri.scheme()) {
-    case UriScheme::kFile: {
-      const std::size_t slash = uri.path().rfind('/');
-      const std::string parent = slash == 0 ? "/" : uri.path().substr(0, slash);
-      GPTVQ_ASSIGN_OR_RETURN(const ConfinedDirectory directory, OpenLocalDirectory(options_, parent));
-      return OpenLocalFile(directory, uri.path().substr(slash + 1), uri.path());
-    }
+    case UriScheme::kFile:
+      return OpenFileAt(options_, uri.path());
   }
   return absl::InternalError("unknown URI scheme");
 }

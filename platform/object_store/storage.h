@@ -35,6 +35,10 @@ class Storage {
   // As OpenStore, after making the directory if it is missing.
   absl::StatusOr<std::unique_ptr<ObjectStore>> CreateStore(const ObjectUri& uri) const;
 
+  // Whether nothing is in the way of CreateStore. Changes nothing, and does not ask for the right to write: the process that
+  // will write may be another one. Errors: FailedPrecondition naming the file that stands where a directory should.
+  absl::Status CheckCreatable(const ObjectUri& uri) const;
+
   absl::StatusOr<std::unique_ptr<ReadableDirectory>> OpenDirectory(const ObjectUri& uri) const;
   absl::StatusOr<std::unique_ptr<WritableDirectory>> CreateDirectory(const ObjectUri& uri) const;
 

@@ -132,6 +132,29 @@ TEST(SubmitJobCall, AnUnusableModelIsAPreconditionAndAnAbsentStorageIsNot) {
   EXPECT_EQ(away.code(), absl::StatusCode::kUnavailable);
 }
 
+TEST(SubmitJobCall, PlacesThatCanNotBeUsedAreRefusedByField) {
+  Service service;
+  service.probe.answer = absl::NotFoundError("/m: No such file or directory");
+  const absl::Status model = Submit(service).status();
+  service.probe.answer = 2;
+  service.probe.text_answer = absl::NotFoundError("/t: No such file or directory");
+  const absl::Status text = Submit(service).status();
+  service.probe.text_answer = absl::FailedPreconditionError("/t: is a directory, not a file");
+  const absl::Status no_file = Submit(service).status();
+  service.probe.text_answer = absl::OkStatus();
+  service.probe.output_answer = absl::FailedPreconditionError("/o: is a file, where a directory is needed");
+  const absl::Status output = Submit(service).status();
+
+  EXPECT_EQ(ReasonOf(model), ErrorReason::kInputMissing);
+  EXPECT_NE(model.message().find("model file:"), std::string::npos) << model;
+  EXPECT_EQ(ReasonOf(text), ErrorReason::kInputMissing);
+  EXPECT_NE(text.message().find("calibration_uris: /t"), std::string::npos) << text;
+  EXPECT_EQ(ReasonOf(no_file), ErrorReason::kInvalidField);
+  EXPECT_EQ(ReasonOf(output), ErrorReason::kInvalidField);
+  EXPECT_NE(output.message().find("output_uri: /o: is a file"), std::string::npos) << output;
+  EXPECT_TRUE(service.coordinator.store().ListJobs({})->empty());
+}
+
 TEST(SubmitJobCall, MessagesBeyondTheControlLimitAreRefusedAndTheConnectionLives) {
   Service service;
   v1::SubmitJobRequest request = ASubmitRequest();

@@ -37,7 +37,19 @@ class FakeModelProbe final : public ModelProbe {
     return answer;
   }
 
+  absl::Status CheckText(std::string_view) override {
+    const std::lock_guard lock(mutex_);
+    return text_answer;
+  }
+
+  absl::Status CheckOutput(std::string_view) override {
+    const std::lock_guard lock(mutex_);
+    return output_answer;
+  }
+
   absl::StatusOr<int> answer = 2;
+  absl::Status text_answer;
+  absl::Status output_answer;
   std::string last_uri;
 
  private:

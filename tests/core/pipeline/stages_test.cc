@@ -276,7 +276,7 @@ TEST(SourceModel, NamesAMissingTensor) {
 
   const auto source = SourceModel::Open(directory);
 
-  EXPECT_EQ(source.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(source.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(source.status().message()), HasSubstr("model.layers.1."));
 }
 

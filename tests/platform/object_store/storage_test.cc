@@ -45,6 +45,26 @@ TEST(Storage, OutputDirectoryIsMadeWhenItIsMissing) {
   EXPECT_EQ((*output)->Create("a/b").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(Storage, SeesWhatIsInTheWayOfADirectoryAndMakesNone) {
+  const TemporaryDirectory directory;
+  directory.WriteFile("model/config.json", "{}");
+  const Storage storage({});
+  const Storage confined({.file_roots = {directory.path()}});
+
+  for (const char* place : {"model", "new", "new/deep/er"}) {
+    EXPECT_TRUE(storage.CheckCreatable(UriOf(directory.Join(place))).ok()) << place;
+    EXPECT_TRUE(confined.CheckCreatable(UriOf(directory.Join(place))).ok()) << place;
+  }
+  for (const char* place : {"model/config.json", "model/config.json/a/b"}) {
+    const absl::Status status = confined.CheckCreatable(UriOf(directory.Join(place)));
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(directory.Join("model/config.json: is a file")));
+  }
+  EXPECT_EQ(storage.CheckCreatable(UriOf("/dev/null/x")).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(confined.CheckCreatable(UriOf("/elsewhere")).code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_FALSE(std::filesystem::exists(directory.Join("new")));
+}
+
 TEST(Storage, MissingDirectoryIsNotFoundAndNamed) {
   const TemporaryDirectory directory;
 
