@@ -34,8 +34,12 @@ void AddOptionalText(Command& command, Flag flag, std::optional<std::string>* ta
 }
 
 void AddCoordinator(Command& command, ClientOptions& options) {
-  command.AddString({.name = "--coordinator", .help = "Where the coordinator listens: host:port or unix:/path.", .value = "ADDRESS"},
-                    &options.coordinator);
+  command.AddParsed(
+      {.name = "--coordinator", .help = "Where the coordinator listens: host:port or unix:/path.", .value = "ADDRESS"},
+      options.coordinator, [&options](std::string_view text) -> absl::Status {
+        GPTVQ_ASSIGN_OR_RETURN(options.coordinator, ParseRpcAddress(text));
+        return absl::OkStatus();
+      });
 }
 
 void AddOutput(Command& command, ClientOptions& options, std::vector<std::pair<std::string, OutputFormat>> formats) {

@@ -23,10 +23,10 @@ ExitCode ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kUnimplemented:  // a file or a spec of a kind that is not supported
       return ExitCode::kInvalidInput;
     case absl::StatusCode::kUnknown:
     case absl::StatusCode::kAborted:
-    case absl::StatusCode::kUnimplemented:
     case absl::StatusCode::kInternal:
       return ExitCode::kInternal;
     default:

@@ -69,6 +69,7 @@ JobView ViewOf(const v1::Job& job) {
   view.committed_task_count = job.committed_task_count();
   for (const v1::Task& task : job.tasks()) view.tasks.push_back(ViewOf(task));
   view.failure = FailureText(job.failure());
+  view.failure_class = FromProto(job.failure().failure_class());
   view.numerics_class = job.numerics_class();
   return view;
 }

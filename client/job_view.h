@@ -38,6 +38,7 @@ struct JobView {
   int committed_task_count = 0;
   std::vector<TaskView> tasks;  // empty in lists
   std::string failure;          // why the job failed
+  FailureClass failure_class = FailureClass::kTransient;  // of a job that failed
   std::string numerics_class;
 };
 

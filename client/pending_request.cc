@@ -7,24 +7,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/terminal.h"
+#include "core/base/check.h"
 #include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
+#include "platform/job/request_id.h"
 
 namespace gptvq {
 namespace {
 
 constexpr std::size_t kUuidBytes = 36;
-
-bool IsRequestId(const std::string& text) {
-  if (text.size() != kUuidBytes) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool is_dash_place = i == 8 || i == 13 || i == 18 || i == 23;
-    const bool is_hex = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f');
-    if (is_dash_place ? text[i] != '-' : !is_hex) return false;
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -44,10 +36,7 @@ std::string NewRequestId() {
 
 absl::StatusOr<PendingRequest> PendingRequest::Keep(const std::string& state_dir, std::string_view job,
                                                     const std::string& request_id) {
-  if (!request_id.empty() && !IsRequestId(request_id)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--request-id '", Printable(request_id, 64), "' is no UUID in lower case"));
-  }
+  GPTVQ_CHECK(request_id.empty() || IsRequestId(request_id));
   PendingRequest pending;
   pending.request_id_ = request_id.empty() ? NewRequestId() : request_id;
   if (state_dir.empty()) return pending;

@@ -13,9 +13,9 @@ namespace gptvq {
 class PendingRequest {
  public:
   // `job` is the job in bytes, equal for equal jobs. Takes `request_id` if it is not empty; else the id of an unanswered
-  // earlier submit of an equal job in `state_dir`;
-  // else a new one. An empty `state_dir` keeps nothing.
-  // Errors: InvalidArgument for an id that is not a lower-case UUID, or a state directory that can not be written.
+  // earlier submit of an equal job in `state_dir`; else a new one. An empty `state_dir` keeps nothing.
+  // Precondition: `request_id` is empty or IsRequestId(). Errors: InvalidArgument for a state directory that can not be
+  // written.
   static absl::StatusOr<PendingRequest> Keep(const std::string& state_dir, std::string_view job,
                                              const std::string& request_id);
 

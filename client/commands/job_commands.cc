@@ -11,6 +11,7 @@
 #include "client/progress_display.h"
 #include "client/report/job_report.h"
 #include "client/status_json.h"
+#include "platform/job/request_id.h"
 
 namespace gptvq {
 namespace {
@@ -21,13 +22,21 @@ ExitCode ExitCodeOf(const JobView& job, Terminal& terminal) {
   switch (job.state) {
     case JobState::kFailed:
       terminal.err << "job " << job.job_id << " failed: " << Printable(job.failure, 4096) << std::endl;
-      return ExitCode::kJobFailed;
+      // Texts and weights are read while the job runs: what they lack is mended like what a submit refuses.
+      return job.failure_class == FailureClass::kInput ? ExitCode::kInvalidInput : ExitCode::kJobFailed;
     case JobState::kCancelled:
       terminal.err << "job " << job.job_id << " was cancelled" << std::endl;
       return ExitCode::kCancelled;
     default:
       return ExitCode::kOk;
   }
+}
+
+// A refusal is an answer, too. After silence or a defect nobody knows whether the job stands.
+bool IsAnswer(const absl::Status& status) {
+  const ExitCode code = ExitCodeFor(status);
+  return code == ExitCode::kOk || code == ExitCode::kNotFound || code == ExitCode::kInvalidInput ||
+         code == ExitCode::kOutOfSpace;
 }
 
 std::string UtcTime(std::int64_t unix_seconds) {
@@ -75,11 +84,16 @@ ExitCode SubmitJob(JobClient& client, const SubmitOptions& options, const Monoto
     Fail(terminal, request.status());
     return ExitCode::kUsage;
   }
+  if (!options.request_id.empty() && !IsRequestId(options.request_id)) {
+    terminal.err << "error: --request-id '" << Printable(options.request_id, 64) << "' is no UUID in lower case"
+                 << std::endl;
+    return ExitCode::kUsage;
+  }
   absl::StatusOr<PendingRequest> pending = PendingRequest::Keep(options.state_dir, JobBytes(*request), options.request_id);
   if (!pending.ok()) return Fail(terminal, pending.status());
   const absl::StatusOr<JobView> job = client.Submit(*request, pending->request_id(), options.mode);
+  if (IsAnswer(job.status())) pending->Forget();
   if (!job.ok()) return Fail(terminal, job.status());
-  pending->Forget();
   if (options.mode == SubmitMode::kDryRun) {
     PrintPlan(*job, options.output, terminal);
     return ExitCode::kOk;

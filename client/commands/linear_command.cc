@@ -32,15 +32,25 @@ struct Matrix {
   MatrixView<const float> view() const { return {values.data(), rows, cols}; }
 };
 
-// Reads the matrix that "FILE:TENSOR" names.
-absl::StatusOr<Matrix> ReadMatrix(const std::string& location) {
-  const std::size_t colon = location.rfind(':');
-  if (colon == std::string::npos || colon == 0 || colon + 1 == location.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("'", Printable(location, 80), "' is not of the form FILE:TENSOR"));
+// What "FILE:TENSOR" names.
+struct TensorLocation {
+  std::string file;
+  std::string tensor;
+};
+
+absl::StatusOr<TensorLocation> ParseLocation(const char* flag, const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, " '", Printable(text, 80), "' is not of the form FILE:TENSOR"));
   }
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(location.substr(0, colon)));
+  return TensorLocation{text.substr(0, colon), text.substr(colon + 1)};
+}
+
+absl::StatusOr<Matrix> ReadMatrix(const TensorLocation& location) {
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(location.file));
   GPTVQ_ASSIGN_OR_RETURN(const SafetensorsReader reader, SafetensorsReader::Open(std::move(file)));
-  Matrix matrix{.tensor = location.substr(colon + 1)};
+  Matrix matrix{.tensor = location.tensor};
   const StoredTensor* stored = reader.Find(matrix.tensor);
   if (stored == nullptr) {
     return absl::NotFoundError(
@@ -107,10 +117,26 @@ std::string ReportJson(const LinearReport& report, double seconds) {
   return json.dump(2) + "\n";
 }
 
-absl::StatusOr<std::string> QuantizeAndWrite(const LinearOptions& options, const QuantSpec& spec,
+// The command line, understood.
+struct Request {
+  TensorLocation weight;
+  TensorLocation hessian;
+  QuantSpec spec;
+};
+
+absl::StatusOr<Request> ParseRequest(const LinearOptions& options) {
+  Request request;
+  GPTVQ_ASSIGN_OR_RETURN(request.weight, ParseLocation("--weight", options.weight));
+  GPTVQ_ASSIGN_OR_RETURN(request.hessian, ParseLocation("--hessian", options.hessian));
+  GPTVQ_ASSIGN_OR_RETURN(request.spec, ResolveSpec(options.spec));
+  return request;
+}
+
+absl::StatusOr<std::string> QuantizeAndWrite(const Request& request, const LinearOptions& options,
                                              const MonotonicClock& clock) {
-  GPTVQ_ASSIGN_OR_RETURN(const Matrix weight, ReadMatrix(options.weight));
-  GPTVQ_ASSIGN_OR_RETURN(const Matrix hessian, ReadMatrix(options.hessian));
+  const QuantSpec& spec = request.spec;
+  GPTVQ_ASSIGN_OR_RETURN(const Matrix weight, ReadMatrix(request.weight));
+  GPTVQ_ASSIGN_OR_RETURN(const Matrix hessian, ReadMatrix(request.hessian));
   if (hessian.rows != weight.cols || hessian.cols != weight.cols) {
     return absl::InvalidArgumentError(absl::StrCat("the Hessian is ", hessian.rows, " x ", hessian.cols,
                                                    "; a weight of ", weight.rows, " x ", weight.cols, " needs ",
@@ -134,12 +160,12 @@ absl::StatusOr<std::string> QuantizeAndWrite(const LinearOptions& options, const
 }  // namespace
 
 ExitCode QuantizeOneLinear(const LinearOptions& options, const MonotonicClock& clock, Terminal& terminal) {
-  const absl::StatusOr<QuantSpec> spec = ResolveSpec(options.spec);
-  if (!spec.ok()) {
-    Fail(terminal, spec.status());
+  const absl::StatusOr<Request> request = ParseRequest(options);
+  if (!request.ok()) {
+    Fail(terminal, request.status());
     return ExitCode::kUsage;
   }
-  const absl::StatusOr<std::string> report = QuantizeAndWrite(options, *spec, clock);
+  const absl::StatusOr<std::string> report = QuantizeAndWrite(*request, options, clock);
   if (!report.ok()) return Fail(terminal, report.status());
   terminal.out << *report << std::flush;
   return ExitCode::kOk;
