@@ -200,6 +200,7 @@ struct SvdCase {
 QuantSpec ScalarSpec(int index_bits, double rank_fraction) {
   QuantSpec spec = SmallSpec(1, index_bits);
   spec.svd_rank_fraction = rank_fraction;
+  spec.refinement_passes = 4;
   return spec;
 }
 
@@ -327,6 +328,7 @@ TEST(QuantizeLinearWithSvd, ComesBackFromPackingWithTheSameWeightsAndCountsEvery
   const auto backend = CpuForTests();
   QuantSpec spec = FindPreset("1d-3.125bpv").value();
   spec.svd_rank_fraction = 0.4;  // rank ceil(3.2)
+  spec.refinement_passes = 4;
   const LayerCase layer = RandomLayer(12, 512, 30);
 
   const LinearResult result = Quantize(*backend, layer, spec).value();
