@@ -24,6 +24,14 @@ function(gptvq_binary name)
   install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
+# gptvq_test_timeout(VARIABLE SECONDS): SECONDS, or four times that where instruments slow a test down.
+function(gptvq_test_timeout variable seconds)
+  if(GPTVQ_SANITIZE OR GPTVQ_COVERAGE)
+    math(EXPR seconds "4 * ${seconds}")
+  endif()
+  set(${variable} ${seconds} PARENT_SCOPE)
+endfunction()
+
 # gptvq_test(NAME SRCS ... DEPS ... [LABELS unit|conformance|sim|golden|e2e|gpu|fuzz|oracle]):
 # one GoogleTest program, one CTest entry, label `unit` unless told otherwise.
 function(gptvq_test name)
@@ -34,12 +42,13 @@ function(gptvq_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
+  gptvq_test_timeout(timeout ${ARG_TIMEOUT})
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE GPTVQ_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                              GPTVQ_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${timeout})
 endfunction()
 
 # gptvq_test_program(NAME SRCS ... DEPS ...): a program that a test starts; not installed.

@@ -19,7 +19,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 
-constexpr int kSeeds = 5'000;
+constexpr int kSeeds = GPTVQ_SIM_SEEDS;
 constexpr minutes kFaultyTime(8);
 // After the faults end, every job has to end within this much virtual time: backoffs, leases and the work itself.
 constexpr minutes kHealingTime(120);
