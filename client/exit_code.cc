@@ -9,9 +9,8 @@ ExitCode ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kNotFound:
       return ExitCode::kNotFound;
     case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:  // of a call: --timeout is told apart by the command that has it
       return ExitCode::kUnreachable;
-    case absl::StatusCode::kDeadlineExceeded:
-      return ExitCode::kTimeout;
     case absl::StatusCode::kCancelled:
       return ExitCode::kCancelled;
     case absl::StatusCode::kResourceExhausted:
@@ -28,8 +27,7 @@ ExitCode ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kUnknown:
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kInternal:
-      return ExitCode::kInternal;
-    default:
+    default:  // a code of a newer peer
       return ExitCode::kInternal;
   }
 }

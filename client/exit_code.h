@@ -20,7 +20,7 @@ enum class ExitCode {
   kInterrupted = 130,
 };
 
-// The exit code for an error that ended a command. Precondition: the status is not OK.
+// The exit code for the status that ended a command.
 ExitCode ExitCodeFor(const absl::Status& status);
 
 }  // namespace gptvq

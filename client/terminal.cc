@@ -1,14 +1,33 @@
 #include "client/terminal.h"
 
+#include "core/text/unicode.h"
+
 namespace gptvq {
+namespace {
+
+// What a terminal may take as a command (C0, DEL, C1), or what lets a line show something else than it holds.
+bool ActsOnTheScreen(char32_t c) {
+  const bool is_control = c < 0x20 || (c >= 0x7f && c <= 0x9f);
+  const bool is_line_end = c == 0x2028 || c == 0x2029;
+  const bool reorders = c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+  return is_control || is_line_end || reorders;
+}
+
+}  // namespace
 
 std::string Printable(std::string_view text, std::size_t max_bytes) {
-  std::string printable(text.substr(0, max_bytes));
-  for (char& c : printable) {
-    const unsigned char byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = '?';
+  const std::string valid = unicode::ReplaceInvalidUtf8(text);
+  std::string printable;
+  for (std::size_t begin = 0; begin < valid.size();) {
+    const unicode::Character character = unicode::DecodeAt(valid, begin);
+    if (character.end > max_bytes) return printable + "...";
+    if (ActsOnTheScreen(character.code_point)) {
+      printable += '?';
+    } else {
+      printable.append(valid, begin, character.end - begin);
+    }
+    begin = character.end;
   }
-  if (text.size() > max_bytes) printable += "...";
   return printable;
 }
 

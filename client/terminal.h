@@ -24,7 +24,9 @@ struct Terminal {
   bool colour = false;  // of err; false when NO_COLOR is set
 };
 
-// Text with control characters replaced by '?', cut after `max_bytes`: safe to print whatever somebody typed or sent.
+// Text that is safe to print, whatever somebody typed or sent: control characters (C1 included) and marks that reorder
+// text become '?', bytes that are not UTF-8 U+FFFD. Longer than `max_bytes`, it is cut before a character and ends in
+// "...".
 std::string Printable(std::string_view text, std::size_t max_bytes = 512);
 
 // Prints "error: <message>" on err and returns the exit code that belongs to the status.
