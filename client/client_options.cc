@@ -206,8 +206,8 @@ void DeclareCommands(CommandLine& command_line, ClientOptions& options) {
 
 const std::vector<std::string>& CommandNames() {
   static const std::vector<std::string>& names = *new std::vector<std::string>{
-      "submit", "get",  "list",   "watch",  "wait",                "cancel",  "report",     "workers", "quantize",
-      "verify", "eval", "export", "linear", "calibration", "inspect", "presets", "completion", "version"};
+      "submit", "get",     "list", "watch",  "wait",   "cancel",      "report",  "workers",    "quantize",
+      "verify", "inspect", "eval", "export", "linear", "calibration", "presets", "completion", "version"};
   return names;
 }
 

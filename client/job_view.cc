@@ -35,7 +35,8 @@ double DoneFraction(const JobView& job) {
     total += Weight(task);
     done += Weight(task) * DoneFraction(task);
   }
-  return total > 0 ? done / total : 0;
+  if (total > 0) return done / total;
+  return job.layer_count > 0 ? static_cast<double>(job.published_layers) / job.layer_count : 0;
 }
 
 }  // namespace gptvq

@@ -46,7 +46,7 @@ struct JobView {
 double DoneFraction(const TaskView& task);
 
 // Share of the job's work that is done, 0 to 1: layers weighted by what their tasks cost (quantize 10, capture and
-// evaluate 1 each, finalize 1 per job).
+// evaluate 1 each, finalize 1 per job). Of a job without its tasks, as in lists: the share of its layers that is published.
 double DoneFraction(const JobView& job);
 
 struct WorkerView {

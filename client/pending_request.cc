@@ -39,13 +39,13 @@ absl::StatusOr<PendingRequest> PendingRequest::Keep(const std::string& state_dir
   GPTVQ_CHECK(request_id.empty() || IsRequestId(request_id));
   PendingRequest pending;
   pending.request_id_ = request_id.empty() ? NewRequestId() : request_id;
-  if (state_dir.empty()) return pending;
+  if (state_dir.empty() || !request_id.empty()) return pending;
 
   std::error_code error;
   std::filesystem::create_directories(state_dir, error);
   pending.path_ = absl::StrCat(state_dir, "/submit-", Digest::Of(AsBytes(job)).hex());
   std::string kept;
-  if (request_id.empty() && std::getline(std::ifstream(pending.path_), kept) && IsRequestId(kept)) {
+  if (std::getline(std::ifstream(pending.path_), kept) && IsRequestId(kept)) {
     pending.request_id_ = kept;
     return pending;
   }

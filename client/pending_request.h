@@ -12,8 +12,9 @@ namespace gptvq {
 // submit that was cut off can be repeated as it was typed and names the same job instead of starting a second one.
 class PendingRequest {
  public:
-  // `job` is the job in bytes, equal for equal jobs. Takes `request_id` if it is not empty; else the id of an unanswered
-  // earlier submit of an equal job in `state_dir`; else a new one. An empty `state_dir` keeps nothing.
+  // A `request_id` that is not empty is taken, and kept by whoever chose it. Else the id of an unanswered earlier submit
+  // of an equal job in `state_dir` is taken, else a new one. `job` is the job in bytes, equal for equal jobs. An empty
+  // `state_dir` keeps nothing.
   // Precondition: `request_id` is empty or IsRequestId(). Errors: InvalidArgument for a state directory that can not be
   // written.
   static absl::StatusOr<PendingRequest> Keep(const std::string& state_dir, std::string_view job,

@@ -9,8 +9,9 @@
 
 namespace gptvq {
 
-// Shows how a job proceeds: on a terminal a bar with the time left, rewritten in place; elsewhere one plain line whenever a
-// layer is published, the job's state changes, or a tenth of the work is done. Thread-compatible.
+// Shows how a job proceeds: on a terminal a bar with the time left, rewritten in place; elsewhere one plain line when the
+// job's state changes and after each twentieth of the work, so that a log has some 25 lines whatever the number of layers.
+// Work that is lost with a worker and done again is not told twice. Thread-compatible.
 class ProgressDisplay {
  public:
   explicit ProgressDisplay(Terminal& terminal) : terminal_(terminal) {}
@@ -29,14 +30,13 @@ class ProgressDisplay {
   void ShowPlain(const JobView& job, double now_seconds);
 
   Terminal& terminal_;
-  int drawn_lines_ = 0;
+  int drawn_lines_ = 0;  // of the frame that the cursor stands in; 0: none
   // Where the pace is measured from: the first time work was seen.
   std::optional<double> start_seconds_;
   double start_fraction_ = 0;
-  // What the last plain line said.
-  std::optional<JobState> shown_phase_;
-  int shown_layers_ = -1;
-  int shown_tenth_ = -1;
+  // What plain lines have said so far.
+  std::optional<JobState> shown_state_;
+  int shown_steps_ = 0;
 };
 
 // "48 s", "3 min 20 s", "5 h 12 min".

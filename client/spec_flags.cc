@@ -26,12 +26,46 @@ absl::Status OverrideName(const char* flag_name, const std::optional<std::string
   return absl::OkStatus();
 }
 
+// A knob of the other method would decide nothing; somebody who turns it expects that it does.
+absl::Status RefuseIdleFlags(const SpecFlags& flags, QuantMethod method) {
+  enum class Of { kVectors, kGrids };
+  const struct {
+    const char* flag;
+    bool is_given;
+    Of of;
+  } knobs[] = {
+      {"--vector-dim", flags.vector_dim.has_value(), Of::kVectors},
+      {"--index-bits", flags.index_bits.has_value(), Of::kVectors},
+      {"--group-weights", flags.group_weights.has_value(), Of::kVectors},
+      {"--columns-per-group", flags.columns_per_group.has_value(), Of::kVectors},
+      {"--codebook-dtype", flags.codebook_dtype.has_value(), Of::kVectors},
+      {"--block-scale-columns", flags.block_scale_columns.has_value(), Of::kVectors},
+      {"--svd-rank-fraction", flags.svd_rank_fraction.has_value(), Of::kVectors},
+      {"--seeding", flags.seeding.has_value(), Of::kVectors},
+      {"--em-iterations", flags.em_iterations.has_value(), Of::kVectors},
+      {"--update-iterations", flags.update_iterations.has_value(), Of::kVectors},
+      {"--refinement-passes", flags.refinement_passes.has_value(), Of::kVectors},
+      {"--uniform-bits", flags.uniform_bits.has_value(), Of::kGrids},
+      {"--uniform-group-columns", flags.uniform_group_columns.has_value(), Of::kGrids},
+      {"--act-order", flags.act_order, Of::kGrids},
+  };
+  const Of used = method == QuantMethod::kGptvq ? Of::kVectors : Of::kGrids;
+  for (const auto& knob : knobs) {
+    if (!knob.is_given || knob.of == used) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(knob.flag, " has no effect with --preset ", flags.preset, "; it is for ",
+                     knob.of == Of::kVectors ? "vector presets" : "the gptq and rtn presets"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<QuantSpec> ResolveSpec(const SpecFlags& flags) {
   absl::StatusOr<QuantSpec> preset = FindPreset(flags.preset);
   if (!preset.ok()) return absl::InvalidArgumentError(absl::StrCat("--preset: ", preset.status().message()));
   QuantSpec spec = *preset;
+  GPTVQ_RETURN_IF_ERROR(RefuseIdleFlags(flags, spec.method));
   Override(flags.vector_dim, spec.vector_dim);
   Override(flags.index_bits, spec.index_bits);
   Override(flags.group_weights, spec.group_weights);

@@ -33,7 +33,8 @@ struct SpecFlags {
   std::optional<std::string> compat;
 };
 
-// The spec the flags describe. Errors: InvalidArgument naming the flag or field and what is allowed.
+// The spec the flags describe. --compat reference takes the damping of the published code unless --damping is given.
+// Errors: InvalidArgument naming the flag or field and what is allowed; also for a flag that the preset's method ignores.
 absl::StatusOr<QuantSpec> ResolveSpec(const SpecFlags& flags);
 
 }  // namespace gptvq

@@ -21,11 +21,11 @@ constexpr std::chrono::milliseconds kWaitPollPeriod{500};
 ExitCode ExitCodeOf(const JobView& job, Terminal& terminal) {
   switch (job.state) {
     case JobState::kFailed:
-      terminal.err << "job " << job.job_id << " failed: " << Printable(job.failure, 4096) << std::endl;
+      terminal.err << "job " << Printable(job.job_id) << " failed: " << Printable(job.failure, 4096) << std::endl;
       // Texts and weights are read while the job runs: what they lack is mended like what a submit refuses.
       return job.failure_class == FailureClass::kInput ? ExitCode::kInvalidInput : ExitCode::kJobFailed;
     case JobState::kCancelled:
-      terminal.err << "job " << job.job_id << " was cancelled" << std::endl;
+      terminal.err << "job " << Printable(job.job_id) << " was cancelled" << std::endl;
       return ExitCode::kCancelled;
     default:
       return ExitCode::kOk;
@@ -50,7 +50,7 @@ std::string UtcTime(std::int64_t unix_seconds) {
 
 void PrintJob(const JobView& job, Terminal& terminal) {
   terminal.out << absl::StrFormat("%-12s %s\n%-12s %s\n%-12s %s\n%-12s %s\n%-12s %s\n%-12s %d of %d published\n", "job",
-                                  job.job_id, "state", std::string(Name(job.state)), "preset", Printable(job.preset), "model",
+                                  Printable(job.job_id), "state", std::string(Name(job.state)), "preset", Printable(job.preset), "model",
                                   Printable(job.model), "output", Printable(job.output), "layers",
                                   job.published_layers, job.layer_count);
   if (!job.failure.empty()) terminal.out << absl::StrFormat("%-12s %s\n", "failure", Printable(job.failure, 4096));
@@ -89,7 +89,9 @@ ExitCode SubmitJob(JobClient& client, const SubmitOptions& options, const Monoto
                  << std::endl;
     return ExitCode::kUsage;
   }
-  absl::StatusOr<PendingRequest> pending = PendingRequest::Keep(options.state_dir, JobBytes(*request), options.request_id);
+  // A dry run names no job, so it draws and forgets no id.
+  const std::string state_dir = options.mode == SubmitMode::kDryRun ? "" : options.state_dir;
+  absl::StatusOr<PendingRequest> pending = PendingRequest::Keep(state_dir, JobBytes(*request), options.request_id);
   if (!pending.ok()) return Fail(terminal, pending.status());
   const absl::StatusOr<JobView> job = client.Submit(*request, pending->request_id(), options.mode);
   if (IsAnswer(job.status())) pending->Forget();
@@ -103,7 +105,7 @@ ExitCode SubmitJob(JobClient& client, const SubmitOptions& options, const Monoto
       terminal.out << JobJson(*job) << std::flush;
       break;
     default:
-      terminal.out << job->job_id << std::endl;
+      terminal.out << Printable(job->job_id) << std::endl;
   }
   switch (options.after) {
     case AfterSubmit::kReturn:
@@ -140,10 +142,10 @@ ExitCode ListJobs(JobClient& client, int limit, OutputFormat output, Terminal& t
   }
   for (const JobView& job : *jobs) {
     if (output == OutputFormat::kName) {
-      terminal.out << job.job_id << "\n";
+      terminal.out << Printable(job.job_id) << "\n";
       continue;
     }
-    terminal.out << absl::StrFormat("%-22s %-11s %-9s %-20s %-16s %s\n", job.job_id, std::string(Name(job.state)),
+    terminal.out << absl::StrFormat("%-22s %-11s %-9s %-20s %-16s %s\n", Printable(job.job_id), std::string(Name(job.state)),
                                     absl::StrCat(job.published_layers, "/", job.layer_count),
                                     UtcTime(job.create_unix_seconds), Printable(job.preset, 64),
                                     Printable(job.model, 256));
@@ -155,7 +157,7 @@ ExitCode ListJobs(JobClient& client, int limit, OutputFormat output, Terminal& t
 ExitCode CancelJob(JobClient& client, const std::string& job_id, Terminal& terminal) {
   const absl::StatusOr<JobView> job = client.Cancel(job_id);
   if (!job.ok()) return Fail(terminal, job.status());
-  terminal.out << job->job_id << " " << std::string(Name(job->state)) << std::endl;
+  terminal.out << Printable(job->job_id) << " " << std::string(Name(job->state)) << std::endl;
   return ExitCode::kOk;
 }
 
@@ -173,7 +175,7 @@ ExitCode ListWorkers(JobClient& client, OutputFormat output, Terminal& terminal)
                                     Printable(worker.numerics_class, 128), worker.slots.size(),
                                     Printable(worker.version, 64),
                                     absl::StrCat(HumanDuration(worker.seconds_since_last_call), " ago"),
-                                    worker.leased_task_ids.empty() ? "idle" : worker.leased_task_ids.front());
+                                    worker.leased_task_ids.empty() ? "idle" : Printable(worker.leased_task_ids.front()));
   }
   terminal.out << std::flush;
   return ExitCode::kOk;
@@ -208,7 +210,7 @@ ExitCode WaitForJob(JobClient& client, const std::string& job_id, std::optional<
     if (!job.ok()) return Fail(terminal, job.status());
     if (IsTerminal(job->state)) return ExitCodeOf(*job, terminal);
     if (timeout_seconds.has_value() && clock.NowSeconds() - start_seconds >= *timeout_seconds) {
-      terminal.err << "job " << job_id << " is still " << std::string(Name(job->state)) << "; it goes on" << std::endl;
+      terminal.err << "job " << Printable(job_id) << " is still " << std::string(Name(job->state)) << "; it goes on" << std::endl;
       return ExitCode::kTimeout;
     }
     std::this_thread::sleep_for(kWaitPollPeriod);

@@ -17,11 +17,48 @@
 #include "core/quant/prepared_hessian.h"
 #include "core/quant/quantize_linear.h"
 #include "nlohmann/json.hpp"
+#include "platform/object_store/object_uri.h"
 
 namespace gptvq {
 namespace {
 
 constexpr std::string_view kDequantizedTensor = "dequantized";
+
+// "FILE:TENSOR", as typed.
+struct TensorLocation {
+  ObjectUri file;
+  std::string tensor;
+};
+
+// What the command line asks for, checked as far as it can be without opening a file.
+struct LinearRequest {
+  QuantSpec spec;
+  TensorLocation weight;
+  TensorLocation hessian;
+};
+
+absl::StatusOr<TensorLocation> ParseLocation(const char* flag, const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, " '", Printable(text, 80), "' is not of the form FILE:TENSOR"));
+  }
+  const absl::StatusOr<ObjectUri> file = ObjectUri::ParseArgument(text.substr(0, colon));
+  if (!file.ok()) return WithContext(file.status(), flag);
+  return TensorLocation{*file, text.substr(colon + 1)};
+}
+
+absl::StatusOr<LinearRequest> ParseRequest(const LinearOptions& options) {
+  GPTVQ_ASSIGN_OR_RETURN(const QuantSpec spec, ResolveSpec(options.spec));
+  GPTVQ_ASSIGN_OR_RETURN(const TensorLocation weight, ParseLocation("--weight", options.weight));
+  GPTVQ_ASSIGN_OR_RETURN(const TensorLocation hessian, ParseLocation("--hessian", options.hessian));
+  const absl::StatusOr<ObjectUri> output = ObjectUri::ParseArgument(options.output);
+  if (!output.ok()) return WithContext(output.status(), "--output");
+  if (*output == weight.file || *output == hessian.file) {
+    return absl::InvalidArgumentError("--output is the file of an input, which is never overwritten");
+  }
+  return LinearRequest{spec, weight, hessian};
+}
 
 struct Matrix {
   std::string tensor;
@@ -32,42 +69,28 @@ struct Matrix {
   MatrixView<const float> view() const { return {values.data(), rows, cols}; }
 };
 
-// What "FILE:TENSOR" names.
-struct TensorLocation {
-  std::string file;
-  std::string tensor;
-};
-
-absl::StatusOr<TensorLocation> ParseLocation(const char* flag, const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(flag, " '", Printable(text, 80), "' is not of the form FILE:TENSOR"));
-  }
-  return TensorLocation{text.substr(0, colon), text.substr(colon + 1)};
+bool IsFloat(DType dtype) {
+  return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
 }
 
 absl::StatusOr<Matrix> ReadMatrix(const TensorLocation& location) {
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(location.file));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(location.file.path()));
   GPTVQ_ASSIGN_OR_RETURN(const SafetensorsReader reader, SafetensorsReader::Open(std::move(file)));
-  Matrix matrix{.tensor = location.tensor};
-  const StoredTensor* stored = reader.Find(matrix.tensor);
+  const StoredTensor* stored = reader.Find(location.tensor);
   if (stored == nullptr) {
     return absl::NotFoundError(
-        absl::StrCat(std::string(reader.file_name()), ": no tensor '", Printable(matrix.tensor, 80), "'"));
+        absl::StrCat(std::string(reader.file_name()), ": no tensor '", Printable(location.tensor, 80), "'"));
   }
-  const DType dtype = stored->info.dtype;
-  const bool is_float =
-      dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
-  if (stored->info.shape.size() != 2 || !is_float) {
-    return absl::InvalidArgumentError(absl::StrCat(matrix.tensor, ": a matrix of F64, F32, F16 or BF16 is needed"));
+  if (stored->info.shape.size() != 2 || stored->info.element_count() == 0 || !IsFloat(stored->info.dtype)) {
+    return absl::InvalidArgumentError(absl::StrCat(std::string(reader.file_name()), ": ", location.tensor, " is ",
+                                                   Describe(stored->info),
+                                                   "; a matrix of F64, F32, F16 or BF16 is needed"));
   }
-  matrix.rows = stored->info.shape[0];
-  matrix.cols = stored->info.shape[1];
+  Matrix matrix{.tensor = location.tensor, .rows = stored->info.shape[0], .cols = stored->info.shape[1]};
   std::vector<std::byte> bytes(stored->info.byte_count());
   GPTVQ_RETURN_IF_ERROR(reader.Read(*stored, 0, absl::MakeSpan(bytes)));
   matrix.values.resize(static_cast<std::size_t>(stored->info.element_count()));
-  DecodeToFloat(dtype, bytes, absl::MakeSpan(matrix.values));
+  DecodeToFloat(stored->info.dtype, bytes, absl::MakeSpan(matrix.values));
   return matrix;
 }
 
@@ -117,55 +140,47 @@ std::string ReportJson(const LinearReport& report, double seconds) {
   return json.dump(2) + "\n";
 }
 
-// The command line, understood.
-struct Request {
-  TensorLocation weight;
-  TensorLocation hessian;
-  QuantSpec spec;
-};
-
-absl::StatusOr<Request> ParseRequest(const LinearOptions& options) {
-  Request request;
-  GPTVQ_ASSIGN_OR_RETURN(request.weight, ParseLocation("--weight", options.weight));
-  GPTVQ_ASSIGN_OR_RETURN(request.hessian, ParseLocation("--hessian", options.hessian));
-  GPTVQ_ASSIGN_OR_RETURN(request.spec, ResolveSpec(options.spec));
-  return request;
+absl::StatusOr<PreparedHessian> Prepare(Backend& backend, const Matrix& hessian, const QuantSpec& spec,
+                                        const MonotonicClock& clock) {
+  GPTVQ_ASSIGN_OR_RETURN(Hessian matrix, HessianFromHost(backend, hessian.view()));
+  return PreparedHessian::Make(backend, std::move(matrix), spec, &clock);
 }
 
-absl::StatusOr<std::string> QuantizeAndWrite(const Request& request, const LinearOptions& options,
+absl::StatusOr<std::string> QuantizeAndWrite(const LinearOptions& options, const LinearRequest& request,
                                              const MonotonicClock& clock) {
-  const QuantSpec& spec = request.spec;
   GPTVQ_ASSIGN_OR_RETURN(const Matrix weight, ReadMatrix(request.weight));
   GPTVQ_ASSIGN_OR_RETURN(const Matrix hessian, ReadMatrix(request.hessian));
   if (hessian.rows != weight.cols || hessian.cols != weight.cols) {
-    return absl::InvalidArgumentError(absl::StrCat("the Hessian is ", hessian.rows, " x ", hessian.cols,
-                                                   "; a weight of ", weight.rows, " x ", weight.cols, " needs ",
-                                                   weight.cols, " x ", weight.cols));
+    return absl::InvalidArgumentError(absl::StrCat("the Hessian ", hessian.tensor, " is ", hessian.rows, " x ",
+                                                   hessian.cols, "; the weight ", weight.tensor, " of ", weight.rows,
+                                                   " x ", weight.cols, " needs ", weight.cols, " x ", weight.cols));
   }
+  // A place that can not be written is better known before the work than after it. This file is gone at once.
+  GPTVQ_RETURN_IF_ERROR(CreateLocalFile(options.output).status());
   const double start_seconds = clock.NowSeconds();
   const std::unique_ptr<Backend> backend = MakeLocalBackend(options.threads);
-  GPTVQ_ASSIGN_OR_RETURN(Hessian matrix, HessianFromHost(*backend, hessian.view()));
-  GPTVQ_ASSIGN_OR_RETURN(const PreparedHessian prepared,
-                         PreparedHessian::Make(*backend, std::move(matrix), spec, &clock));
+  const absl::StatusOr<PreparedHessian> prepared = Prepare(*backend, hessian, request.spec, clock);
+  if (!prepared.ok()) return WithContext(prepared.status(), hessian.tensor);
   std::string name = weight.tensor;
   if (absl::EndsWith(name, ".weight")) name.resize(name.size() - std::string_view(".weight").size());
-  GPTVQ_ASSIGN_OR_RETURN(LinearResult result,
-                         QuantizeLinear(*backend, name, weight.view(), prepared, spec, options.seed, &clock));
-  result.report.seconds.factor = prepared.factor_seconds();
+  GPTVQ_ASSIGN_OR_RETURN(
+      LinearResult result,
+      QuantizeLinear(*backend, name, weight.view(), *prepared, request.spec, options.seed, &clock));
+  result.report.seconds.factor = prepared->factor_seconds();
   const double seconds = clock.NowSeconds() - start_seconds;
-  GPTVQ_RETURN_IF_ERROR(WriteResult(options.output, {name, weight.rows, weight.cols, LayoutOf(spec)}, result));
+  GPTVQ_RETURN_IF_ERROR(WriteResult(options.output, {name, weight.rows, weight.cols, LayoutOf(request.spec)}, result));
   return ReportJson(result.report, seconds);
 }
 
 }  // namespace
 
 ExitCode QuantizeOneLinear(const LinearOptions& options, const MonotonicClock& clock, Terminal& terminal) {
-  const absl::StatusOr<Request> request = ParseRequest(options);
+  const absl::StatusOr<LinearRequest> request = ParseRequest(options);
   if (!request.ok()) {
     Fail(terminal, request.status());
     return ExitCode::kUsage;
   }
-  const absl::StatusOr<std::string> report = QuantizeAndWrite(*request, options, clock);
+  const absl::StatusOr<std::string> report = QuantizeAndWrite(options, *request, clock);
   if (!report.ok()) return Fail(terminal, report.status());
   terminal.out << *report << std::flush;
   return ExitCode::kOk;

@@ -14,7 +14,7 @@ namespace gptvq {
 struct LinearOptions {
   std::string weight;   // FILE:TENSOR, R x C, any floating-point dtype
   std::string hessian;  // FILE:TENSOR, C x C, symmetric
-  std::string output;   // safetensors file
+  std::string output;   // safetensors file, in a directory that exists; none of the inputs
   SpecFlags spec;
   std::uint64_t seed = 0;
   int threads = 0;      // 0: one per core

@@ -47,7 +47,7 @@ std::string SummaryText(const CheckpointSummary& summary) {
                         static_cast<double>(summary.output_bytes) / 1e6,
                         static_cast<double>(summary.packed_bytes) / 1e6,
                         static_cast<double>(summary.other_bytes) / 1e6);
-  absl::StrAppendFormat(&text, "%-18s %s, shards of %d layers, seed %d, class %s, gptvq %s\n", "made", facts.propagation,
+  absl::StrAppendFormat(&text, "%-18s %s, shards of %d layers, seed %d, class %s, gptvq %s\n", "made", Printable(facts.propagation),
                         facts.shard_layers, facts.seed, Printable(facts.numerics_class),
                         Printable(facts.tool_version));
   absl::StrAppendFormat(&text, "%-18s %s\n", "manifest sha256", summary.manifest_digest.hex());

@@ -94,7 +94,8 @@ std::string ErrorPlot(const Report& report) {
   int layers = 1;
   std::map<std::string, std::vector<const LinearReport*>> by_role;
   for (const LinearReport& linear : report.linears) {
-    if (LayerOf(linear) < 0 || !(linear.relative_error > 0)) continue;
+    // A logarithmic axis has no place for an error of 0, nor for a broken one.
+    if (LayerOf(linear) < 0 || !(linear.relative_error > 0) || std::isinf(linear.relative_error)) continue;
     by_role[RoleOf(linear)].push_back(&linear);
     low = std::min(low, linear.relative_error);
     high = std::max(high, linear.relative_error);

@@ -61,9 +61,10 @@ std::string JsonReport(const Report& report) {
   for (const TaskPhaseSeconds& phase : report.seconds) seconds[std::string(Name(phase.phase))] = phase.seconds;
   json["seconds"] = std::move(seconds);
   json["wall_seconds"] = std::chrono::duration<double>(report.wall_time).count();
+  const bool is_evaluated = report.source_perplexity.has_value() || report.quantized_perplexity.has_value();
   json["perplexity"] = {{"source", OrNull(report.source_perplexity)},
                         {"quantized", OrNull(report.quantized_perplexity)},
-                        {"tokens", report.evaluated_tokens}};
+                        {"tokens", is_evaluated ? Json(report.evaluated_tokens) : Json(nullptr)}};
   json["mean_relative_error"] = OrNull(MeanRelativeError(report));
   json["linears"] = LinearsJson(report);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -6,13 +6,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/report/job_report.h"
+#include "client/terminal.h"
 
 namespace gptvq {
 namespace {
 
 constexpr std::size_t kWorstLinears = 5;
 
-std::string Row(const char* label, const std::string& value) { return absl::StrFormat("%-18s %s\n", label, value); }
+constexpr std::size_t kMaxValueBytes = 2048;  // two URIs
+
+std::string Row(const char* label, const std::string& value) {
+  return absl::StrFormat("%-18s %s\n", label, Printable(value, kMaxValueBytes));
+}
 
 std::string PerplexityRows(const Report& report) {
   if (!report.source_perplexity && !report.quantized_perplexity) return "";

@@ -95,7 +95,6 @@ absl::Status ValidateUniformFields(const QuantSpec& spec) {
   if (spec.uniform_group_columns != 64 && spec.uniform_group_columns != 128) {
     return Refuse("uniform_group_columns", spec.uniform_group_columns, "64, 128");
   }
-  if (spec.act_order && spec.method != QuantMethod::kGptq) return Refuse("act_order", "true", "with method gptq only");
   return absl::OkStatus();
 }
 
@@ -105,6 +104,7 @@ int QuantSpec::svd_rank() const { return static_cast<int>(std::ceil(svd_rank_fra
 
 absl::Status QuantSpec::Validate() const {
   if (!(damping > 0 && damping <= 1)) return Refuse("damping", damping, "above 0, up to 1");
+  if (act_order && method != QuantMethod::kGptq) return Refuse("act_order", "true", "with method gptq only");
   return method == QuantMethod::kGptvq ? ValidateVectorFields(*this) : ValidateUniformFields(*this);
 }
 

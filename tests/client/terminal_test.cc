@@ -23,18 +23,25 @@ TEST(Printable, ReplacesEveryAsciiControlCharacter) {
 }
 
 TEST(Printable, ReplacesC1ControlsWhichTerminalsObeyToo) {
-  EXPECT_EQ(Printable("\xC2\x9B" "31mred"), "?31mred");         // U+009B, the one-character CSI
+  EXPECT_EQ(Printable("\xC2\x9B"
+                      "31mred"),
+            "?31mred");                                                // U+009B, the one-character CSI
   EXPECT_EQ(Printable("a\xC2\x80\xC2\x9F\xC2\xA0z"), "a??\xC2\xA0z");  // U+0080, U+009F; U+00A0 is a space
 }
 
 TEST(Printable, ReplacesMarksThatReorderText) {
-  EXPECT_EQ(Printable("safe\xE2\x80\xAEtxt.exe"), "safe?txt.exe");    // U+202E
-  EXPECT_EQ(Printable("\xE2\x81\xA6x\xE2\x81\xA9"), "?x?");            // U+2066, U+2069
-  EXPECT_EQ(Printable("a\xE2\x80\xA8" "b"), "a?b");                    // U+2028, line separator
+  EXPECT_EQ(Printable("safe\xE2\x80\xAEtxt.exe"), "safe?txt.exe");  // U+202E
+  EXPECT_EQ(Printable("\xE2\x81\xA6x\xE2\x81\xA9"), "?x?");         // U+2066, U+2069
+  EXPECT_EQ(Printable("a\xE2\x80\xA8"
+                      "b"),
+            "a?b");  // U+2028, line separator
 }
 
 TEST(Printable, ReplacesBytesThatAreNotUtf8) {
-  EXPECT_EQ(Printable("\x9B" "31m"), "\xEF\xBF\xBD" "31m");  // a lone CSI byte, as an 8-bit terminal takes it
+  EXPECT_EQ(Printable("\x9B"
+                      "31m"),
+            "\xEF\xBF\xBD"
+            "31m");  // a lone CSI byte, as an 8-bit terminal takes it
 }
 
 TEST(Printable, CutsLongTextBetweenCharacters) {

@@ -148,7 +148,7 @@ WEIGHTS = [
     Row("D58", "a shape that contradicts the config",
         patched(Q_PROJ, lambda dtype, shape, data: (dtype, [16, 32], data[:2048])), Q_PROJ + " is F32 [16, 32]"),
     Row("D58", "a Hessian of another size", linear_hessian([2, 2], f32(1, 0, 0, 1)),
-        "the Hessian is 2 x 2; a weight of 16 x 32 needs 32 x 32", commands=("linear",)),
+        "the Hessian h is 2 x 2; the weight w of 16 x 32 needs 32 x 32", commands=("linear",)),
     Row("D59", "a missing tensor", tensors(lambda kept: kept.pop(NORM)), "missing tensors: " + NORM),
     Row("D59", "a tensor in two shards",
         equal_shards,

@@ -49,6 +49,7 @@ TEST(QuantSpec, RefusesEachBadVectorFieldByName) {
       {"em_iterations", [](QuantSpec& s) { s.em_iterations = -1; }},
       {"update_iterations", [](QuantSpec& s) { s.update_iterations = 1 << 30; }},
       {"refinement_passes", [](QuantSpec& s) { s.refinement_passes = -1; }},
+      {"act_order", [](QuantSpec& s) { s.act_order = true; }},  // a vector layout has no place for a permutation
       {"damping", [](QuantSpec& s) { s.damping = 0; }},
       {"damping", [](QuantSpec& s) { s.damping = std::numeric_limits<double>::quiet_NaN(); }},
   };

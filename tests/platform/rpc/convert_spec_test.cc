@@ -13,7 +13,7 @@ namespace {
 // A spec that differs from the defaults in every field.
 QuantSpec UnusualSpec() {
   QuantSpec spec;
-  spec.method = QuantMethod::kGptvq;
+  spec.method = QuantMethod::kGptq;
   spec.vector_dim = 1;
   spec.index_bits = 3;
   spec.group_weights = 512;

@@ -1,0 +1,72 @@
+#ifndef GPTVQ_TESTS_CLIENT_FAKE_JOB_SERVICE_H_
+#define GPTVQ_TESTS_CLIENT_FAKE_JOB_SERVICE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gptvq/v1/job_service.grpc.pb.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "platform/rpc/channel.h"
+
+namespace gptvq {
+
+// A coordinator that says what the test tells it to. Calls come one at a time; the test looks at the fields in between.
+class FakeJobService final : public v1::JobService::Service {
+ public:
+  FakeJobService() {
+    grpc::ServerBuilder builder;
+    ConfigureServer(builder);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    job.set_job_id("job-0123456789abcdef");
+    job.set_state(v1::JOB_STATE_PENDING);
+    job.set_layer_count(4);
+    job.set_shard_layers(2);
+    job.set_task_count(5);
+  }
+  ~FakeJobService() override { server_->Shutdown(); }
+
+  std::shared_ptr<grpc::Channel> Channel() { return server_->InProcessChannel({}); }
+
+  // What every call is answered with: `job`, or `refusal` when that is no OK.
+  v1::Job job;
+  grpc::Status refusal;
+  // After the snapshot; then the watch ends with `watch_end`.
+  std::vector<v1::JobEvent> events;
+  grpc::Status watch_end;
+  // What was asked.
+  std::vector<v1::SubmitJobRequest> submits;
+
+  grpc::Status SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
+                         v1::SubmitJobResponse* response) override {
+    submits.push_back(*request);
+    *response->mutable_job() = job;
+    return refusal;
+  }
+
+  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest*, v1::GetJobResponse* response) override {
+    *response->mutable_job() = job;
+    return refusal;
+  }
+
+  grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest*,
+                        grpc::ServerWriter<v1::WatchJobResponse>* writer) override {
+    v1::WatchJobResponse response;
+    *response.mutable_snapshot() = job;
+    writer->Write(response);
+    for (const v1::JobEvent& event : events) {
+      *response.mutable_event() = event;
+      writer->Write(response);
+    }
+    return watch_end;
+  }
+
+ private:
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_TESTS_CLIENT_FAKE_JOB_SERVICE_H_
