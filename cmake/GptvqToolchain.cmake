@@ -9,7 +9,7 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 # Under instruments: quick to build, lines in stack traces, assertions on.
-set(CMAKE_CXX_FLAGS_CHECKED "-O1 -g1" CACHE STRING "Flags of the build type Checked")
+set(CMAKE_CXX_FLAGS_CHECKED "-O1 -g1")
 include(CTest)
 
 # Floating-point contraction would let the compiler round a*b+c differently from one inlining to the next; results must
