@@ -26,8 +26,9 @@ void MeasureAttention(Bench& bench, std::int64_t sequences, const AttentionShape
     CheckResult(std::fabs(out_host[i] - v_host[i]) < 1e-5, "the first token sees itself alone");
   }
   const double pairs = static_cast<double>(tokens) * (static_cast<double>(shape.sequence_length) + 1) / 2;
-  bench.Measure("CausalAttention " + std::to_string(sequences) + " x " + std::to_string(shape.sequence_length) + " tokens, " +
-                    std::to_string(shape.head_count) + "/" + std::to_string(shape.kv_head_count) + " heads",
+  bench.Measure("CausalAttention " + std::to_string(sequences) + " x " + std::to_string(shape.sequence_length) +
+                    " tokens, " + std::to_string(shape.head_count) + "/" + std::to_string(shape.kv_head_count) +
+                    " heads",
                 {4.0 * pairs * static_cast<double>(q_cols), 8.0 * static_cast<double>(tokens * (q_cols + kv_cols))},
                 Roof::kSgemm, attend);
 }
@@ -37,8 +38,8 @@ void MeasureAttention(Bench& bench, std::int64_t sequences, const AttentionShape
 
 int main(int argc, char** argv) {
   gptvq::Bench bench("attention", argc, argv);
-  gptvq::AttentionShape shape = {.sequence_length = 1024, .head_count = 9, .kv_head_count = 3, .head_dim = 64,
-                                 .score_scale = 0.125f};
+  gptvq::AttentionShape shape = {
+      .sequence_length = 1024, .head_count = 9, .kv_head_count = 3, .head_dim = 64, .score_scale = 0.125f};
   gptvq::MeasureAttention(bench, 2, shape);
   shape.sequence_length = 128;
   gptvq::MeasureAttention(bench, 16, shape);

@@ -30,10 +30,12 @@ Bench::Bench(const std::string& name, int argc, char** argv) {
   backend_ = MakeCpuBackend({.thread_count = thread_count_});
   WorkerPool pool(thread_count_);
   roofs_ = MeasureRoofs(pool);
-  std::printf("%s: %s, %d threads. Roofs: FMA %.0f GFLOP/s, sgemm %.0f GFLOP/s, triad %.1f GB/s, cached triad %.0f GB/s\n",
-              name.c_str(), backend_->numerics_class().c_str(), thread_count_, roofs_.fma_gflops, roofs_.sgemm_gflops,
-              roofs_.triad_gbs, roofs_.cached_gbs);
-  std::printf("%-46s %10s %10s %9s %9s %9s %8s  %s\n", "case", "Mflop", "MB", "wall ms", "cpu ms", "GFLOP/s", "GB/s", "of roof");
+  std::printf(
+      "%s: %s, %d threads. Roofs: FMA %.0f GFLOP/s, sgemm %.0f GFLOP/s, triad %.1f GB/s, cached triad %.0f GB/s\n",
+      name.c_str(), backend_->numerics_class().c_str(), thread_count_, roofs_.fma_gflops, roofs_.sgemm_gflops,
+      roofs_.triad_gbs, roofs_.cached_gbs);
+  std::printf("%-46s %10s %10s %9s %9s %9s %8s  %s\n", "case", "Mflop", "MB", "wall ms", "cpu ms", "GFLOP/s", "GB/s",
+              "of roof");
 }
 
 void Bench::Measure(const std::string& label, const Work& work, Roof roof, absl::FunctionRef<void()> body) {

@@ -19,9 +19,10 @@ void MeasureSums(Bench& bench, const VectorCase& c) {
   const double total = std::accumulate(sums_host.begin(), sums_host.end(), 0.0);
   const double expected = std::accumulate(x_host.begin(), x_host.end(), 0.0);
   if (c.spec.block_scale_columns == 0) CheckResult(std::fabs(total - expected) < 1.0, "sum of the sums");
-  bench.Measure("AccumulateCentroidSums " + c.label,
-                {static_cast<double>(c.weights()), 4.0 * static_cast<double>(c.weights()) + static_cast<double>(c.vectors())},
-                Roof::kTriad, accumulate);
+  bench.Measure(
+      "AccumulateCentroidSums " + c.label,
+      {static_cast<double>(c.weights()), 4.0 * static_cast<double>(c.weights()) + static_cast<double>(c.vectors())},
+      Roof::kTriad, accumulate);
 }
 
 }  // namespace

@@ -11,7 +11,8 @@ void MeasureFactor(Bench& bench, std::int64_t order) {
   Backend& backend = bench.backend();
   const DeviceMatrix<float> a = BenchMatrix(backend, order, order, 1);
   DeviceMatrix<float> h = DeviceMatrix<float>::Zeros(backend, order, order).value();
-  (void)backend.quant().MatMul(1.0f / static_cast<float>(order), a.view(), Transpose::kNo, a.view(), Transpose::kYes, 0, h.view());
+  (void)backend.quant().MatMul(1.0f / static_cast<float>(order), a.view(), Transpose::kNo, a.view(), Transpose::kYes, 0,
+                               h.view());
   auto h_host = h.ToHost(backend).value();
   for (std::int64_t i = 0; i < order; ++i) h_host[i * (order + 1)] += 0.1f;
   DeviceMatrix<float> v = DeviceMatrix<float>::FromHost(backend, h_host.data(), order, order).value();
@@ -24,7 +25,8 @@ void MeasureFactor(Bench& bench, std::int64_t order) {
   for (std::int64_t i = 0; i < 20; ++i) {
     const std::int64_t row = i * 7919 % order, col = i * 104729 % order;
     double sum = 0;
-    for (std::int64_t k = 0; k < order; ++k) sum += static_cast<double>(v_host[row * order + k]) * v_host[col * order + k];
+    for (std::int64_t k = 0; k < order; ++k)
+      sum += static_cast<double>(v_host[row * order + k]) * v_host[col * order + k];
     CheckResult(std::fabs(sum - h_host[row * order + col]) < 1e-4, "V V^T");
   }
   const double n = static_cast<double>(order);

@@ -17,7 +17,8 @@ void MeasureCluster(Bench& bench, VectorCase& c, Seeding seeding) {
   std::vector<float> weights = BenchNormals(stripe.column_count, 9);
   for (float& weight : weights) weight = std::exp(weight);
   // Compatibility::kReference so that every run does the same number of iterations.
-  const EmOptions options = {.max_iterations = kIterations, .seeding = seeding, .compatibility = Compatibility::kReference};
+  const EmOptions options = {
+      .max_iterations = kIterations, .seeding = seeding, .compatibility = Compatibility::kReference};
   EmResult result;
   const auto cluster = [&](const EmOptions& em) {
     result = backend.quant().ClusterStripe(c.code(), stripe, x.view(), weights, em, c.codebooks.view()).value();

@@ -51,8 +51,8 @@ void MeasurePreset(Bench& bench, WorkerPool& pool, const std::string& preset) {
                 });
   bench.Measure(absl::StrCat("Multiply 16 tokens ", preset),
                 {32 * weights, static_cast<double>(matrices[0].packed_bytes())}, Roof::kFma, [&] {
-                  matrices[0].Multiply(MatrixView<const float>(x.data(), 16, kSide), MatrixView<float>(y.data(), 16, kSide),
-                                       pool);
+                  matrices[0].Multiply(MatrixView<const float>(x.data(), 16, kSide),
+                                       MatrixView<float>(y.data(), 16, kSide), pool);
                 });
 }
 
@@ -62,8 +62,8 @@ void MeasurePreset(Bench& bench, WorkerPool& pool, const std::string& preset) {
 int main(int argc, char** argv) {
   gptvq::Bench bench("decode", argc, argv);
   gptvq::WorkerPool pool(bench.thread_count());
-  for (const char* preset : {"1d-2.125bpv", "1d-3.125bpv", "2d-2.125bpv", "2d-3.125bpv", "2d-3.125bpv-s64", "2d-4.125bpv",
-                             "4d-2.125bpv", "2d-3.125bpv-fp16", "rtn-3bit-g128"}) {
+  for (const char* preset : {"1d-2.125bpv", "1d-3.125bpv", "2d-2.125bpv", "2d-3.125bpv", "2d-3.125bpv-s64",
+                             "2d-4.125bpv", "4d-2.125bpv", "2d-3.125bpv-fp16", "rtn-3bit-g128"}) {
     gptvq::MeasurePreset(bench, pool, preset);
   }
 }

@@ -17,12 +17,14 @@ void MeasureHessian(Bench& bench, std::int64_t tokens, std::int64_t cols) {
   for (std::int64_t i = 0; i < 20; ++i) {
     const std::int64_t row = i * 7919 % cols, col = row + i * 104729 % (cols - row);
     double sum = 0;
-    for (std::int64_t t = 0; t < tokens; ++t) sum += static_cast<double>(x_host[t * cols + row]) * x_host[t * cols + col];
+    for (std::int64_t t = 0; t < tokens; ++t)
+      sum += static_cast<double>(x_host[t * cols + row]) * x_host[t * cols + col];
     CheckResult(std::fabs(h_host[row * cols + col] - sum) < 1e-5 * static_cast<double>(tokens), "x^T x");
   }
-  bench.Measure("AccumulateHessian " + std::to_string(tokens) + "x" + std::to_string(cols),
-                {static_cast<double>(tokens * cols * (cols + 1)), 4.0 * static_cast<double>(tokens * cols + cols * cols)},
-                Roof::kFma, accumulate);
+  bench.Measure(
+      "AccumulateHessian " + std::to_string(tokens) + "x" + std::to_string(cols),
+      {static_cast<double>(tokens * cols * (cols + 1)), 4.0 * static_cast<double>(tokens * cols + cols * cols)},
+      Roof::kFma, accumulate);
 }
 
 }  // namespace

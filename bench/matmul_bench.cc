@@ -43,13 +43,15 @@ void MeasureLinear(Bench& bench, std::int64_t tokens, std::int64_t inputs, std::
     return ConstTensorView(m.view().data, DType::kF32, m.rows(), m.cols(), m.cols());
   };
   const auto apply = [&] {
-    (void)backend.forward().Linear(view(x), view(w), {}, TensorView(y.view().data, DType::kF32, tokens, outputs, outputs));
+    (void)backend.forward().Linear(view(x), view(w), {},
+                                   TensorView(y.view().data, DType::kF32, tokens, outputs, outputs));
   };
   apply();
   CheckSample(backend, x, w, Transpose::kYes, y);
   const double bytes = 4.0 * static_cast<double>(tokens * inputs + inputs * outputs + tokens * outputs);
-  bench.Measure("Linear " + std::to_string(tokens) + " tokens " + std::to_string(inputs) + "->" + std::to_string(outputs),
-                {2.0 * static_cast<double>(tokens * inputs * outputs), bytes}, Roof::kFma, apply);
+  bench.Measure(
+      "Linear " + std::to_string(tokens) + " tokens " + std::to_string(inputs) + "->" + std::to_string(outputs),
+      {2.0 * static_cast<double>(tokens * inputs * outputs), bytes}, Roof::kFma, apply);
 }
 
 }  // namespace

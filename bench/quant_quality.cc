@@ -252,9 +252,10 @@ int Main(int argc, char** argv) {
       mean.seconds.update += score->seconds.update;
       mean.seconds.refinement += score->seconds.refinement;
     }
-    std::printf("%s: mean %.4f bits  error %.5f  held out %.5f  | factor %.1f em %.1f sweep %.1f update %.1f refine %.1f s\n",
-                preset.c_str(), mean.bits, mean.relative_error, mean.held_out_error, mean.seconds.factor,
-                mean.seconds.clustering, mean.seconds.sweep, mean.seconds.update, mean.seconds.refinement);
+    std::printf(
+        "%s: mean %.4f bits  error %.5f  held out %.5f  | factor %.1f em %.1f sweep %.1f update %.1f refine %.1f s\n",
+        preset.c_str(), mean.bits, mean.relative_error, mean.held_out_error, mean.seconds.factor,
+        mean.seconds.clustering, mean.seconds.sweep, mean.seconds.update, mean.seconds.refinement);
     std::fflush(stdout);
   }
   return 0;

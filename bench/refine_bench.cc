@@ -50,8 +50,10 @@ void MeasureRefine(Bench& bench, VectorCase& c) {
   CheckResult(moved == moved_blocks, "number of vectors that moved");
   const double vectors = static_cast<double>(rows * positions), k = c.spec.centroid_count(), d = c.spec.vector_dim;
   std::string label = "RefineColumns " + c.label + " moving " + std::to_string(100 * moved / (rows * positions)) + "%";
-  bench.Measure(label, {vectors * k * (2 * d + 2) + static_cast<double>(moved) * 2 * d * kBlock,
-                        16.0 * static_cast<double>(rows * kBlock)}, Roof::kFma, pass);
+  bench.Measure(label,
+                {vectors * k * (2 * d + 2) + static_cast<double>(moved) * 2 * d * kBlock,
+                 16.0 * static_cast<double>(rows * kBlock)},
+                Roof::kFma, pass);
 }
 
 }  // namespace

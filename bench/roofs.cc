@@ -10,6 +10,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/roofs.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
+
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -90,7 +91,8 @@ double TriadGbs(WorkerPool& pool, std::int64_t floats, std::int64_t repeats) {
   const double seconds = BestSeconds(pool.thread_count(), [&] {
     pool.ParallelFor(pool.thread_count(), [&](std::int64_t i) {
       for (std::int64_t r = 0; r < repeats; ++r) {
-        HWY_DYNAMIC_DISPATCH(RunTriad)(arrays[i * 3].data(), arrays[i * 3 + 1].data(), arrays[i * 3 + 2].data(), floats);
+        HWY_DYNAMIC_DISPATCH(RunTriad)
+        (arrays[i * 3].data(), arrays[i * 3 + 1].data(), arrays[i * 3 + 2].data(), floats);
       }
     });
   });

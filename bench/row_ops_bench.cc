@@ -6,7 +6,9 @@
 namespace gptvq {
 namespace {
 
-TensorView Tensor(DeviceMatrix<float>& m) { return TensorView(m.view().data, DType::kF32, m.rows(), m.cols(), m.cols()); }
+TensorView Tensor(DeviceMatrix<float>& m) {
+  return TensorView(m.view().data, DType::kF32, m.rows(), m.cols(), m.cols());
+}
 
 void MeasureForward(Bench& bench, std::int64_t tokens) {
   Backend& backend = bench.backend();
@@ -41,25 +43,30 @@ void MeasureQuant(Bench& bench) {
   bench.Measure("RowDots", {2 * size, 8 * size}, Roof::kTriad,
                 [&] { (void)ops.RowDots(a.view(), b.view(), absl::MakeSpan(dots)); });
   CheckResult(std::isfinite(dots[0]), "dots");
-  bench.Measure("BlockAbsMax", {size, 4 * size}, Roof::kTriad, [&] { (void)ops.BlockAbsMax(a.view(), 64, maxima.view()); });
+  bench.Measure("BlockAbsMax", {size, 4 * size}, Roof::kTriad,
+                [&] { (void)ops.BlockAbsMax(a.view(), 64, maxima.view()); });
   bench.Measure("Axpby", {2 * size, 12 * size}, Roof::kTriad, [&] { (void)ops.Axpby(1, a.view(), -1, b.view()); });
   bench.Measure("Symmetrize 1536", {0, 4.0 * cols * cols}, Roof::kTriad, [&] { (void)ops.Symmetrize(h.view()); });
 }
 
 void MeasureLogSumExp(Bench& bench, std::int64_t tokens, std::int64_t vocabulary) {
   Backend& backend = bench.backend();
-  DeviceMatrix<float> hidden = BenchMatrix(backend, tokens, 576, 1), head = BenchMatrix(backend, vocabulary, 576, 2, 0.05);
-  DeviceMatrix<float> max = BenchMatrix(backend, tokens, 1, 3), sum = DeviceMatrix<float>::Zeros(backend, tokens, 1).value();
+  DeviceMatrix<float> hidden = BenchMatrix(backend, tokens, 576, 1),
+                      head = BenchMatrix(backend, vocabulary, 576, 2, 0.05);
+  DeviceMatrix<float> max = BenchMatrix(backend, tokens, 1, 3),
+                      sum = DeviceMatrix<float>::Zeros(backend, tokens, 1).value();
   DeviceMatrix<float> target = DeviceMatrix<float>::Zeros(backend, tokens, 1).value();
   const std::vector<std::int32_t> targets(static_cast<std::size_t>(tokens), 1);
   const auto accumulate = [&] {
-    (void)backend.forward().AccumulateLogSumExp(Tensor(hidden), Tensor(head), 0, targets, {max.view(), sum.view(), target.view()});
+    (void)backend.forward().AccumulateLogSumExp(Tensor(hidden), Tensor(head), 0, targets,
+                                                {max.view(), sum.view(), target.view()});
   };
   accumulate();
   CheckResult(sum.ToHost(backend).value()[0] > 1, "sum of exponentials");
-  bench.Measure("AccumulateLogSumExp " + std::to_string(tokens) + "x576x" + std::to_string(vocabulary),
-                {2.0 * static_cast<double>(tokens * vocabulary * 576), 4.0 * static_cast<double>((tokens + vocabulary) * 576)},
-                Roof::kSgemm, accumulate);
+  bench.Measure(
+      "AccumulateLogSumExp " + std::to_string(tokens) + "x576x" + std::to_string(vocabulary),
+      {2.0 * static_cast<double>(tokens * vocabulary * 576), 4.0 * static_cast<double>((tokens + vocabulary) * 576)},
+      Roof::kSgemm, accumulate);
 }
 
 }  // namespace

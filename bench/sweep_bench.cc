@@ -37,8 +37,9 @@ void MeasureSweep(Bench& bench, VectorCase& c) {
   CheckResult(loss > 0.5 * squares && loss < 2 * squares && std::isfinite(squares), "loss of the sweep");
   const double vectors = static_cast<double>(rows * kBlock / c.spec.vector_dim);
   const double k = c.spec.centroid_count(), d = c.spec.vector_dim;
-  bench.Measure("SweepColumns " + c.label, {vectors * (k * (2 * d + 2) + d * kBlock), 16.0 * static_cast<double>(rows * kBlock)},
-                Roof::kFma, sweep);
+  bench.Measure("SweepColumns " + c.label,
+                {vectors * (k * (2 * d + 2) + d * kBlock), 16.0 * static_cast<double>(rows * kBlock)}, Roof::kFma,
+                sweep);
 }
 
 }  // namespace

@@ -16,8 +16,7 @@ VectorCase::VectorCase(Backend& backend, std::int64_t rows, std::int64_t cols, c
   for (std::size_t i = 0; i < indices.size(); ++i) {
     indices[i] = static_cast<std::uint8_t>(random.Draw(i)[0] % static_cast<std::uint32_t>(spec.centroid_count()));
   }
-  assignments =
-      DeviceMatrix<std::uint8_t>::FromHost(backend, indices.data(), rows, cols / spec.vector_dim).value();
+  assignments = DeviceMatrix<std::uint8_t>::FromHost(backend, indices.data(), rows, cols / spec.vector_dim).value();
   if (spec.block_scale_columns > 0) {
     const std::int64_t blocks = (cols + spec.block_scale_columns - 1) / spec.block_scale_columns;
     std::vector<float> values = BenchNormals(rows * blocks, 3);

@@ -17,31 +17,31 @@ struct ClientOptions {
   std::string coordinator = "127.0.0.1:7070";
   std::string state_dir;
 
-  JobFlags job;                  // submit, quantize; its spec also for linear
+  JobFlags job;  // submit, quantize; its spec also for linear
   std::string request_id;
   bool dry_run = false;
   bool wait = false;
   bool watch = false;
-  std::string job_id;            // get, watch, wait, cancel, report
+  std::string job_id;  // get, watch, wait, cancel, report
   int limit = 50;
   std::chrono::milliseconds timeout{0};  // 0: for ever
   OutputFormat output = OutputFormat::kText;
 
-  int threads = 0;               // quantize, eval, linear; 0: all cores
-  int workers = 1;               // quantize
+  int threads = 0;  // quantize, eval, linear; 0: all cores
+  int workers = 1;  // quantize
 
-  std::string directory;         // verify, inspect, export, eval: a model or result
-  std::string text;              // eval: text file
+  std::string directory;  // verify, inspect, export, eval: a model or result
+  std::string text;       // eval: text file
   std::string export_format = "dequantized";
   std::string export_dtype = "bf16";
   std::string export_output;
 
-  std::string weight;            // linear: FILE:TENSOR
-  std::string hessian;           // linear: FILE:TENSOR
+  std::string weight;   // linear: FILE:TENSOR
+  std::string hessian;  // linear: FILE:TENSOR
   std::string linear_output;
 
   std::string calibration_action;  // calibration
-  std::string shell;             // completion
+  std::string shell;               // completion
 };
 
 // Declares every command and flag; the targets are fields of `options`, which must outlive the parse.

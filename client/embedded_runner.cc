@@ -102,16 +102,15 @@ absl::StatusOr<std::unique_ptr<EmbeddedRunner>> EmbeddedRunner::Start(const Embe
     return absl::InvalidArgumentError(
         absl::StrCat("can not make '", parts->directory, "': ", error.message(), "; name another with --state-dir"));
   }
-  GPTVQ_ASSIGN_OR_RETURN(parts->daemon, CoordinatorDaemon::Start(daemon_options, parts->probe, parts->clock,
-                                                                 parts->registry, parts->log));
+  GPTVQ_ASSIGN_OR_RETURN(
+      parts->daemon, CoordinatorDaemon::Start(daemon_options, parts->probe, parts->clock, parts->registry, parts->log));
   parts->client = std::make_unique<JobClient>("this process", parts->daemon->InProcessChannel());
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = std::max(1, (options.threads > 0 ? options.threads : cores) / options.workers);
   for (int number = 0; number < options.workers; ++number) {
     std::vector<PlacedBackend> slots = MakeDeviceSlots({.slot_count = 1, .threads_per_slot = threads});
-    parts->workers.push_back(std::make_unique<EmbeddedWorker>(number, std::move(slots.front()),
-                                                              parts->daemon->InProcessChannel(), parts->storage,
-                                                              parts->clock, parts->log));
+    parts->workers.push_back(std::make_unique<EmbeddedWorker>(
+        number, std::move(slots.front()), parts->daemon->InProcessChannel(), parts->storage, parts->clock, parts->log));
   }
   return std::unique_ptr<EmbeddedRunner>(new EmbeddedRunner(std::move(parts)));
 }

@@ -4,17 +4,13 @@ namespace gptvq {
 
 ExitCode ExitCodeFor(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return ExitCode::kOk;
-    case absl::StatusCode::kNotFound:
-      return ExitCode::kNotFound;
+    case absl::StatusCode::kOk: return ExitCode::kOk;
+    case absl::StatusCode::kNotFound: return ExitCode::kNotFound;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:  // of a call: --timeout is told apart by the command that has it
       return ExitCode::kUnreachable;
-    case absl::StatusCode::kCancelled:
-      return ExitCode::kCancelled;
-    case absl::StatusCode::kResourceExhausted:
-      return ExitCode::kOutOfSpace;
+    case absl::StatusCode::kCancelled: return ExitCode::kCancelled;
+    case absl::StatusCode::kResourceExhausted: return ExitCode::kOutOfSpace;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kOutOfRange:

@@ -8,12 +8,12 @@ namespace gptvq {
 // What gptvq-client says to the shell. Stable: scripts depend on it (docs/adr/0001).
 enum class ExitCode {
   kOk = 0,
-  kJobFailed = 1,      // the job failed, or a result did not verify
+  kJobFailed = 1,  // the job failed, or a result did not verify
   kUsage = 2,
-  kNotFound = 3,       // no such job, file or model
-  kUnreachable = 4,    // coordinator or storage did not answer; safe to retry
+  kNotFound = 3,     // no such job, file or model
+  kUnreachable = 4,  // coordinator or storage did not answer; safe to retry
   kCancelled = 5,
-  kInvalidInput = 6,   // a file or a spec that can not be used
+  kInvalidInput = 6,  // a file or a spec that can not be used
   kOutOfSpace = 7,
   kInternal = 70,
   kTimeout = 124,

@@ -81,9 +81,7 @@ void Apply(const v1::JobEvent& event, JobView& job) {
                         [&](const TaskView& task) { return task.task_id == task_id; });
   };
   switch (event.event_case()) {
-    case v1::JobEvent::kJobState:
-      job.state = FromProtoOr(event.job_state().to(), job.state);
-      break;
+    case v1::JobEvent::kJobState: job.state = FromProtoOr(event.job_state().to(), job.state); break;
     case v1::JobEvent::kTaskState: {
       const auto task = find(event.task_state().task_id());
       if (task == job.tasks.end()) break;
@@ -93,16 +91,13 @@ void Apply(const v1::JobEvent& event, JobView& job) {
       if (task->state == TaskState::kCommitted) ++job.committed_task_count;
       break;
     }
-    case v1::JobEvent::kLayerPublished:
-      ++job.published_layers;
-      break;
+    case v1::JobEvent::kLayerPublished: ++job.published_layers; break;
     case v1::JobEvent::kTaskProgress: {
       const auto task = find(event.task_progress().task_id());
       if (task != job.tasks.end()) task->progress = FromProtoOr(event.task_progress().progress(), task->progress);
       break;
     }
-    case v1::JobEvent::EVENT_NOT_SET:
-      break;
+    case v1::JobEvent::EVENT_NOT_SET: break;
   }
 }
 
@@ -110,10 +105,11 @@ void Apply(const v1::JobEvent& event, JobView& job) {
 
 absl::Status CallStatus(const grpc::Status& status, const std::string& address) {
   if (status.ok()) return absl::OkStatus();
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE || status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
-    return absl::UnavailableError(
-        absl::StrCat("no answer from the coordinator at ", address, " (", status.error_message(),
-                     "); is it running, and is --coordinator right?"));
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+      status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return absl::UnavailableError(absl::StrCat("no answer from the coordinator at ", address, " (",
+                                               status.error_message(),
+                                               "); is it running, and is --coordinator right?"));
   }
   return FromGrpcStatus(status);
 }
@@ -145,24 +141,21 @@ struct JobClient::Stubs {
   const std::unique_ptr<v1::JobService::Stub> jobs;
 };
 
-JobClient::JobClient(const std::string& address)
-    : JobClient(address, MakeChannel(address)) {}
+JobClient::JobClient(const std::string& address) : JobClient(address, MakeChannel(address)) {}
 
 JobClient::JobClient(std::string address, std::shared_ptr<grpc::Channel> channel)
     : address_(std::move(address)), stubs_(std::make_unique<Stubs>(std::move(channel))) {}
 
 JobClient::~JobClient() = default;
 
-absl::StatusOr<JobView> JobClient::Submit(const JobSpec& spec, const std::string& request_id,
-                                            SubmitMode mode) {
+absl::StatusOr<JobView> JobClient::Submit(const JobSpec& spec, const std::string& request_id, SubmitMode mode) {
   v1::SubmitJobRequest message;
   message.set_request_id(request_id);
   *message.mutable_spec() = ToProto(spec);
   message.set_validate_only(mode == SubmitMode::kDryRun);
   v1::SubmitJobResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
-    return stubs_->jobs->SubmitJob(&context, message, &response);
-  }));
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(
+      address_, [&](grpc::ClientContext& context) { return stubs_->jobs->SubmitJob(&context, message, &response); }));
   return ViewOf(response.job());
 }
 
@@ -170,9 +163,8 @@ absl::StatusOr<JobView> JobClient::Get(const std::string& job_id) {
   v1::GetJobRequest message;
   message.set_job_id(job_id);
   v1::GetJobResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
-    return stubs_->jobs->GetJob(&context, message, &response);
-  }));
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(
+      address_, [&](grpc::ClientContext& context) { return stubs_->jobs->GetJob(&context, message, &response); }));
   return ViewOf(response.job());
 }
 
@@ -182,9 +174,8 @@ absl::StatusOr<std::vector<JobView>> JobClient::List(int limit) {
   do {
     message.set_page_size(std::min(kPageSize, limit - static_cast<int>(jobs.size())));
     v1::ListJobsResponse response;
-    GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
-      return stubs_->jobs->ListJobs(&context, message, &response);
-    }));
+    GPTVQ_RETURN_IF_ERROR(CallWithRetry(
+        address_, [&](grpc::ClientContext& context) { return stubs_->jobs->ListJobs(&context, message, &response); }));
     for (const v1::Job& job : response.jobs()) jobs.push_back(ViewOf(job));
     message.set_page_token(response.next_page_token());
   } while (!message.page_token().empty() && static_cast<int>(jobs.size()) < limit);
@@ -195,9 +186,8 @@ absl::StatusOr<JobView> JobClient::Cancel(const std::string& job_id) {
   v1::CancelJobRequest message;
   message.set_job_id(job_id);
   v1::CancelJobResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
-    return stubs_->jobs->CancelJob(&context, message, &response);
-  }));
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(
+      address_, [&](grpc::ClientContext& context) { return stubs_->jobs->CancelJob(&context, message, &response); }));
   return ViewOf(response.job());
 }
 
@@ -205,9 +195,8 @@ absl::StatusOr<Report> JobClient::GetReport(const std::string& job_id) {
   v1::GetReportRequest message;
   message.set_job_id(job_id);
   v1::GetReportResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
-    return stubs_->jobs->GetReport(&context, message, &response);
-  }));
+  GPTVQ_RETURN_IF_ERROR(CallWithRetry(
+      address_, [&](grpc::ClientContext& context) { return stubs_->jobs->GetReport(&context, message, &response); }));
   return FromProto(response.report());
 }
 
@@ -239,7 +228,7 @@ absl::StatusOr<std::string> JobClient::Version() {
 }
 
 absl::StatusOr<JobView> JobClient::Watch(const std::string& job_id,
-                                           absl::FunctionRef<WatchDecision(const JobView&)> on_change) {
+                                         absl::FunctionRef<WatchDecision(const JobView&)> on_change) {
   JobView job;
   auto pause = kFirstPause;
   int failures = 0;

@@ -52,8 +52,7 @@ class JobClient {
 
   // Calls `on_change` with the job as it stands, then after every change, until the job is terminal (the last call shows
   // that) or on_change says stop. A cut stream is taken up again where it was cut. Returns the last state seen.
-  absl::StatusOr<JobView> Watch(const std::string& job_id,
-                                  absl::FunctionRef<WatchDecision(const JobView&)> on_change);
+  absl::StatusOr<JobView> Watch(const std::string& job_id, absl::FunctionRef<WatchDecision(const JobView&)> on_change);
 
  private:
   struct Stubs;

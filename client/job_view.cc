@@ -10,13 +10,10 @@ constexpr double kQuantizeWeight = 10;
 double Weight(const TaskView& task) {
   const int layers = std::max(1, task.layers.count());
   switch (task.kind) {
-    case TaskKind::kQuantize:
-      return kQuantizeWeight * layers;
+    case TaskKind::kQuantize: return kQuantizeWeight * layers;
     case TaskKind::kCapture:
-    case TaskKind::kEvaluate:
-      return layers;
-    case TaskKind::kFinalize:
-      return 1;
+    case TaskKind::kEvaluate: return layers;
+    case TaskKind::kFinalize: return 1;
   }
   return 1;
 }

@@ -36,8 +36,8 @@ struct JobView {
   int published_layers = 0;
   int task_count = 0;
   int committed_task_count = 0;
-  std::vector<TaskView> tasks;  // empty in lists
-  std::string failure;          // why the job failed
+  std::vector<TaskView> tasks;                            // empty in lists
+  std::string failure;                                    // why the job failed
   FailureClass failure_class = FailureClass::kTransient;  // of a job that failed
   std::string numerics_class;
 };

@@ -100,13 +100,37 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
   const ProcessClock clock;
   const std::map<std::string, std::function<ExitCode()>> runs = {
       {"submit", [&] { return RunSubmit(options, clock, terminal); }},
-      {"get", [&] { JobClient client(options.coordinator); return ShowJob(client, options.job_id, options.output, terminal); }},
-      {"list", [&] { JobClient client(options.coordinator); return ListJobs(client, options.limit, options.output, terminal); }},
-      {"watch", [&] { JobClient client(options.coordinator); return WatchJob(client, options.job_id, clock, terminal); }},
+      {"get",
+       [&] {
+         JobClient client(options.coordinator);
+         return ShowJob(client, options.job_id, options.output, terminal);
+       }},
+      {"list",
+       [&] {
+         JobClient client(options.coordinator);
+         return ListJobs(client, options.limit, options.output, terminal);
+       }},
+      {"watch",
+       [&] {
+         JobClient client(options.coordinator);
+         return WatchJob(client, options.job_id, clock, terminal);
+       }},
       {"wait", [&] { return RunWait(options, clock, terminal); }},
-      {"cancel", [&] { JobClient client(options.coordinator); return CancelJob(client, options.job_id, terminal); }},
-      {"report", [&] { JobClient client(options.coordinator); return ReportJob(client, options.job_id, options.output, terminal); }},
-      {"workers", [&] { JobClient client(options.coordinator); return ListWorkers(client, options.output, terminal); }},
+      {"cancel",
+       [&] {
+         JobClient client(options.coordinator);
+         return CancelJob(client, options.job_id, terminal);
+       }},
+      {"report",
+       [&] {
+         JobClient client(options.coordinator);
+         return ReportJob(client, options.job_id, options.output, terminal);
+       }},
+      {"workers",
+       [&] {
+         JobClient client(options.coordinator);
+         return ListWorkers(client, options.output, terminal);
+       }},
       {"linear",
        [&] {
          return QuantizeOneLinear({options.weight, options.hessian, options.linear_output, options.job.spec,
@@ -122,8 +146,8 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
       {"inspect", [&] { return InspectResult(options.directory, options.output, terminal); }},
       {"export",
        [&] {
-         return ExportResult(
-             {options.directory, options.export_format, options.export_dtype, options.export_output}, terminal);
+         return ExportResult({options.directory, options.export_format, options.export_dtype, options.export_output},
+                             terminal);
        }},
       {"eval",
        [&] {

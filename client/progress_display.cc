@@ -27,8 +27,8 @@ std::string Bar(double fraction) {
 
 std::string TaskLine(const TaskView& task) {
   return absl::StrFormat("  %-16s %-9s layers %d-%d  %3.0f %%  layer %d %s", Printable(task.worker, 16),
-                         std::string(Name(task.kind)), task.layers.begin, task.layers.end - 1,
-                         100 * DoneFraction(task), task.progress.layer, Printable(task.progress.step, 48));
+                         std::string(Name(task.kind)), task.layers.begin, task.layers.end - 1, 100 * DoneFraction(task),
+                         task.progress.layer, Printable(task.progress.step, 48));
 }
 
 // "about 3 min 20 s left" behind `separator`; empty when it can not be said.
@@ -71,9 +71,9 @@ void ProgressDisplay::Finish() {
 
 void ProgressDisplay::ShowAnimated(const JobView& job, double now_seconds) {
   const double fraction = DoneFraction(job);
-  std::string frame = absl::StrFormat("%s %s %3.0f %%  %d of %d layers%s", std::string(Name(job.state)), Bar(fraction),
-                                      100 * fraction, job.published_layers, job.layer_count,
-                                      TimeLeft(job, SecondsLeft(job, now_seconds), "  "));
+  std::string frame =
+      absl::StrFormat("%s %s %3.0f %%  %d of %d layers%s", std::string(Name(job.state)), Bar(fraction), 100 * fraction,
+                      job.published_layers, job.layer_count, TimeLeft(job, SecondsLeft(job, now_seconds), "  "));
   int lines = 1;
   for (const TaskView& task : job.tasks) {
     if (task.state != TaskState::kLeased || lines > kMaxWorkerLines) continue;

@@ -19,8 +19,7 @@ absl::Status OverrideName(const char* flag_name, const std::optional<std::string
   if (!flag.has_value()) return absl::OkStatus();
   const std::optional<Enum> value = parse(*flag);
   if (!value.has_value()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(flag_name, " is '", Printable(*flag, 64), "'; allowed: ", allowed));
+    return absl::InvalidArgumentError(absl::StrCat(flag_name, " is '", Printable(*flag, 64), "'; allowed: ", allowed));
   }
   field = *value;
   return absl::OkStatus();
@@ -78,12 +77,11 @@ absl::StatusOr<QuantSpec> ResolveSpec(const SpecFlags& flags) {
   Override(flags.uniform_bits, spec.uniform_bits);
   Override(flags.uniform_group_columns, spec.uniform_group_columns);
   spec.act_order = spec.act_order || flags.act_order;
-  GPTVQ_RETURN_IF_ERROR(OverrideName("--codebook-dtype", flags.codebook_dtype, ParseCodebookDType, "int8, fp16",
-                                     spec.codebook_dtype));
   GPTVQ_RETURN_IF_ERROR(
-      OverrideName("--seeding", flags.seeding, ParseSeeding, "mahalanobis, kmeans++", spec.seeding));
-  GPTVQ_RETURN_IF_ERROR(OverrideName("--layer-order", flags.layer_order, ParseLayerOrder,
-                                     "true-sequential, one-pass", spec.layer_order));
+      OverrideName("--codebook-dtype", flags.codebook_dtype, ParseCodebookDType, "int8, fp16", spec.codebook_dtype));
+  GPTVQ_RETURN_IF_ERROR(OverrideName("--seeding", flags.seeding, ParseSeeding, "mahalanobis, kmeans++", spec.seeding));
+  GPTVQ_RETURN_IF_ERROR(
+      OverrideName("--layer-order", flags.layer_order, ParseLayerOrder, "true-sequential, one-pass", spec.layer_order));
   GPTVQ_RETURN_IF_ERROR(
       OverrideName("--compat", flags.compat, ParseCompatibility, "none, reference", spec.compatibility));
   if (spec.compatibility == Compatibility::kReference) spec.damping = kReferenceDamping;

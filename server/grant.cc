@@ -38,15 +38,10 @@ TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds
     grant.input_boundary = OutputBoundary(*producer.result);
   }
   switch (description.kind) {
-    case TaskKind::kQuantize:
-      grant.published_layers = PublishedPrefix(job, description.layers);
-      break;
-    case TaskKind::kFinalize:
-      grant.published_layers = layers;
-      break;
+    case TaskKind::kQuantize: grant.published_layers = PublishedPrefix(job, description.layers); break;
+    case TaskKind::kFinalize: grant.published_layers = layers; break;
     case TaskKind::kCapture:
-    case TaskKind::kEvaluate:
-      break;
+    case TaskKind::kEvaluate: break;
   }
   return grant;
 }

@@ -36,12 +36,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   grpc::ServerBuilder builder;
   ConfigureServer(builder);
   switch (options.reflection) {
-    case Reflection::kOn:
-      grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-      break;
-    case Reflection::kOff:
-      builder.SetOption(std::make_unique<WithoutReflection>());
-      break;
+    case Reflection::kOn: grpc::reflection::InitProtoReflectionServerBuilderPlugin(); break;
+    case Reflection::kOff: builder.SetOption(std::make_unique<WithoutReflection>()); break;
   }
   grpc::ResourceQuota quota("coordinator");
   quota.SetMaxThreads(options.max_threads);

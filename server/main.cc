@@ -77,12 +77,9 @@ void DeclareOptions(Command& command, Options& options) {
 
 ExitCode ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kFailedPrecondition:
-      return kDirectoryInUse;
-    case absl::StatusCode::kInvalidArgument:
-      return kUsage;
-    default:
-      return kCannotServe;
+    case absl::StatusCode::kFailedPrecondition: return kDirectoryInUse;
+    case absl::StatusCode::kInvalidArgument: return kUsage;
+    default: return kCannotServe;
   }
 }
 

@@ -11,10 +11,8 @@ namespace {
 int ShardLayers(const JobSpec& spec, int layer_count) {
   if (spec.shard_layers > 0) return std::min(spec.shard_layers, layer_count);
   switch (spec.propagation) {
-    case PropagationMode::kSequential:
-      return layer_count;
-    case PropagationMode::kParallel:
-      return (layer_count + kDefaultParallelShards - 1) / kDefaultParallelShards;
+    case PropagationMode::kSequential: return layer_count;
+    case PropagationMode::kParallel: return (layer_count + kDefaultParallelShards - 1) / kDefaultParallelShards;
   }
   return layer_count;
 }

@@ -4,14 +4,10 @@ namespace gptvq {
 
 std::string_view Name(StopReason reason) {
   switch (reason) {
-    case StopReason::kNone:
-      return "none";
-    case StopReason::kCancelled:
-      return "cancelled";
-    case StopReason::kLeaseLost:
-      return "lease_lost";
-    case StopReason::kDraining:
-      return "draining";
+    case StopReason::kNone: return "none";
+    case StopReason::kCancelled: return "cancelled";
+    case StopReason::kLeaseLost: return "lease_lost";
+    case StopReason::kDraining: return "draining";
   }
   return "";
 }

@@ -34,12 +34,9 @@ std::optional<StopReason> StopReasonOf(const absl::Status& status) {
     case ErrorReason::kNotHeld:
     case ErrorReason::kTaskUnknown:
     case ErrorReason::kBadLeaseToken:
-    case ErrorReason::kRollbackSuspected:
-      return StopReason::kLeaseLost;
-    case ErrorReason::kJobCancelled:
-      return StopReason::kCancelled;
-    default:
-      return std::nullopt;
+    case ErrorReason::kRollbackSuspected: return StopReason::kLeaseLost;
+    case ErrorReason::kJobCancelled: return StopReason::kCancelled;
+    default: return std::nullopt;
   }
 }
 

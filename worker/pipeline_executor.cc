@@ -277,14 +277,10 @@ absl::StatusOr<TaskResult> ResultOf(absl::StatusOr<OutcomeT> outcome, TaskRun& r
 absl::StatusOr<TaskResult> PipelineExecutor::Execute(const TaskGrant& grant, TaskSession& session) {
   TaskRun run(backend_, storage_, clock_, read_bytes_, grant, session);
   switch (grant.kind) {
-    case TaskKind::kCapture:
-      return ResultOf(run.Capture(), run);
-    case TaskKind::kQuantize:
-      return ResultOf(run.Quantize(), run);
-    case TaskKind::kFinalize:
-      return ResultOf(run.Finalize(), run);
-    case TaskKind::kEvaluate:
-      return ResultOf(run.Evaluate(), run);
+    case TaskKind::kCapture: return ResultOf(run.Capture(), run);
+    case TaskKind::kQuantize: return ResultOf(run.Quantize(), run);
+    case TaskKind::kFinalize: return ResultOf(run.Finalize(), run);
+    case TaskKind::kEvaluate: return ResultOf(run.Evaluate(), run);
   }
   return absl::UnimplementedError("a kind of task that this worker does not know");
 }

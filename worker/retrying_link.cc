@@ -25,14 +25,11 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
 bool MayRepeat(const absl::Status& status, int* suspect_answers) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
-      return true;
+    case absl::StatusCode::kDeadlineExceeded: return true;
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kInternal:
-    case absl::StatusCode::kUnknown:
-      return ++*suspect_answers < kMaxSuspectAnswers;
-    default:
-      return RetryAfter(status).has_value();
+    case absl::StatusCode::kUnknown: return ++*suspect_answers < kMaxSuspectAnswers;
+    default: return RetryAfter(status).has_value();
   }
 }
 

@@ -27,14 +27,10 @@ Counter& PhaseCounter(MetricsRegistry& registry, TaskPhase phase) {
 
 std::string_view Name(TaskEnd end) {
   switch (end) {
-    case TaskEnd::kCompleted:
-      return "completed";
-    case TaskEnd::kFailed:
-      return "failed";
-    case TaskEnd::kReleased:
-      return "released";
-    case TaskEnd::kLost:
-      return "lost";
+    case TaskEnd::kCompleted: return "completed";
+    case TaskEnd::kFailed: return "failed";
+    case TaskEnd::kReleased: return "released";
+    case TaskEnd::kLost: return "lost";
   }
   return "";
 }

@@ -81,16 +81,17 @@ ExitCode Completion(const std::string& shell, const std::vector<std::string>& co
                     "}\n"
                     "complete -o filenames -F _gptvq_client gptvq-client\n";
   } else if (shell == "zsh") {
-    terminal.out << "#compdef gptvq-client\n"
-                    "if (( CURRENT == 2 )); then\n"
-                    "  compadd "
-                 << words
-                 << "\n"
-                    "elif [[ $PREFIX == -* ]]; then\n"
-                    "  compadd -- ${(f)\"$(gptvq-client $words[2] --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*')\"}\n"
-                    "else\n"
-                    "  _files\n"
-                    "fi\n";
+    terminal.out
+        << "#compdef gptvq-client\n"
+           "if (( CURRENT == 2 )); then\n"
+           "  compadd "
+        << words
+        << "\n"
+           "elif [[ $PREFIX == -* ]]; then\n"
+           "  compadd -- ${(f)\"$(gptvq-client $words[2] --help 2>/dev/null | grep -o -- '--[a-z][a-z-]*')\"}\n"
+           "else\n"
+           "  _files\n"
+           "fi\n";
   } else if (shell == "fish") {
     terminal.out << "complete -c gptvq-client -n __fish_use_subcommand -f -a \"" << words
                  << "\"\n"

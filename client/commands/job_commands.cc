@@ -27,8 +27,7 @@ ExitCode ExitCodeOf(const JobView& job, Terminal& terminal) {
     case JobState::kCancelled:
       terminal.err << "job " << Printable(job.job_id) << " was cancelled" << std::endl;
       return ExitCode::kCancelled;
-    default:
-      return ExitCode::kOk;
+    default: return ExitCode::kOk;
   }
 }
 
@@ -50,17 +49,18 @@ std::string UtcTime(std::int64_t unix_seconds) {
 
 void PrintJob(const JobView& job, Terminal& terminal) {
   terminal.out << absl::StrFormat("%-12s %s\n%-12s %s\n%-12s %s\n%-12s %s\n%-12s %s\n%-12s %d of %d published\n", "job",
-                                  Printable(job.job_id), "state", std::string(Name(job.state)), "preset", Printable(job.preset), "model",
-                                  Printable(job.model), "output", Printable(job.output), "layers",
-                                  job.published_layers, job.layer_count);
+                                  Printable(job.job_id), "state", std::string(Name(job.state)), "preset",
+                                  Printable(job.preset), "model", Printable(job.model), "output", Printable(job.output),
+                                  "layers", job.published_layers, job.layer_count);
   if (!job.failure.empty()) terminal.out << absl::StrFormat("%-12s %s\n", "failure", Printable(job.failure, 4096));
   if (job.tasks.empty()) return;
   terminal.out << absl::StrFormat("\n%-9s %-10s %-10s %7s %-7s %s\n", "TASK", "LAYERS", "STATE", "ATTEMPT", "DONE",
                                   "WORKER");
   for (const TaskView& task : job.tasks) {
     terminal.out << absl::StrFormat("%-9s %-10s %-10s %7d %5.0f %% %s\n", std::string(Name(task.kind)),
-                                    absl::StrCat(task.layers.begin, "-", task.layers.end - 1), std::string(Name(task.state)),
-                                    task.attempt, 100 * DoneFraction(task), Printable(task.worker, 128));
+                                    absl::StrCat(task.layers.begin, "-", task.layers.end - 1),
+                                    std::string(Name(task.state)), task.attempt, 100 * DoneFraction(task),
+                                    Printable(task.worker, 128));
   }
   terminal.out << std::flush;
 }
@@ -101,19 +101,13 @@ ExitCode SubmitJob(JobClient& client, const SubmitOptions& options, const Monoto
     return ExitCode::kOk;
   }
   switch (options.output) {
-    case OutputFormat::kJson:
-      terminal.out << JobJson(*job) << std::flush;
-      break;
-    default:
-      terminal.out << Printable(job->job_id) << std::endl;
+    case OutputFormat::kJson: terminal.out << JobJson(*job) << std::flush; break;
+    default: terminal.out << Printable(job->job_id) << std::endl;
   }
   switch (options.after) {
-    case AfterSubmit::kReturn:
-      return ExitCode::kOk;
-    case AfterSubmit::kWait:
-      return WaitForJob(client, job->job_id, std::nullopt, clock, terminal);
-    case AfterSubmit::kWatch:
-      return WatchJob(client, job->job_id, clock, terminal);
+    case AfterSubmit::kReturn: return ExitCode::kOk;
+    case AfterSubmit::kWait: return WaitForJob(client, job->job_id, std::nullopt, clock, terminal);
+    case AfterSubmit::kWatch: return WatchJob(client, job->job_id, clock, terminal);
   }
   return ExitCode::kInternal;
 }
@@ -145,10 +139,10 @@ ExitCode ListJobs(JobClient& client, int limit, OutputFormat output, Terminal& t
       terminal.out << Printable(job.job_id) << "\n";
       continue;
     }
-    terminal.out << absl::StrFormat("%-22s %-11s %-9s %-20s %-16s %s\n", Printable(job.job_id), std::string(Name(job.state)),
-                                    absl::StrCat(job.published_layers, "/", job.layer_count),
-                                    UtcTime(job.create_unix_seconds), Printable(job.preset, 64),
-                                    Printable(job.model, 256));
+    terminal.out << absl::StrFormat(
+        "%-22s %-11s %-9s %-20s %-16s %s\n", Printable(job.job_id), std::string(Name(job.state)),
+        absl::StrCat(job.published_layers, "/", job.layer_count), UtcTime(job.create_unix_seconds),
+        Printable(job.preset, 64), Printable(job.model, 256));
   }
   terminal.out << std::flush;
   return ExitCode::kOk;
@@ -171,11 +165,11 @@ ExitCode ListWorkers(JobClient& client, OutputFormat output, Terminal& terminal)
   terminal.out << absl::StrFormat("%-24s %-20s %-6s %-10s %-10s %s\n", "WORKER", "CLASS", "SLOTS", "VERSION",
                                   "LAST CALL", "TASKS");
   for (const WorkerView& worker : *workers) {
-    terminal.out << absl::StrFormat("%-24s %-20s %-6d %-10s %-10s %s\n", Printable(worker.name, 128),
-                                    Printable(worker.numerics_class, 128), worker.slots.size(),
-                                    Printable(worker.version, 64),
-                                    absl::StrCat(HumanDuration(worker.seconds_since_last_call), " ago"),
-                                    worker.leased_task_ids.empty() ? "idle" : Printable(worker.leased_task_ids.front()));
+    terminal.out << absl::StrFormat(
+        "%-24s %-20s %-6d %-10s %-10s %s\n", Printable(worker.name, 128), Printable(worker.numerics_class, 128),
+        worker.slots.size(), Printable(worker.version, 64),
+        absl::StrCat(HumanDuration(worker.seconds_since_last_call), " ago"),
+        worker.leased_task_ids.empty() ? "idle" : Printable(worker.leased_task_ids.front()));
   }
   terminal.out << std::flush;
   return ExitCode::kOk;
@@ -203,14 +197,15 @@ ExitCode WatchJob(JobClient& client, const std::string& job_id, const MonotonicC
 }
 
 ExitCode WaitForJob(JobClient& client, const std::string& job_id, std::optional<double> timeout_seconds,
-              const MonotonicClock& clock, Terminal& terminal) {
+                    const MonotonicClock& clock, Terminal& terminal) {
   const double start_seconds = clock.NowSeconds();
   while (true) {
     const absl::StatusOr<JobView> job = client.Get(job_id);
     if (!job.ok()) return Fail(terminal, job.status());
     if (IsTerminal(job->state)) return ExitCodeOf(*job, terminal);
     if (timeout_seconds.has_value() && clock.NowSeconds() - start_seconds >= *timeout_seconds) {
-      terminal.err << "job " << Printable(job_id) << " is still " << std::string(Name(job->state)) << "; it goes on" << std::endl;
+      terminal.err << "job " << Printable(job_id) << " is still " << std::string(Name(job->state)) << "; it goes on"
+                   << std::endl;
       return ExitCode::kTimeout;
     }
     std::this_thread::sleep_for(kWaitPollPeriod);

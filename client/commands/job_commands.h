@@ -21,8 +21,8 @@ enum class AfterSubmit { kReturn, kWait, kWatch };
 
 struct SubmitOptions {
   JobFlags job;
-  std::string request_id;      // empty: one is made
-  std::string state_dir;       // where the request id is kept until it is answered; empty: not kept
+  std::string request_id;  // empty: one is made
+  std::string state_dir;   // where the request id is kept until it is answered; empty: not kept
   SubmitMode mode = SubmitMode::kAccept;
   AfterSubmit after = AfterSubmit::kReturn;
   OutputFormat output = OutputFormat::kText;
@@ -41,7 +41,7 @@ ExitCode WatchJob(JobClient& client, const std::string& job_id, const MonotonicC
 
 // Waits silently. `timeout_seconds` absent: for ever; passed: kTimeout.
 ExitCode WaitForJob(JobClient& client, const std::string& job_id, std::optional<double> timeout_seconds,
-              const MonotonicClock& clock, Terminal& terminal);
+                    const MonotonicClock& clock, Terminal& terminal);
 
 }  // namespace gptvq
 

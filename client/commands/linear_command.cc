@@ -117,26 +117,25 @@ absl::Status WriteResult(const std::string& path, const PackedModule& module, co
 }
 
 std::string ReportJson(const LinearReport& report, double seconds) {
-  const nlohmann::ordered_json json = {
-      {"name", report.name},
-      {"rows", report.rows},
-      {"cols", report.cols},
-      {"relative_error", report.relative_error},
-      {"sweep_relative_error", report.sweep_relative_error},
-      {"bits_per_value", report.bits.bits_per_value()},
-      {"damping", report.damping},
-      {"hessian", report.hessian_policy == HessianPolicy::kFull ? "full" : "diagonal"},
-      {"dead_columns", report.dead_columns},
-      {"em_iterations", report.em_iterations},
-      {"update_iterations", report.update_iterations},
-      {"refinement_passes", report.refinement_passes},
-      {"seconds", seconds},
-      {"seconds_by_phase",
-       {{"factor", report.seconds.factor},
-        {"clustering", report.seconds.clustering},
-        {"sweep", report.seconds.sweep},
-        {"update", report.seconds.update},
-        {"refinement", report.seconds.refinement}}}};
+  const nlohmann::ordered_json json = {{"name", report.name},
+                                       {"rows", report.rows},
+                                       {"cols", report.cols},
+                                       {"relative_error", report.relative_error},
+                                       {"sweep_relative_error", report.sweep_relative_error},
+                                       {"bits_per_value", report.bits.bits_per_value()},
+                                       {"damping", report.damping},
+                                       {"hessian", report.hessian_policy == HessianPolicy::kFull ? "full" : "diagonal"},
+                                       {"dead_columns", report.dead_columns},
+                                       {"em_iterations", report.em_iterations},
+                                       {"update_iterations", report.update_iterations},
+                                       {"refinement_passes", report.refinement_passes},
+                                       {"seconds", seconds},
+                                       {"seconds_by_phase",
+                                        {{"factor", report.seconds.factor},
+                                         {"clustering", report.seconds.clustering},
+                                         {"sweep", report.seconds.sweep},
+                                         {"update", report.seconds.update},
+                                         {"refinement", report.seconds.refinement}}}};
   return json.dump(2) + "\n";
 }
 
@@ -163,9 +162,8 @@ absl::StatusOr<std::string> QuantizeAndWrite(const LinearOptions& options, const
   if (!prepared.ok()) return WithContext(prepared.status(), hessian.tensor);
   std::string name = weight.tensor;
   if (absl::EndsWith(name, ".weight")) name.resize(name.size() - std::string_view(".weight").size());
-  GPTVQ_ASSIGN_OR_RETURN(
-      LinearResult result,
-      QuantizeLinear(*backend, name, weight.view(), *prepared, request.spec, options.seed, &clock));
+  GPTVQ_ASSIGN_OR_RETURN(LinearResult result,
+                         QuantizeLinear(*backend, name, weight.view(), *prepared, request.spec, options.seed, &clock));
   result.report.seconds.factor = prepared->factor_seconds();
   const double seconds = clock.NowSeconds() - start_seconds;
   GPTVQ_RETURN_IF_ERROR(WriteResult(options.output, {name, weight.rows, weight.cols, LayoutOf(request.spec)}, result));

@@ -17,7 +17,7 @@ struct LinearOptions {
   std::string output;   // safetensors file, in a directory that exists; none of the inputs
   SpecFlags spec;
   std::uint64_t seed = 0;
-  int threads = 0;      // 0: one per core
+  int threads = 0;  // 0: one per core
 };
 
 // Quantizes one matrix in this process. The output file holds the packed tensors under the weight's name (docs/format.md)

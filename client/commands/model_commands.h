@@ -14,7 +14,7 @@ namespace gptvq {
 // The commands that read a model and texts in this process. Locations are paths or URIs.
 
 struct EvalFlags {
-  std::string directory;       // a source model, a result, or an exported checkpoint
+  std::string directory;  // a source model, a result, or an exported checkpoint
   std::string text;
   int sequence_length = 2048;
   std::int64_t max_tokens = 0;  // 0: all full windows of the text

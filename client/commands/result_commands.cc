@@ -47,8 +47,8 @@ std::string SummaryText(const CheckpointSummary& summary) {
                         static_cast<double>(summary.output_bytes) / 1e6,
                         static_cast<double>(summary.packed_bytes) / 1e6,
                         static_cast<double>(summary.other_bytes) / 1e6);
-  absl::StrAppendFormat(&text, "%-18s %s, shards of %d layers, seed %d, class %s, gptvq %s\n", "made", Printable(facts.propagation),
-                        facts.shard_layers, facts.seed, Printable(facts.numerics_class),
+  absl::StrAppendFormat(&text, "%-18s %s, shards of %d layers, seed %d, class %s, gptvq %s\n", "made",
+                        Printable(facts.propagation), facts.shard_layers, facts.seed, Printable(facts.numerics_class),
                         Printable(facts.tool_version));
   absl::StrAppendFormat(&text, "%-18s %s\n", "manifest sha256", summary.manifest_digest.hex());
   return text;
@@ -130,8 +130,8 @@ ExitCode ExportResult(const ExportFlags& flags, Terminal& terminal) {
   const std::optional<DType> dtype = ExportDType(flags.dtype);
   if (!dtype || flags.format != "dequantized") {
     terminal.err << "error: " << (dtype ? "--format" : "--dtype") << " is '"
-                 << Printable(dtype ? flags.format : flags.dtype, 64) << "'; allowed: "
-                 << (dtype ? "dequantized" : "bf16, fp16, fp32") << std::endl;
+                 << Printable(dtype ? flags.format : flags.dtype, 64)
+                 << "'; allowed: " << (dtype ? "dequantized" : "bf16, fp16, fp32") << std::endl;
     return ExitCode::kUsage;
   }
   const absl::Status status = Export(flags, *dtype);

@@ -28,7 +28,8 @@ th:first-child, td:first-child { text-align: left; } svg { width: 100%; height: 
 details summary { cursor: pointer; color: var(--soft); }
 )css";
 
-constexpr const char* kColours[] = {"#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5"};
+constexpr const char* kColours[] = {"#4269d0", "#efb118", "#ff725c", "#6cc5b0",
+                                    "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5"};
 constexpr int kPlotWidth = 960;
 constexpr int kPlotHeight = 300;
 constexpr int kPlotLeft = 60;
@@ -104,9 +105,7 @@ std::string ErrorPlot(const Report& report) {
   if (by_role.empty()) return "";
   const double log_low = std::floor(std::log10(low) * 2) / 2;
   const double log_high = std::max(std::ceil(std::log10(high) * 2) / 2, log_low + 0.5);
-  const auto x_of = [&](double layer) {
-    return kPlotLeft + (layer + 0.5) * (kPlotWidth - kPlotLeft - 10) / layers;
-  };
+  const auto x_of = [&](double layer) { return kPlotLeft + (layer + 0.5) * (kPlotWidth - kPlotLeft - 10) / layers; };
   const auto y_of = [&](double error) {
     return 8 + (log_high - std::log10(error)) / (log_high - log_low) * (kPlotHeight - kPlotBottom - 8);
   };
@@ -133,9 +132,9 @@ std::string ErrorPlot(const Report& report) {
     const char* const fill = kColours[colour++ % std::size(kColours)];
     absl::StrAppendFormat(&legend, "<span><i style=\"background:%s\"></i>%s</span>", fill, Escaped(role));
     for (const LinearReport* linear : linears) {
-      absl::StrAppendFormat(&svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"><title>%s: %.5g</title></circle>\n",
-                            x_of(LayerOf(*linear)), y_of(linear->relative_error), fill, Escaped(linear->name),
-                            linear->relative_error);
+      absl::StrAppendFormat(
+          &svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"%s\"><title>%s: %.5g</title></circle>\n",
+          x_of(LayerOf(*linear)), y_of(linear->relative_error), fill, Escaped(linear->name), linear->relative_error);
     }
   }
   return absl::StrCat("<h2>Relative error by layer</h2>\n", legend, "</p>\n", svg, "</svg>\n");
@@ -151,8 +150,8 @@ std::string StackedBar(const std::string& title, const std::vector<Segment>& seg
   double total = 0;
   for (const Segment& segment : segments) total += segment.value;
   if (!(total > 0)) return "";
-  std::string svg = absl::StrFormat("<svg viewBox=\"0 0 %d 30\" role=\"img\" aria-label=\"%s\">", kPlotWidth,
-                                    Escaped(title));
+  std::string svg =
+      absl::StrFormat("<svg viewBox=\"0 0 %d 30\" role=\"img\" aria-label=\"%s\">", kPlotWidth, Escaped(title));
   std::string legend = "<p class=\"legend\">";
   double x = 0;
   int colour = 0;
@@ -174,8 +173,8 @@ std::string LinearTable(const Report& report) {
     absl::StrAppendFormat(&rows,
                           "<tr><td>%s</td><td>%d &times; %d</td><td>%.5g</td><td>%.4f</td><td>%.3g</td><td>%d</td>"
                           "<td>%.2f</td></tr>\n",
-                          Escaped(linear.name), linear.rows, linear.cols, linear.relative_error, linear.bits.bits_per_value(),
-                          linear.damping, linear.dead_columns, linear.seconds.total());
+                          Escaped(linear.name), linear.rows, linear.cols, linear.relative_error,
+                          linear.bits.bits_per_value(), linear.damping, linear.dead_columns, linear.seconds.total());
   }
   return absl::StrCat("<h2>Linears</h2>\n<details><summary>", report.linears.size(),
                       " linears</summary>\n<table><tr><th>linear</th><th>shape</th><th>relative error</th>"
@@ -189,11 +188,11 @@ std::string HtmlReport(const Report& report) {
   std::string page = absl::StrCat(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/><title>",
-      Escaped(report.job_id), "</title><style>", kStyle, "</style></head><body>\n<h1>",
-      Escaped(report.spec.preset), " &middot; ", std::string(Name(report.state)), "</h1>\n<p><code>",
-      Escaped(report.spec.model_uri), "</code> &rarr; <code>", Escaped(report.spec.output_uri), "</code></p>\n<p>",
-      Escaped(report.job_id), ", ", std::string(Name(report.spec.propagation)), " propagation, ", report.spec.samples,
-      " &times; ", report.spec.sequence_length, " calibration tokens, seed ", report.spec.seed, ", numerics class ",
+      Escaped(report.job_id), "</title><style>", kStyle, "</style></head><body>\n<h1>", Escaped(report.spec.preset),
+      " &middot; ", std::string(Name(report.state)), "</h1>\n<p><code>", Escaped(report.spec.model_uri),
+      "</code> &rarr; <code>", Escaped(report.spec.output_uri), "</code></p>\n<p>", Escaped(report.job_id), ", ",
+      std::string(Name(report.spec.propagation)), " propagation, ", report.spec.samples, " &times; ",
+      report.spec.sequence_length, " calibration tokens, seed ", report.spec.seed, ", numerics class ",
       Escaped(report.numerics_class), "</p>\n");
   page += Tiles(report);
   page += ErrorPlot(report);
@@ -206,7 +205,8 @@ std::string HtmlReport(const Report& report) {
                       {"permutation", BitsPerWeight(report, bits.permutation_bits)}},
                      "bits");
   std::vector<Segment> phases;
-  for (const TaskPhaseSeconds& phase : report.seconds) phases.push_back({std::string(Name(phase.phase)), phase.seconds});
+  for (const TaskPhaseSeconds& phase : report.seconds)
+    phases.push_back({std::string(Name(phase.phase)), phase.seconds});
   page += StackedBar("Worker time by phase", phases, "s");
   page += LinearTable(report);
   if (report.manifest) page += absl::StrCat("<p>manifest <code>", report.manifest->hex(), "</code></p>\n");

@@ -63,14 +63,14 @@ std::string TextReport(const Report& report) {
                                      report.spec.seed));
   const BitCount& bits = report.bits;
   if (bits.weights > 0) {
-    text += Row("bits per value",
-                absl::StrFormat("%.4f = %.4f indices + %.4f codebooks + %.4f scales%s", bits.bits_per_value(),
-                                BitsPerWeight(report, bits.index_bits),
-                                BitsPerWeight(report, bits.codebook_bits + bits.codebook_scale_bits),
-                                BitsPerWeight(report, bits.block_scale_bits),
-                                bits.permutation_bits == 0
-                                    ? ""
-                                    : absl::StrFormat(" + %.4f permutation", BitsPerWeight(report, bits.permutation_bits))));
+    text += Row("bits per value", absl::StrFormat("%.4f = %.4f indices + %.4f codebooks + %.4f scales%s",
+                                                  bits.bits_per_value(), BitsPerWeight(report, bits.index_bits),
+                                                  BitsPerWeight(report, bits.codebook_bits + bits.codebook_scale_bits),
+                                                  BitsPerWeight(report, bits.block_scale_bits),
+                                                  bits.permutation_bits == 0
+                                                      ? ""
+                                                      : absl::StrFormat(" + %.4f permutation",
+                                                                        BitsPerWeight(report, bits.permutation_bits))));
   }
   if (report.output_bytes > 0) {
     text += Row("output size", absl::StrFormat("%.1f MB", static_cast<double>(report.output_bytes) / 1e6));

@@ -28,7 +28,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string name() const = 0;            // "cpu", "cuda:0"
+  virtual std::string name() const = 0;  // "cpu", "cuda:0"
   // Results are bitwise equal inside one class and only there, e.g. "cpu-avx512/1": instruction set and kernel version.
   virtual std::string numerics_class() const = 0;
   virtual DType activation_dtype() const = 0;

@@ -22,7 +22,8 @@ absl::Status CheckLinear(DType dtype, ConstTensorView x, ConstTensorView w, Matr
                          ConstTensorView y) {
   GPTVQ_RETURN_IF_ERROR(RequireDType(dtype, "Linear", {x, w, y}));
   GPTVQ_RETURN_IF_ERROR(Require(x.cols == w.cols, "Linear", "x and w have the same number of columns"));
-  GPTVQ_RETURN_IF_ERROR(Require(HasShape(y, x.rows, w.rows), "Linear", "y has a row per row of x, a column per row of w"));
+  GPTVQ_RETURN_IF_ERROR(
+      Require(HasShape(y, x.rows, w.rows), "Linear", "y has a row per row of x, a column per row of w"));
   return Require(bias.data == nullptr || HasShape(bias, 1, w.rows), "Linear", "bias is empty or one row as wide as y");
 }
 

@@ -14,18 +14,18 @@ namespace gptvq {
 // row = sequence * sequence_length + position. Never padded.
 struct AttentionShape {
   std::int64_t sequence_length = 0;
-  int head_count = 0;            // query heads
-  int kv_head_count = 0;         // divides head_count; query head h reads key/value head h / (head_count / kv_head_count)
+  int head_count = 0;     // query heads
+  int kv_head_count = 0;  // divides head_count; query head h reads key/value head h / (head_count / kv_head_count)
   int head_dim = 0;
   std::int64_t sliding_window = 0;  // 0: all earlier positions; w > 0: position i sees i - w + 1 .. i
-  float score_scale = 0;         // multiplies q.k, usually 1 / sqrt(head_dim)
+  float score_scale = 0;            // multiplies q.k, usually 1 / sqrt(head_dim)
 };
 
 // What the streamed log-softmax keeps per token: with all vocabulary tiles seen, -log p(target) = max + log(sum) - target.
 struct LogSumExpState {
-  MatrixView<float> max;            // [T, 1]; begins at -infinity
-  MatrixView<float> sum;            // [T, 1]; begins at 0; sum of exp(logit - max)
-  MatrixView<float> target_logit;   // [T, 1]
+  MatrixView<float> max;           // [T, 1]; begins at -infinity
+  MatrixView<float> sum;           // [T, 1]; begins at 0; sum of exp(logit - max)
+  MatrixView<float> target_logit;  // [T, 1]
 };
 
 // The forward pass of a decoder layer, op by op. T tokens, dtype of every TensorView = Backend::activation_dtype();
@@ -41,8 +41,7 @@ class ForwardOps {
   virtual absl::Status Linear(ConstTensorView x, ConstTensorView w, MatrixView<const float> bias, TensorView y_out) = 0;
 
   // y[t, c] = x[t, c] / sqrt(mean_c x^2 + epsilon) * weight[c]; the mean in f32 or better. weight [1, C] f32. y may be x.
-  virtual absl::Status RmsNorm(ConstTensorView x, MatrixView<const float> weight, double epsilon,
-                               TensorView y_out) = 0;
+  virtual absl::Status RmsNorm(ConstTensorView x, MatrixView<const float> weight, double epsilon, TensorView y_out) = 0;
 
   // Per-head norms (Qwen3): each of the `head_count` pieces of head_dim columns of a row is normalised by itself, in place.
   virtual absl::Status RmsNormHeads(TensorView x, int head_count, MatrixView<const float> weight, double epsilon) = 0;

@@ -17,21 +17,22 @@ absl::Status CheckCode(std::string_view operation, const VectorCode& code) {
   GPTVQ_RETURN_IF_ERROR(Require(code.layout != nullptr, operation, "the code has a layout"));
   GPTVQ_RETURN_IF_ERROR(Require(code.vector_dim == 1 || code.vector_dim == 2 || code.vector_dim == 4, operation,
                                 "the vector dimension is 1, 2 or 4"));
-  GPTVQ_RETURN_IF_ERROR(
-      Require(code.index_bits >= 1 && code.index_bits <= 8, operation, "an index has 1 to 8 bits"));
+  GPTVQ_RETURN_IF_ERROR(Require(code.index_bits >= 1 && code.index_bits <= 8, operation, "an index has 1 to 8 bits"));
   if (code.block_scale_columns == 0) {
-    return Require(code.block_scales.data == nullptr, operation, "without block scale columns there are no block scales");
+    return Require(code.block_scales.data == nullptr, operation,
+                   "without block scale columns there are no block scales");
   }
   GPTVQ_RETURN_IF_ERROR(Require(code.block_scale_columns > 0 && code.block_scale_columns % code.vector_dim == 0,
                                 operation, "a block scale covers whole vectors"));
-  return Require(HasShape(code.block_scales, code.layout->rows(),
-                          BlockCount(code.layout->cols(), code.block_scale_columns)),
-                 operation, "there is a block scale per row and block of columns");
+  return Require(
+      HasShape(code.block_scales, code.layout->rows(), BlockCount(code.layout->cols(), code.block_scale_columns)),
+      operation, "there is a block scale per row and block of columns");
 }
 
 absl::Status CheckCodebooks(std::string_view operation, const VectorCode& code, ConstCodebooks codebooks) {
-  return Require(HasShape(codebooks, code.layout->group_count(), (std::int64_t{1} << code.index_bits) * code.vector_dim),
-                 operation, "there is a row of K * d codebook entries per group");
+  return Require(
+      HasShape(codebooks, code.layout->group_count(), (std::int64_t{1} << code.index_bits) * code.vector_dim),
+      operation, "there is a row of K * d codebook entries per group");
 }
 
 absl::Status CheckAssignments(std::string_view operation, const VectorCode& code, ConstAssignments assignments) {
@@ -141,9 +142,9 @@ absl::Status CheckRefineColumns(const VectorCode& code, ConstCodebooks codebooks
   GPTVQ_RETURN_IF_ERROR(
       Require(block.gradient.rows == code.layout->rows() && SameShape(block.change_out, block.gradient), kName,
               "gradient and change have the rows of the linear and one width"));
-  GPTVQ_RETURN_IF_ERROR(Require(block.noise_deviations.empty() ||
-                                    static_cast<std::int64_t>(block.noise_deviations.size()) == width,
-                                kName, "there is one noise deviation per column of the block, or none"));
+  GPTVQ_RETURN_IF_ERROR(
+      Require(block.noise_deviations.empty() || static_cast<std::int64_t>(block.noise_deviations.size()) == width,
+              kName, "there is one noise deviation per column of the block, or none"));
   return Require(HasShape(block.hessian, width, width), kName, "the Hessian is square, as wide as the block");
 }
 

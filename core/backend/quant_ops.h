@@ -40,7 +40,7 @@ struct VectorCode {
 struct EmOptions {
   int max_iterations = 100;  // 0: the seeds are the result
   Seeding seeding = Seeding::kMahalanobis;
-  std::uint64_t seed = 0;    // k-means++: Philox(seed, stream + group number)
+  std::uint64_t seed = 0;  // k-means++: Philox(seed, stream + group number)
   std::uint64_t stream = 0;
   Compatibility compatibility = Compatibility::kNone;  // kReference: no early stop, empty cells become the zero vector
 };
@@ -52,11 +52,12 @@ struct EmResult {
 
 // One block of B consecutive columns of the column sweep.
 struct SweepBlock {
-  std::int64_t column_begin = 0;          // of the block, within the linear; a multiple of d
-  MatrixView<const float> weights;        // [R, B]: original W. May be the view `target`: then the error of a vector is
-                                          // taken against its target at the moment when it is assigned
-  MatrixView<float> target;               // [R, B]: in: W + feedback of earlier blocks; updated inside the block
-  MatrixView<const float> feedback;       // [B, B]: M restricted to the block (core/quant/column_sweep.h); used above the diagonal
+  std::int64_t column_begin = 0;    // of the block, within the linear; a multiple of d
+  MatrixView<const float> weights;  // [R, B]: original W. May be the view `target`: then the error of a vector is
+                                    // taken against its target at the moment when it is assigned
+  MatrixView<float> target;         // [R, B]: in: W + feedback of earlier blocks; updated inside the block
+  MatrixView<const float>
+      feedback;  // [B, B]: M restricted to the block (core/quant/column_sweep.h); used above the diagonal
   MatrixView<const float> metric_factor;  // [B, B]: V restricted to the block; only its d x d diagonal blocks are read
   MatrixView<float> error_out;            // [R, B]: W - Q
 };
@@ -64,9 +65,9 @@ struct SweepBlock {
 // One block of B consecutive columns of a refinement pass.
 struct RefineBlock {
   std::int64_t column_begin = 0;
-  MatrixView<float> gradient;             // [R, B]: columns of (Q - W) H; updated inside the block, all B columns
-  MatrixView<const float> hessian;        // [B, B]: H restricted to the block
-  MatrixView<float> change_out;           // [R, B]: Q_new - Q_old
+  MatrixView<float> gradient;       // [R, B]: columns of (Q - W) H; updated inside the block, all B columns
+  MatrixView<const float> hessian;  // [B, B]: H restricted to the block
+  MatrixView<float> change_out;     // [R, B]: Q_new - Q_old
   // Annealing: while a vector is chosen, noise_deviations[i] * AnnealingNoise(NoiseColumnKey(noise_key, i), row) of
   // formulas.h stands added to element i of its gradient. [B], host memory; empty: no noise.
   absl::Span<const float> noise_deviations;
@@ -75,10 +76,10 @@ struct RefineBlock {
 
 // One block of B columns of the uniform sweep; group_columns divides the position of every block.
 struct UniformSweepBlock {
-  MatrixView<const float> weights;        // as SweepBlock, columns already permuted
+  MatrixView<const float> weights;  // as SweepBlock, columns already permuted
   MatrixView<float> target;
-  MatrixView<const float> feedback;       // null: no feedback, every weight is rounded by itself
-  MatrixView<const float> grid_weights;   // [R, B]: every group's grid spans its row's smallest and largest of these
+  MatrixView<const float> feedback;      // null: no feedback, every weight is rounded by itself
+  MatrixView<const float> grid_weights;  // [R, B]: every group's grid spans its row's smallest and largest of these
   MatrixView<float> error_out;
   int bits = 0;
   int group_columns = 0;
@@ -136,8 +137,8 @@ class QuantOps {
   // argmin_k ||(target_P - q_k) V_PP||^2 (the smallest k on ties), sets error = weights - q, and adds
   // error_P M[P, later] to the later targets of the block. Writes the block's columns of `assignments`.
   // Returns the sum of the minimal ||.||^2 over all vectors, f64: with M and V of one matrix these add up to tr(E H E^T).
-  virtual absl::StatusOr<double> SweepColumns(const VectorCode& code, ConstCodebooks codebooks,
-                                              const SweepBlock& block, Assignments assignments) = 0;
+  virtual absl::StatusOr<double> SweepColumns(const VectorCode& code, ConstCodebooks codebooks, const SweepBlock& block,
+                                              Assignments assignments) = 0;
 
   // The same for uniform grids: d = 1, asymmetric min/max grid per row and group, scale stored in half precision.
   virtual absl::Status SweepUniformColumns(const UniformSweepBlock& block) = 0;

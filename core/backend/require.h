@@ -12,9 +12,10 @@ namespace gptvq {
 // InvalidArgument "<operation>: <condition>" unless `holds`. The condition is spelled as it should be: "x and y have the
 // same shape".
 inline absl::Status Require(bool holds, std::string_view operation, std::string_view condition) {
-  if (holds) [[likely]] return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(absl::string_view(operation.data(), operation.size()), ": not so: ",
-                                                 absl::string_view(condition.data(), condition.size())));
+  if (holds) [[likely]]
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(absl::string_view(operation.data(), operation.size()),
+                                                 ": not so: ", absl::string_view(condition.data(), condition.size())));
 }
 
 // For MatrixView and TensorView alike.

@@ -16,9 +16,9 @@ struct DTypeRow {
 };
 
 constexpr DTypeRow kDTypes[] = {
-    {DType::kF64, "F64", 8},   {DType::kF32, "F32", 4}, {DType::kF16, "F16", 2}, {DType::kBf16, "BF16", 2},
-    {DType::kI64, "I64", 8},   {DType::kI32, "I32", 4}, {DType::kI16, "I16", 2}, {DType::kI8, "I8", 1},
-    {DType::kU8, "U8", 1},     {DType::kBool, "BOOL", 1},
+    {DType::kF64, "F64", 8}, {DType::kF32, "F32", 4},   {DType::kF16, "F16", 2}, {DType::kBf16, "BF16", 2},
+    {DType::kI64, "I64", 8}, {DType::kI32, "I32", 4},   {DType::kI16, "I16", 2}, {DType::kI8, "I8", 1},
+    {DType::kU8, "U8", 1},   {DType::kBool, "BOOL", 1},
 };
 
 template <typename T>
@@ -84,9 +84,7 @@ std::uint16_t FloatToHalf(float value) {
   return sign | static_cast<std::uint16_t>(rounded >> 13);
 }
 
-float Bf16ToFloat(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
+float Bf16ToFloat(std::uint16_t bits) { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 
 std::uint16_t FloatToBf16(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
@@ -99,9 +97,7 @@ void DecodeToFloat(DType dtype, absl::Span<const std::byte> source, absl::Span<f
   const std::byte* data = source.data();
   const std::size_t count = values_out.size();
   switch (dtype) {
-    case DType::kF32:
-      std::memcpy(values_out.data(), data, source.size());
-      return;
+    case DType::kF32: std::memcpy(values_out.data(), data, source.size()); return;
     case DType::kF64:
       for (std::size_t i = 0; i < count; ++i) values_out[i] = static_cast<float>(LoadElement<double>(data + 8 * i));
       return;
@@ -111,8 +107,7 @@ void DecodeToFloat(DType dtype, absl::Span<const std::byte> source, absl::Span<f
     case DType::kBf16:
       for (std::size_t i = 0; i < count; ++i) values_out[i] = Bf16ToFloat(LoadElement<std::uint16_t>(data + 2 * i));
       return;
-    default:
-      GPTVQ_CHECK(false && "not a floating-point dtype");
+    default: GPTVQ_CHECK(false && "not a floating-point dtype");
   }
 }
 
@@ -121,9 +116,7 @@ void EncodeFromFloat(DType dtype, absl::Span<const float> values, absl::Span<std
   std::byte* data = target_out.data();
   const std::size_t count = values.size();
   switch (dtype) {
-    case DType::kF32:
-      std::memcpy(data, values.data(), target_out.size());
-      return;
+    case DType::kF32: std::memcpy(data, values.data(), target_out.size()); return;
     case DType::kF64:
       for (std::size_t i = 0; i < count; ++i) StoreElement(data + 8 * i, static_cast<double>(values[i]));
       return;
@@ -133,8 +126,7 @@ void EncodeFromFloat(DType dtype, absl::Span<const float> values, absl::Span<std
     case DType::kBf16:
       for (std::size_t i = 0; i < count; ++i) StoreElement(data + 2 * i, FloatToBf16(values[i]));
       return;
-    default:
-      GPTVQ_CHECK(false && "not a floating-point dtype");
+    default: GPTVQ_CHECK(false && "not a floating-point dtype");
   }
 }
 

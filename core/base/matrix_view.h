@@ -27,8 +27,7 @@ struct MatrixView {
 
   // A view of T converts to a view of const T.
   template <typename U>
-    requires std::is_same_v<T, const U>
-  MatrixView(const MatrixView<U>& other)  // NOLINT(google-explicit-constructor)
+  requires std::is_same_v<T, const U> MatrixView(const MatrixView<U>& other)  // NOLINT(google-explicit-constructor)
       : MatrixView(other.data, other.rows, other.cols, other.stride) {}
 
   T* row(std::int64_t r) const { return data + r * stride; }

@@ -19,8 +19,7 @@ absl::Status InvalidName(std::string_view file_name) {
 
 class MemoryWritableFile final : public WritableFile {
  public:
-  MemoryWritableFile(MemoryDirectory& directory, std::string name)
-      : directory_(directory), name_(std::move(name)) {}
+  MemoryWritableFile(MemoryDirectory& directory, std::string name) : directory_(directory), name_(std::move(name)) {}
 
   absl::Status Append(absl::Span<const std::byte> bytes) override {
     contents_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -51,8 +50,8 @@ bool IsPlainFileName(std::string_view file_name) {
 
 absl::StatusOr<std::string> ReadWholeFile(const RandomAccessFile& file, std::uint64_t limit_bytes) {
   if (file.size() > limit_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat(std::string(file.name()), ": ", file.size(),
-                                                     " bytes, more than the limit of ", limit_bytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat(std::string(file.name()), ": ", file.size(), " bytes, more than the limit of ", limit_bytes));
   }
   std::string contents(file.size(), '\0');
   GPTVQ_RETURN_IF_ERROR(file.ReadAt(0, {reinterpret_cast<std::byte*>(contents.data()), contents.size()}));

@@ -15,18 +15,20 @@
 #define GPTVQ_STATUS_CONCAT_INNER(a, b) a##b
 #define GPTVQ_STATUS_CONCAT(a, b) GPTVQ_STATUS_CONCAT_INNER(a, b)
 
-#define GPTVQ_RETURN_IF_ERROR(expression)                        \
-  do {                                                           \
-    absl::Status gptvq_status = (expression);                    \
-    if (!gptvq_status.ok()) [[unlikely]] return gptvq_status;    \
+#define GPTVQ_RETURN_IF_ERROR(expression)     \
+  do {                                        \
+    absl::Status gptvq_status = (expression); \
+    if (!gptvq_status.ok()) [[unlikely]]      \
+      return gptvq_status;                    \
   } while (false)
 
 #define GPTVQ_ASSIGN_OR_RETURN(declaration, expression) \
   GPTVQ_ASSIGN_OR_RETURN_INNER(GPTVQ_STATUS_CONCAT(gptvq_statusor_, __LINE__), declaration, expression)
 
-#define GPTVQ_ASSIGN_OR_RETURN_INNER(statusor, declaration, expression)   \
-  auto statusor = (expression);                                           \
-  if (!statusor.ok()) [[unlikely]] return std::move(statusor).status();   \
+#define GPTVQ_ASSIGN_OR_RETURN_INNER(statusor, declaration, expression) \
+  auto statusor = (expression);                                         \
+  if (!statusor.ok()) [[unlikely]]                                      \
+    return std::move(statusor).status();                                \
   declaration = std::move(statusor).value()
 
 namespace gptvq {

@@ -53,7 +53,9 @@ class PackedKeyValues {
     });
   }
 
-  const float* keys(std::int64_t head, std::int64_t tile) const { return data_ + (head * tiles_ + tile) * tile_floats_; }
+  const float* keys(std::int64_t head, std::int64_t tile) const {
+    return data_ + (head * tiles_ + tile) * tile_floats_;
+  }
   const float* values(std::int64_t head, std::int64_t tile) const { return keys(head, tile) + value_offset_; }
 
  private:
@@ -99,16 +101,21 @@ class QueryTile {
 
   void Attend(const PackedKeyValues& key_values, std::int64_t kv_head) {
     const std::int64_t last_key = first_position_ + query_count_ - 1;
-    for (std::int64_t tile = VisibleKeys(shape_, first_position_).begin / kKeyTile; tile * kKeyTile <= last_key; ++tile) {
+    for (std::int64_t tile = VisibleKeys(shape_, first_position_).begin / kKeyTile; tile * kKeyTile <= last_key;
+         ++tile) {
       const std::int64_t key = tile * kKeyTile;
       const std::int64_t count = std::min(kKeyTile, shape_.sequence_length - key);
       const MatrixView<float> scores(scratch_.scores.data(), query_count_, count);
-      MultiplyPacked({.left = scratch_.packed_queries.data(), .right = key_values.keys(kv_head, tile),
-                      .inner = shape_.head_dim, .alpha = shape_.score_scale}, scores);
+      MultiplyPacked({.left = scratch_.packed_queries.data(),
+                      .right = key_values.keys(kv_head, tile),
+                      .inner = shape_.head_dim,
+                      .alpha = shape_.score_scale},
+                     scores);
       for (std::int64_t i = 0; i < query_count_; ++i) FoldScores(i, key, scores.row(i), count);
       PackLeft({scores, Transpose::kNo}, scratch_.packed_scores.data());
-      MultiplyPacked({.left = scratch_.packed_scores.data(), .right = key_values.values(kv_head, tile), .inner = count,
-                      .beta = 1}, output_);
+      MultiplyPacked(
+          {.left = scratch_.packed_scores.data(), .right = key_values.values(kv_head, tile), .inner = count, .beta = 1},
+          output_);
     }
   }
 

@@ -29,9 +29,7 @@ struct LowerMatrix {
   double* at(std::int64_t row, std::int64_t col) const { return data.get() + row * order + col; }
   blasint stride() const { return static_cast<blasint>(order); }
   std::int64_t tile_count() const { return (order + kTile - 1) / kTile; }
-  blasint TileSize(std::int64_t tile) const {
-    return static_cast<blasint>(std::min(kTile, order - tile * kTile));
-  }
+  blasint TileSize(std::int64_t tile) const { return static_cast<blasint>(std::min(kTile, order - tile * kTile)); }
   double* Tile(std::int64_t tile_row, std::int64_t tile_col) const { return at(tile_row * kTile, tile_col * kTile); }
 };
 

@@ -47,7 +47,8 @@ void ForEachGroup(WorkerPool& pool, const GroupLayout& layout, absl::FunctionRef
   pool.ParallelForWithThread((rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int thread) {
     for (const Stripe& stripe : layout.stripes()) {
       const std::int64_t blocks = stripe.row_block_count;
-      std::int64_t block = (task * kRowsPerTask * blocks + rows - 1) / rows;  // the first that begins in the task's rows
+      std::int64_t block =
+          (task * kRowsPerTask * blocks + rows - 1) / rows;  // the first that begins in the task's rows
       for (; block < blocks && layout.RowBlockBegin(stripe, block) < (task + 1) * kRowsPerTask; ++block) {
         body({&stripe, stripe.first_group + block, layout.RowBlockBegin(stripe, block),
               layout.RowBlockBegin(stripe, block + 1)},
@@ -105,8 +106,7 @@ absl::Status CpuQuantOps::AccumulateCentroidSums(const VectorCode& code, ConstAs
   GPTVQ_RETURN_IF_ERROR(CheckVectorMatrix("AccumulateCentroidSums", code, sums_out, assignments, x));
   const int d = code.vector_dim;
   SumOverGroups(pool_, code, sums_out, [&](const ScaleRun& run, std::int64_t r, float scale, float* sums) {
-    AddRun({sums, d, scale}, assignments.row(r) + run.begin / d, (run.end - run.begin) / d,
-           x.row(r) + run.begin);
+    AddRun({sums, d, scale}, assignments.row(r) + run.begin / d, (run.end - run.begin) / d, x.row(r) + run.begin);
   });
   return absl::OkStatus();
 }

@@ -39,9 +39,8 @@ absl::StatusOr<EmResult> CpuQuantOps::ClusterStripe(const VectorCode& code, cons
   std::vector<EmResult> results(static_cast<std::size_t>(stripe.row_block_count));
   pool_.ParallelFor(stripe.row_block_count, [&](std::int64_t block) {
     const std::int64_t group = stripe.first_group + block;
-    const GroupVectors vectors =
-        GatherGroup(code, stripe, x, column_weights, code.layout->RowBlockBegin(stripe, block),
-                    code.layout->RowBlockBegin(stripe, block + 1));
+    const GroupVectors vectors = GatherGroup(code, stripe, x, column_weights, code.layout->RowBlockBegin(stripe, block),
+                                             code.layout->RowBlockBegin(stripe, block + 1));
     Centroids centroids(code.vector_dim, 1 << code.index_bits);
     SeedCentroids(vectors, options, options.stream + static_cast<std::uint64_t>(group), centroids);
     results[block] = ClusterGroup(vectors, options, centroids);

@@ -61,8 +61,7 @@ absl::Status CpuForwardOps::RmsNorm(ConstTensorView x_tensor, MatrixView<const f
   GPTVQ_RETURN_IF_ERROR(CheckRmsNorm(DType::kF32, x_tensor, weight, y_tensor));
   const auto x = x_tensor.As<const float>();
   const auto y = y_tensor.As<float>();
-  ForEachRow(pool_, x.rows,
-             [&](std::int64_t r) { NormalizePiece(x.row(r), x.cols, weight.data, epsilon, y.row(r)); });
+  ForEachRow(pool_, x.rows, [&](std::int64_t r) { NormalizePiece(x.row(r), x.cols, weight.data, epsilon, y.row(r)); });
   return absl::OkStatus();
 }
 
@@ -100,8 +99,7 @@ absl::Status CpuForwardOps::SwiGlu(ConstTensorView gate_tensor, ConstTensorView 
   const auto gate = gate_tensor.As<const float>();
   const auto up = up_tensor.As<const float>();
   const auto out = out_tensor.As<float>();
-  ForEachRow(pool_, out.rows,
-             [&](std::int64_t r) { SwiGluRow(gate.row(r), up.row(r), out.cols, out.row(r)); });
+  ForEachRow(pool_, out.rows, [&](std::int64_t r) { SwiGluRow(gate.row(r), up.row(r), out.cols, out.row(r)); });
   return absl::OkStatus();
 }
 

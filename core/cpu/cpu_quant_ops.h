@@ -37,8 +37,8 @@ class CpuQuantOps final : public QuantOps {
   absl::StatusOr<double> SweepColumns(const VectorCode& code, ConstCodebooks codebooks, const SweepBlock& block,
                                       Assignments assignments) override;
   absl::Status SweepUniformColumns(const UniformSweepBlock& block) override;
-  absl::StatusOr<std::int64_t> RefineColumns(const VectorCode& code, ConstCodebooks codebooks,
-                                             const RefineBlock& block, Assignments assignments) override;
+  absl::StatusOr<std::int64_t> RefineColumns(const VectorCode& code, ConstCodebooks codebooks, const RefineBlock& block,
+                                             Assignments assignments) override;
 
   // cpu_decode.cc
   absl::Status DecodeVectors(const VectorCode& code, ConstCodebooks codebooks, ConstAssignments assignments,

@@ -70,7 +70,8 @@ absl::StatusOr<std::int64_t> CpuQuantOps::RefineColumns(const VectorCode& code, 
 
   const std::int64_t rows = block.gradient.rows;
   std::vector<std::int64_t> changes(static_cast<std::size_t>(TileCount(rows)));
-  std::vector<RefineScratch> scratch(static_cast<std::size_t>(pool_.thread_count()), RefineScratch(geometry.column_count));
+  std::vector<RefineScratch> scratch(static_cast<std::size_t>(pool_.thread_count()),
+                                     RefineScratch(geometry.column_count));
   pool_.ParallelForWithThread(TileCount(rows), [&](std::int64_t tile, int thread) {
     const std::int64_t first_row = tile * kTileRows;
     changes[tile] = RefineRows(code, codebooks, geometry, block, first_row, std::min(kTileRows, rows - first_row),

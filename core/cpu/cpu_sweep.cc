@@ -33,7 +33,8 @@ struct SweepScratch {
   std::vector<std::uint8_t> indices;
 
   explicit SweepScratch(std::int64_t width) {
-    for (std::vector<float>* tile : {&weights, &target, &error}) tile->resize(static_cast<std::size_t>(width * kTileRows));
+    for (std::vector<float>* tile : {&weights, &target, &error})
+      tile->resize(static_cast<std::size_t>(width * kTileRows));
     indices.resize(static_cast<std::size_t>(width * kTileRows));
   }
 };
@@ -84,7 +85,8 @@ absl::StatusOr<double> CpuQuantOps::SweepColumns(const VectorCode& code, ConstCo
 
   const std::int64_t rows = block.target.rows;
   std::vector<double> losses(static_cast<std::size_t>(TileCount(rows)));
-  std::vector<SweepScratch> scratch(static_cast<std::size_t>(pool_.thread_count()), SweepScratch(geometry.column_count));
+  std::vector<SweepScratch> scratch(static_cast<std::size_t>(pool_.thread_count()),
+                                    SweepScratch(geometry.column_count));
   pool_.ParallelForWithThread(TileCount(rows), [&](std::int64_t tile, int thread) {
     const std::int64_t first_row = tile * kTileRows;
     losses[tile] = SweepRows(code, codebooks, geometry, block, first_row, std::min(kTileRows, rows - first_row),

@@ -79,8 +79,8 @@ class CellSums {
   }
 
   const GroupVectors& vectors_;
-  std::vector<double> sums_;          // [K, d, 2]: weighted components, weights
-  std::vector<std::int64_t> sizes_;   // [K]
+  std::vector<double> sums_;         // [K, d, 2]: weighted components, weights
+  std::vector<std::int64_t> sizes_;  // [K]
 };
 
 // Moves each empty cell's centroid onto the worst represented vector that no other one was moved to.

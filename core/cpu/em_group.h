@@ -14,7 +14,11 @@ namespace gptvq {
 class GroupVectors {
  public:
   GroupVectors(int dim, std::int64_t count)
-      : dim_(dim), count_(count), stride_((count + kChunk - 1) / kChunk * kChunk), x_(dim * stride_), w_(dim * stride_) {}
+      : dim_(dim),
+        count_(count),
+        stride_((count + kChunk - 1) / kChunk * kChunk),
+        x_(dim * stride_),
+        w_(dim * stride_) {}
 
   int dim() const { return dim_; }
   std::int64_t count() const { return count_; }

@@ -150,9 +150,7 @@ void SeedCentroids(const GroupVectors& vectors, const EmOptions& options, std::u
       SeedByMahalanobis(vectors, options.compatibility == Compatibility::kReference ? 0.0 : kScatterRegularisation,
                         centroids_out);
       return;
-    case Seeding::kKMeansPlusPlus:
-      SeedByDSquared(vectors, Philox(options.seed, stream), centroids_out);
-      return;
+    case Seeding::kKMeansPlusPlus: SeedByDSquared(vectors, Philox(options.seed, stream), centroids_out); return;
   }
 }
 

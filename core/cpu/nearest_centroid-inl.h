@@ -117,9 +117,8 @@ HWY_INLINE void NearestShared(const TileCodebook& codebook, const float* HWY_RES
 
 // Rows of several groups: entry j of centroid k is a vector over the rows of the tile.
 template <int D>
-HWY_INLINE void NearestPerLane(const TileCodebook& codebook, std::int64_t first_lane,
-                               const float* HWY_RESTRICT metric, const Components<D>& b,
-                               FloatVector (&best)[kChains], IndexVector (&best_k)[kChains]) {
+HWY_INLINE void NearestPerLane(const TileCodebook& codebook, std::int64_t first_lane, const float* HWY_RESTRICT metric,
+                               const Components<D>& b, FloatVector (&best)[kChains], IndexVector (&best_k)[kChains]) {
   const FloatTag df;
   const IndexTag di;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(df));

@@ -7,6 +7,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/refine_tile.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
+
 #include "core/cpu/nearest_centroid-inl.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -6,6 +6,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/row_kernels.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
+
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 

@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/row_tile.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
+
 #include "core/cpu/transpose-inl.h"
 
 #if HWY_ONCE

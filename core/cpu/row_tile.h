@@ -25,11 +25,11 @@ void ScatterTile(const float* tile, MatrixView<float> rows_out);
 
 // The centroids that the rows of a tile choose from in one stripe.
 struct TileCodebook {
-  std::int64_t count = 0;                // K
-  const float* centroids[kTileRows];     // of every row's group, K x d, row-major
-  bool shared = false;                   // all rows are in one group
-  std::int64_t plane_stride = 0;         // shared: K rounded up to a whole vector
-  const float* table = nullptr;          // shared: [d, plane_stride]; otherwise [K, d, kTileRows]
+  std::int64_t count = 0;             // K
+  const float* centroids[kTileRows];  // of every row's group, K x d, row-major
+  bool shared = false;                // all rows are in one group
+  std::int64_t plane_stride = 0;      // shared: K rounded up to a whole vector
+  const float* table = nullptr;       // shared: [d, plane_stride]; otherwise [K, d, kTileRows]
 };
 
 // What a tile needs of a VectorCode: codebooks and scales of its rows, gathered once per block of columns. Scratch memory

@@ -10,8 +10,8 @@ namespace {
 constexpr std::int64_t kInner = 256;    // terms summed up in registers: a right panel of 32 columns is 32 KiB
 constexpr std::int64_t kTileRows = 96;  // a packed left tile of 96 KiB stays in the second cache
 constexpr std::int64_t kTileCols = 768;
-constexpr std::int64_t kPieceCols = 4096;                      // of the right operand that are packed at a time,
-constexpr std::int64_t kPieceFloats = std::int64_t{1} << 20;   // and how much of it in all
+constexpr std::int64_t kPieceCols = 4096;                     // of the right operand that are packed at a time,
+constexpr std::int64_t kPieceFloats = std::int64_t{1} << 20;  // and how much of it in all
 
 std::int64_t RoundUp(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
 std::int64_t CountPieces(std::int64_t size, std::int64_t piece) { return (size + piece - 1) / piece; }

@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/cpu/sgemm_kernels.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
+
 #include "core/cpu/transpose-inl.h"
 #include "hwy/highway.h"
 
@@ -125,7 +126,8 @@ void WritePart(const PackedProduct& product, const FloatVector (&sums)[kPanelRow
 void MultiplyPackedPanels(const PackedProduct& product, MatrixView<float> c) {
   for (std::int64_t col = 0; col < c.cols; col += PanelCols()) {
     for (std::int64_t row = 0; row < c.rows; row += kPanelRows) {
-      const std::int64_t below = row - col - product.diagonal;  // rows the block's first element lies below the diagonal
+      const std::int64_t below =
+          row - col - product.diagonal;  // rows the block's first element lies below the diagonal
       const bool upper = product.region == Region::kUpper;
       if (upper && below >= PanelCols()) break;
       FloatVector sums[kPanelRows][kPanelVectors];

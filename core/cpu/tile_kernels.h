@@ -14,10 +14,10 @@ namespace gptvq {
 
 struct BlockGeometry {
   int vector_dim = 0;
-  std::int64_t column_begin = 0;          // of the block, within the linear
-  std::int64_t column_count = 0;          // B
-  std::vector<StripeSegment> segments;    // of the block
-  std::vector<float> metric;              // PackMetric of every position
+  std::int64_t column_begin = 0;        // of the block, within the linear
+  std::int64_t column_count = 0;        // B
+  std::vector<StripeSegment> segments;  // of the block
+  std::vector<float> metric;            // PackMetric of every position
 };
 
 struct SweepTile {
@@ -25,7 +25,7 @@ struct SweepTile {
   float* target = nullptr;
   float* error = nullptr;
   std::uint8_t* indices = nullptr;
-  double* losses = nullptr;        // [kTileRows], added to
+  double* losses = nullptr;  // [kTileRows], added to
 };
 void SweepRowTile(const BlockGeometry& geometry, const TileCode& code, MatrixView<const float> feedback,
                   const SweepTile& tile);
@@ -33,9 +33,9 @@ void SweepRowTile(const BlockGeometry& geometry, const TileCode& code, MatrixVie
 struct RefineTile {
   float* gradient = nullptr;
   float* change = nullptr;
-  std::uint8_t* indices = nullptr;  // present choice in, new choice out
-  std::uint32_t first_row = 0;                // of the tile, within the linear
-  const float* noise_deviations = nullptr;    // [B], or null
+  std::uint8_t* indices = nullptr;          // present choice in, new choice out
+  std::uint32_t first_row = 0;              // of the tile, within the linear
+  const float* noise_deviations = nullptr;  // [B], or null
   std::uint32_t noise_key = 0;
 };
 void RefineRowTile(const BlockGeometry& geometry, const TileCode& code, MatrixView<const float> hessian,

@@ -36,8 +36,8 @@ HWY_INLINE void Transpose4x4(const float* HWY_RESTRICT from, std::int64_t from_s
 }
 
 // to(c, r) = from(r, c) for r < rows, c < cols.
-inline void TransposeMatrix(const float* HWY_RESTRICT from, std::int64_t from_stride, std::int64_t rows, std::int64_t cols,
-                     float* HWY_RESTRICT to, std::int64_t to_stride) {
+inline void TransposeMatrix(const float* HWY_RESTRICT from, std::int64_t from_stride, std::int64_t rows,
+                            std::int64_t cols, float* HWY_RESTRICT to, std::int64_t to_stride) {
   const std::int64_t whole_rows = rows / 4 * 4;
   const std::int64_t whole_cols = cols / 4 * 4;
   for (std::int64_t r = 0; r < whole_rows; r += 4) {

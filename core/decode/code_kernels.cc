@@ -9,6 +9,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/decode/code_kernels.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
+
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -59,8 +60,8 @@ HWY_INLINE V LookUp(D d8, const std::uint8_t* HWY_RESTRICT plane, V indices, V l
 }
 
 template <int kPlaneBytes>
-void LookUpPlanesOf(const std::uint8_t* HWY_RESTRICT indices, std::int64_t count, const std::uint8_t* HWY_RESTRICT planes,
-                    int dim, std::uint8_t* HWY_RESTRICT codes_out) {
+void LookUpPlanesOf(const std::uint8_t* HWY_RESTRICT indices, std::int64_t count,
+                    const std::uint8_t* HWY_RESTRICT planes, int dim, std::uint8_t* HWY_RESTRICT codes_out) {
   const hn::CappedTag<std::uint8_t, kBlockCodes> d8;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d8));
   const auto fifteen = hn::Set(d8, std::uint8_t{15});

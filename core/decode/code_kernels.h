@@ -16,7 +16,7 @@ namespace gptvq {
 // width of the processor's vectors, only on whether it fuses multiplication and addition.
 inline constexpr std::int64_t kBlockCodes = 64;
 inline constexpr std::int64_t kBlockLanes = 16;
-inline constexpr std::int64_t kIndexStep = 16;     // indices come in multiples of this
+inline constexpr std::int64_t kIndexStep = 16;      // indices come in multiples of this
 inline constexpr std::int64_t kIndexOverread = 16;  // bytes behind a row of indices that may be read
 
 // Unpacks `count` indices (a multiple of kIndexStep) of `bits` bits, as UnpackBits does. May read kIndexOverread bytes more
@@ -27,8 +27,8 @@ void UnpackIndices(const std::uint8_t* bytes, int bits, std::int64_t count, std:
 struct PlaneLookup {
   const std::uint8_t* indices = nullptr;  // index_count of them, a multiple of 64
   std::int64_t index_count = 0;
-  const std::int8_t* planes = nullptr;    // [dim][plane_bytes]
-  std::int8_t* codes_out = nullptr;       // for every 64 indices `dim` blocks, block c from plane c
+  const std::int8_t* planes = nullptr;  // [dim][plane_bytes]
+  std::int8_t* codes_out = nullptr;     // for every 64 indices `dim` blocks, block c from plane c
 };
 
 // plane_bytes is 16, 32, 64, 128 or 256; every index is below it.

@@ -80,7 +80,8 @@ class VectorFloatReader final : public FloatReader {
  private:
   template <int Dim>
   static void CopyEntries(const float* entries, const std::uint8_t* indices, std::int64_t count, float* out) {
-    for (std::int64_t i = 0; i < count; ++i) std::memcpy(out + i * Dim, entries + indices[i] * Dim, Dim * sizeof(float));
+    for (std::int64_t i = 0; i < count; ++i)
+      std::memcpy(out + i * Dim, entries + indices[i] * Dim, Dim * sizeof(float));
   }
 
   const std::int64_t dim_;

@@ -13,9 +13,9 @@
 namespace gptvq {
 namespace {
 
-constexpr std::int64_t kVectorRows = 16;     // of one task of MultiplyVector
-constexpr std::int64_t kTileRows = 32;       // of one task of Multiply; a multiple of 4
-constexpr std::int64_t kTileCols = 1024;     // 32 x 1024 floats stay in the second cache while all tokens pass
+constexpr std::int64_t kVectorRows = 16;      // of one task of MultiplyVector
+constexpr std::int64_t kTileRows = 32;        // of one task of Multiply; a multiple of 4
+constexpr std::int64_t kTileCols = 1024;      // 32 x 1024 floats stay in the second cache while all tokens pass
 constexpr std::int64_t kMaxVectorTokens = 2;  // up to here decoding once per token is cheaper than a tile
 constexpr int kMaxUniformCodeBits = 7;
 
@@ -80,7 +80,8 @@ void PackedMatrix::Multiply(MatrixView<const float> x, MatrixView<float> y_out, 
   GPTVQ_CHECK(x.cols == cols_ && y_out.cols == rows_ && x.rows == y_out.rows);
   if (x.rows <= kMaxVectorTokens) {
     for (std::int64_t t = 0; t < x.rows; ++t) {
-      MultiplyVector({x.row(t), static_cast<std::size_t>(cols_)}, {y_out.row(t), static_cast<std::size_t>(rows_)}, pool);
+      MultiplyVector({x.row(t), static_cast<std::size_t>(cols_)}, {y_out.row(t), static_cast<std::size_t>(rows_)},
+                     pool);
     }
     return;
   }

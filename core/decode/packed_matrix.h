@@ -49,7 +49,8 @@ class PackedMatrix {
   void DecodeRows(std::int64_t row_begin, MatrixView<float> rows_out) const;
 
  private:
-  PackedMatrix(std::int64_t rows, std::int64_t cols, std::int64_t packed_bytes, std::unique_ptr<const RowReader> reader);
+  PackedMatrix(std::int64_t rows, std::int64_t cols, std::int64_t packed_bytes,
+               std::unique_ptr<const RowReader> reader);
 
   std::int64_t rows_;
   std::int64_t cols_;

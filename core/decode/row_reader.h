@@ -20,8 +20,8 @@ struct RowScratch {
   std::vector<float> lane_scales;           // one for every four codes
   std::vector<std::int64_t> stripe_groups;  // whose codebooks lane_scales holds; empty: nothing yet
   std::vector<PlaneLookup> lookups;
-  std::vector<float> block_scales;          // of the row
-  std::vector<float> weights;               // of the row, in prepared order
+  std::vector<float> block_scales;  // of the row
+  std::vector<float> weights;       // of the row, in prepared order
 };
 
 // The rows of one packed linear, read from its packed bytes. Columns come in an order of the reader's own, with padding: an
@@ -52,8 +52,10 @@ std::unique_ptr<RowReader> MakeVectorCodeReader(const VectorLayout& layout, cons
 std::unique_ptr<RowReader> MakeUniformCodeReader(const UniformQuantizedLinear& linear,
                                                  std::vector<std::uint8_t> packed_codes);
 // Floats: everything else (half and SVD codebooks, 8-bit grids, block scales narrower than four vectors).
-std::unique_ptr<RowReader> MakeFloatReader(const VectorQuantizedLinear& linear, std::vector<std::uint8_t> packed_indices);
-std::unique_ptr<RowReader> MakeFloatReader(const UniformQuantizedLinear& linear, std::vector<std::uint8_t> packed_codes);
+std::unique_ptr<RowReader> MakeFloatReader(const VectorQuantizedLinear& linear,
+                                           std::vector<std::uint8_t> packed_indices);
+std::unique_ptr<RowReader> MakeFloatReader(const UniformQuantizedLinear& linear,
+                                           std::vector<std::uint8_t> packed_codes);
 
 // Whether MakeVectorCodeReader takes the linear: int8 codebooks, and no block scale that changes inside four vectors.
 bool HasCodeReader(const VectorLayout& layout);

@@ -26,8 +26,8 @@ struct StripeCodes {
   Stripe stripe;
   std::int64_t index_offset = 0;  // bytes, within a packed row
   std::int64_t index_count = 0;
-  std::int64_t index_begin = 0;   // within the unpacked row; a multiple of 64
-  std::int64_t code_begin = 0;    // a multiple of 64
+  std::int64_t index_begin = 0;  // within the unpacked row; a multiple of 64
+  std::int64_t code_begin = 0;   // a multiple of 64
   std::int64_t code_count = 0;
   bool is_planar = false;
 };
@@ -69,8 +69,8 @@ class VectorCodeReader final : public RowReader {
       codes.index_count = stripe.column_count / dim_;
       codes.is_planar = codes.index_count >= kMinPlaneIndices;
       codes.code_begin = code_count_;
-      codes.code_count = codes.is_planar ? RoundUp(codes.index_count, kBlockCodes) * dim_
-                                         : RoundUp(stripe.column_count, kBlockCodes);
+      codes.code_count =
+          codes.is_planar ? RoundUp(codes.index_count, kBlockCodes) * dim_ : RoundUp(stripe.column_count, kBlockCodes);
       index_offset += PackedRowBytes(codes.index_count, bits_);
       code_count_ += codes.code_count;
       codes.index_begin = index_places_;
@@ -160,8 +160,8 @@ class VectorCodeReader final : public RowReader {
     const std::uint8_t* indices = scratch.indices.data() + codes.index_begin;
     std::int8_t* out = scratch.codes.data() + codes.code_begin;
     if (codes.is_planar) {
-      scratch.lookups.push_back({indices, RoundUp(codes.index_count, kBlockCodes),
-                                 planes_.data() + group * dim_ * plane_bytes_, out});
+      scratch.lookups.push_back(
+          {indices, RoundUp(codes.index_count, kBlockCodes), planes_.data() + group * dim_ * plane_bytes_, out});
       return;
     }
     const std::int8_t* entries = entries_.data() + (group << bits_) * dim_;

@@ -59,8 +59,8 @@ absl::StatusOr<RowLogSumExp> StreamHead(Backend& backend, const EvaluatedModel& 
           const std::int64_t count = std::min(kChunkTokens, tokens - row);
           const LogSumExpState state = {max.view().Rows(row, count), sum.view().Rows(row, count),
                                         target_logit.view().Rows(row, count)};
-          GPTVQ_RETURN_IF_ERROR(backend.forward().AccumulateLogSumExp(
-              normed.view().Rows(row, count), head, first_token, targets.subspan(row, count), state));
+          GPTVQ_RETURN_IF_ERROR(backend.forward().AccumulateLogSumExp(normed.view().Rows(row, count), head, first_token,
+                                                                      targets.subspan(row, count), state));
         }
         return progress.Step();
       }));
@@ -108,8 +108,8 @@ absl::StatusOr<Perplexity> EvaluatePerplexity(Backend& backend, const EvaluatedM
                                                    windows.rows, " windows of ", windows.cols));
   }
   GPTVQ_ASSIGN_OR_RETURN(LayerForward forward, LayerForward::Create(backend, model.config, windows.cols));
-  const std::int64_t window_bytes = windows.cols * model.config.hidden_size *
-                                    static_cast<std::int64_t>(DTypeBytes(backend.activation_dtype()));
+  const std::int64_t window_bytes =
+      windows.cols * model.config.hidden_size * static_cast<std::int64_t>(DTypeBytes(backend.activation_dtype()));
   const std::int64_t batch =
       std::clamp<std::int64_t>(static_cast<std::int64_t>(options.max_activation_bytes) / window_bytes, 1, windows.rows);
 

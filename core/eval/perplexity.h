@@ -21,8 +21,8 @@ namespace gptvq {
 // those before it in the window: L - 1 predictions a window, nothing added (no BOS unless the window holds one),
 // nothing masked.
 struct Perplexity {
-  double mean_nll = 0;             // mean over all predictions of -ln p(token | tokens before it), nats
-  std::int64_t token_count = 0;    // predictions: window_count * (L - 1)
+  double mean_nll = 0;           // mean over all predictions of -ln p(token | tokens before it), nats
+  std::int64_t token_count = 0;  // predictions: window_count * (L - 1)
   std::int64_t window_count = 0;
 
   double value() const { return std::exp(mean_nll); }

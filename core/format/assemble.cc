@@ -51,8 +51,8 @@ absl::StatusOr<ModuleMap> CollectModules(absl::Span<const LayerArtifact> layers,
       auto weight = checkpoint.Get(WeightName(module.name));
       if (!weight.ok()) return WithContext(weight.status(), context);
       if (weight->shape != std::vector<std::int64_t>{module.rows, module.cols}) {
-        return absl::InvalidArgumentError(absl::StrCat(context, ": ", module.name, " is ", module.rows, " x ", module.cols,
-                                                       ", its source weight is ", Describe(*weight)));
+        return absl::InvalidArgumentError(absl::StrCat(context, ": ", module.name, " is ", module.rows, " x ",
+                                                       module.cols, ", its source weight is ", Describe(*weight)));
       }
     }
   }
@@ -66,7 +66,8 @@ absl::StatusOr<BitCount> CheckReports(const ModuleMap& modules, const std::vecto
   for (const LinearReport& report : reports) {
     const auto it = modules.find(report.name);
     if (it == modules.end() || !reported.insert(report.name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("report of ", report.name, ": no such packed linear, or a second report"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("report of ", report.name, ": no such packed linear, or a second report"));
     }
     GPTVQ_ASSIGN_OR_RETURN(const BitCount bits, CountPackedBits(*it->second.module));
     if (bits != report.bits) {
@@ -76,8 +77,7 @@ absl::StatusOr<BitCount> CheckReports(const ModuleMap& modules, const std::vecto
     total += bits;
   }
   if (reported.size() == modules.size()) return total;
-  return absl::InvalidArgumentError(
-      absl::StrCat(modules.size(), " packed linears have ", reported.size(), " reports"));
+  return absl::InvalidArgumentError(absl::StrCat(modules.size(), " packed linears have ", reported.size(), " reports"));
 }
 
 absl::StatusOr<bool> HaveEqualBytes(const Checkpoint& checkpoint, const TensorInfo& a, const TensorInfo& b) {

@@ -20,9 +20,9 @@ struct AssembleOptions {
 };
 
 struct AssembledCheckpoint {
-  Digest manifest;                // identifies the result
+  Digest manifest;                 // identifies the result
   std::uint64_t output_bytes = 0;  // of all files, the manifest included
-  BitCount bits;                  // of all packed linears
+  BitCount bits;                   // of all packed linears
 };
 
 // Turns layer artifacts and their source model into a result: shards with the packed tensors in place of the quantized

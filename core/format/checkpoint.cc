@@ -33,10 +33,10 @@ absl::Status NoWeights(const ReadableDirectory& directory, const std::vector<std
   const bool holds_pickles = std::any_of(files.begin(), files.end(), [](const std::string& file) {
     return absl::EndsWith(file, ".bin") || absl::EndsWith(file, ".pt") || absl::EndsWith(file, ".pth");
   });
-  return absl::NotFoundError(absl::StrCat(
-      std::string(directory.name()), ": neither ", std::string(kSingleWeightsFile), " nor ",
-      std::string(kWeightsIndexFile), " is there",
-      holds_pickles ? "; pickled weights are not read: save the model with safe_serialization=True" : ""));
+  return absl::NotFoundError(
+      absl::StrCat(std::string(directory.name()), ": neither ", std::string(kSingleWeightsFile), " nor ",
+                   std::string(kWeightsIndexFile), " is there",
+                   holds_pickles ? "; pickled weights are not read: save the model with safe_serialization=True" : ""));
 }
 
 // Elements [begin, begin + values_out.size()) of a tensor, through a buffer of bounded size.
@@ -93,7 +93,9 @@ absl::Status CheckIndex(const WeightsIndex& index, const std::map<std::string, c
 
 absl::StatusOr<Checkpoint> Checkpoint::Open(const ReadableDirectory& directory) {
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<std::string> files, directory.List());
-  const auto holds = [&files](std::string_view file) { return std::find(files.begin(), files.end(), file) != files.end(); };
+  const auto holds = [&files](std::string_view file) {
+    return std::find(files.begin(), files.end(), file) != files.end();
+  };
   if (holds(kSingleWeightsFile)) {
     GPTVQ_ASSIGN_OR_RETURN(auto file, directory.Open(kSingleWeightsFile));
     GPTVQ_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenFile(std::move(file)));
@@ -215,8 +217,7 @@ absl::Status Checkpoint::ReadAll(std::string_view name, absl::Span<float> values
   return ReadElements(shard, *place.tensor, 0, values_out);
 }
 
-absl::Status Checkpoint::ReadBytes(std::string_view name, std::uint64_t offset,
-                                   absl::Span<std::byte> bytes_out) const {
+absl::Status Checkpoint::ReadBytes(std::string_view name, std::uint64_t offset, absl::Span<std::byte> bytes_out) const {
   GPTVQ_ASSIGN_OR_RETURN(const Place place, Locate(name));
   return shards_[place.shard].Read(*place.tensor, offset, bytes_out);
 }

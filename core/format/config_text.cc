@@ -19,7 +19,7 @@ struct Member {
   std::string key;
   std::size_t begin = 0;  // the key's opening quote
   std::size_t value_begin = 0;
-  std::size_t end = 0;    // behind the value
+  std::size_t end = 0;  // behind the value
 };
 
 struct Scan {
@@ -141,8 +141,8 @@ absl::StatusOr<std::string> ReplaceTopLevelValue(std::string_view text, std::str
   GPTVQ_ASSIGN_OR_RETURN(const Scan scan, ScanObject(text));
   const auto member = FindMember(scan, key);
   if (member == scan.members.end()) return NoSuchKey(key);
-  return absl::StrCat(std::string(text.substr(0, member->value_begin)),
-                      Indented(value, IndentOf(text, member->begin)), std::string(text.substr(member->end)));
+  return absl::StrCat(std::string(text.substr(0, member->value_begin)), Indented(value, IndentOf(text, member->begin)),
+                      std::string(text.substr(member->end)));
 }
 
 }  // namespace gptvq

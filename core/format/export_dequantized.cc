@@ -80,13 +80,12 @@ absl::StatusOr<std::string> PlainConfig(const std::string& config_text, DType dt
 absl::Status ExportDequantized(const ReadableDirectory& directory, const ExportOptions& options,
                                WritableDirectory& output) {
   if (options.dtype != DType::kBf16 && options.dtype != DType::kF16 && options.dtype != DType::kF32) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("weights can not be exported as ", std::string(DTypeName(options.dtype)), "; allowed: BF16, F16, F32"));
+    return absl::InvalidArgumentError(absl::StrCat("weights can not be exported as ",
+                                                   std::string(DTypeName(options.dtype)), "; allowed: BF16, F16, F32"));
   }
   GPTVQ_ASSIGN_OR_RETURN(const PackedCheckpoint checkpoint, PackedCheckpoint::Open(directory));
   GPTVQ_ASSIGN_OR_RETURN(const std::string config, PlainConfig(checkpoint.config_text(), options.dtype));
-  GPTVQ_RETURN_IF_ERROR(
-      WriteWeights(ListUnits(checkpoint, options.dtype), options.max_shard_bytes, output).status());
+  GPTVQ_RETURN_IF_ERROR(WriteWeights(ListUnits(checkpoint, options.dtype), options.max_shard_bytes, output).status());
   GPTVQ_RETURN_IF_ERROR(CopySideFiles(directory, output).status());
   return WriteSmallFile(kConfigFile, config, output).status();
 }

@@ -25,8 +25,9 @@ absl::Status CheckFormatVersion(std::string_view version) {
         absl::StrCat("format_version '", std::string(version.substr(0, 40)), "' is not \"major.minor\""));
   }
   if (Major(version) == Major(kFormatVersion)) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat("format_version ", std::string(version), " is not known; this program reads ",
-                                               std::string(Major(kFormatVersion)), ".x: use a newer one"));
+  return absl::UnimplementedError(absl::StrCat("format_version ", std::string(version),
+                                               " is not known; this program reads ", std::string(Major(kFormatVersion)),
+                                               ".x: use a newer one"));
 }
 
 }  // namespace gptvq

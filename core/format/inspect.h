@@ -15,7 +15,7 @@ namespace gptvq {
 
 // What a result is, for people: read from the manifest and the headers, no weight is touched.
 struct CheckpointSummary {
-  Manifest manifest;                  // spec, seed, bits, files, metrics per linear
+  Manifest manifest;  // spec, seed, bits, files, metrics per linear
   Digest manifest_digest;
   std::vector<PackedModule> modules;  // in byte order of their names
   std::vector<TensorInfo> tensors;    // all of them, in byte order of their names

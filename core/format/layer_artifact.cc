@@ -30,7 +30,8 @@ absl::StatusOr<std::string> MetadataAt(const std::map<std::string, std::string>&
 absl::StatusOr<int> ParseLayer(const std::string& text) {
   int layer = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), layer);
-  if (error == std::errc() && end == text.data() + text.size() && layer >= 0 && std::to_string(layer) == text) return layer;
+  if (error == std::errc() && end == text.data() + text.size() && layer >= 0 && std::to_string(layer) == text)
+    return layer;
   return absl::InvalidArgumentError(absl::StrCat(kLayerKey, " '", text.substr(0, 40), "' is not a number from 0 on"));
 }
 

@@ -87,7 +87,7 @@ class ObjectReader {
   }
 
   template <typename Integer>
-    requires std::is_integral_v<Integer>
+  requires std::is_integral_v<Integer>
   void Read(const char* key, Integer& value_out) const {
     const json* member = Member(key, &json::is_number_unsigned, "an integer from 0 on");
     if (member == nullptr) return;
@@ -124,9 +124,9 @@ class ObjectReader {
     const ObjectReader reader = Inside(key);
     for (const std::string& file : reader.Keys()) {
       if (!IsPlainFileName(file) && status_.ok()) {
-        status_ = absl::InvalidArgumentError(
-            absl::StrCat(path_, key, " names ", json(file.substr(0, 80)).dump(-1, ' ', true, json::error_handler_t::replace),
-                         ", which is not the name of a sibling"));
+        status_ = absl::InvalidArgumentError(absl::StrCat(
+            path_, key, " names ", json(file.substr(0, 80)).dump(-1, ' ', true, json::error_handler_t::replace),
+            ", which is not the name of a sibling"));
       }
       reader.Read(file.c_str(), files_out[file]);
     }

@@ -22,19 +22,19 @@ struct ManifestFacts {
   std::string tool_version;
   QuantSpec spec;
   std::uint64_t seed = 0;
-  Digest calibration;                            // of the token ids
-  std::string propagation;                       // "sequential" or "parallel"
-  int shard_layers = 0;                          // decoder layers of a shard
-  std::string numerics_class;                    // names the implementation that computed
-  std::map<std::string, Digest> source_files;    // weights and config.json of the source model
-  std::vector<LinearReport> linears;             // of every packed linear; seconds are not written
+  Digest calibration;                          // of the token ids
+  std::string propagation;                     // "sequential" or "parallel"
+  int shard_layers = 0;                        // decoder layers of a shard
+  std::string numerics_class;                  // names the implementation that computed
+  std::map<std::string, Digest> source_files;  // weights and config.json of the source model
+  std::vector<LinearReport> linears;           // of every packed linear; seconds are not written
 };
 
 // gptvq_manifest.json (docs/format.md section 9): what identifies a result. Plain value.
 struct Manifest {
   ManifestFacts facts;
-  BitCount bits;                         // of all packed linears
-  std::map<std::string, Digest> files;   // every file of the directory but the manifest
+  BitCount bits;                        // of all packed linears
+  std::map<std::string, Digest> files;  // every file of the directory but the manifest
 };
 
 // Canonical text: a pure function of the value, without time, host or path.

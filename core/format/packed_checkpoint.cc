@@ -21,7 +21,8 @@ absl::Status CheckModules(const std::vector<PackedModule>& modules, const Checkp
     GPTVQ_ASSIGN_OR_RETURN(const std::vector<TensorInfo> infos, PackedTensorInfos(module));
     for (const TensorInfo& info : infos) needed.insert(info.name);
     if (tensors.Find(absl::StrCat(module.name, ".weight")) != nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor '", module.name, ".weight' stands beside its packed form"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor '", module.name, ".weight' stands beside its packed form"));
     }
   }
   for (const std::string& name : tensors.TensorNames()) {

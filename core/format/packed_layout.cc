@@ -100,7 +100,8 @@ absl::StatusOr<PackedLayout> ParseLayout(const json& object) {
   return layout;
 }
 
-absl::StatusOr<PackedModule> ParseModule(const std::string& name, const json& entry, const PackedLayout& default_layout) {
+absl::StatusOr<PackedModule> ParseModule(const std::string& name, const json& entry,
+                                         const PackedLayout& default_layout) {
   PackedModule module;
   module.name = name;
   module.layout = default_layout;
@@ -127,13 +128,14 @@ PackedLayout LayoutOf(const QuantSpec& spec) {
   if (spec.method != QuantMethod::kGptvq) {
     return UniformLayout{spec.uniform_bits, spec.uniform_group_columns, spec.act_order};
   }
-  VectorLayout layout{.vector_dim = spec.vector_dim,
-                      .index_bits = spec.index_bits,
-                      .group_weights = spec.group_weights,
-                      .columns_per_group = spec.columns_per_group,
-                      .codebook = spec.codebook_dtype == CodebookDType::kFp16 ? CodebookKind::kFp16 : CodebookKind::kInt8,
-                      .svd_rank = 0,
-                      .block_scale_columns = spec.block_scale_columns};
+  VectorLayout layout{
+      .vector_dim = spec.vector_dim,
+      .index_bits = spec.index_bits,
+      .group_weights = spec.group_weights,
+      .columns_per_group = spec.columns_per_group,
+      .codebook = spec.codebook_dtype == CodebookDType::kFp16 ? CodebookKind::kFp16 : CodebookKind::kInt8,
+      .svd_rank = 0,
+      .block_scale_columns = spec.block_scale_columns};
   if (spec.svd_rank_fraction > 0) {
     layout.codebook = CodebookKind::kSvd;
     layout.svd_rank = spec.svd_rank();
@@ -163,7 +165,8 @@ absl::Status ValidateLayout(const PackedLayout& layout) {
   const VectorLayout& vector = std::get<VectorLayout>(layout);
   GPTVQ_RETURN_IF_ERROR(GeometrySpec(vector).Validate());
   if (vector.codebook != CodebookKind::kSvd) {
-    return vector.svd_rank == 0 ? absl::OkStatus() : absl::InvalidArgumentError("svd_rank is not 0 without svd codebooks");
+    return vector.svd_rank == 0 ? absl::OkStatus()
+                                : absl::InvalidArgumentError("svd_rank is not 0 without svd codebooks");
   }
   if (vector.vector_dim != 1) return absl::InvalidArgumentError("svd codebooks need vector_dim 1");
   if (vector.svd_rank < 1 || vector.svd_rank > 1 << vector.index_bits) {

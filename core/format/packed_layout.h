@@ -23,8 +23,8 @@ struct VectorLayout {
   std::int64_t group_weights = 0;
   int columns_per_group = 0;
   CodebookKind codebook = CodebookKind::kInt8;
-  int svd_rank = 0;              // 0 unless kSvd
-  int block_scale_columns = 0;   // 0: no block scales
+  int svd_rank = 0;             // 0 unless kSvd
+  int block_scale_columns = 0;  // 0: no block scales
 
   friend bool operator==(const VectorLayout&, const VectorLayout&) = default;
 };

@@ -94,8 +94,7 @@ class TensorSource {
                                                        int bits) const {
     std::vector<std::uint8_t> codes(rows * count);
     for (std::int64_t r = 0; r < rows; ++r) {
-      GPTVQ_RETURN_IF_ERROR(
-          UnpackRun(suffix, r * PackedRowBytes(count, bits), count, bits, codes.data() + r * count));
+      GPTVQ_RETURN_IF_ERROR(UnpackRun(suffix, r * PackedRowBytes(count, bits), count, bits, codes.data() + r * count));
     }
     return codes;
   }
@@ -127,8 +126,9 @@ absl::Status UnpackIndices(const TensorSource& source, VectorQuantizedLinear& li
   for (std::int64_t r = 0; r < linear.layout.rows(); ++r) {
     for (const Stripe& stripe : linear.layout.stripes()) {
       const std::int64_t count = stripe.column_count / d;
-      GPTVQ_RETURN_IF_ERROR(source.UnpackRun(kIndicesSuffix, offset, count, linear.index_bits,
-                                             linear.assignments.data() + r * vectors_per_row + stripe.column_begin / d));
+      GPTVQ_RETURN_IF_ERROR(
+          source.UnpackRun(kIndicesSuffix, offset, count, linear.index_bits,
+                           linear.assignments.data() + r * vectors_per_row + stripe.column_begin / d));
       offset += PackedRowBytes(count, linear.index_bits);
     }
   }
@@ -160,12 +160,10 @@ void UnpackCodebooks(const TensorSource& source, const VectorLayout& layout, Vec
       linear.codebooks = Int8Codebooks{source.Values<std::int8_t>(kCodebooksSuffix), std::move(scales)};
       return;
     }
-    case CodebookKind::kFp16:
-      linear.codebooks = Fp16Codebooks{source.Values<std::uint16_t>(kCodebooksSuffix)};
-      return;
+    case CodebookKind::kFp16: linear.codebooks = Fp16Codebooks{source.Values<std::uint16_t>(kCodebooksSuffix)}; return;
     case CodebookKind::kSvd:
-      linear.codebooks =
-          SvdCodebooks{layout.svd_rank, source.Values<std::int8_t>(kSvdCodesSuffix), source.Values<float>(kSvdBasisSuffix)};
+      linear.codebooks = SvdCodebooks{layout.svd_rank, source.Values<std::int8_t>(kSvdCodesSuffix),
+                                      source.Values<float>(kSvdBasisSuffix)};
       return;
   }
 }
@@ -175,7 +173,8 @@ absl::Status UnpackBlockScales(const TensorSource& source, const VectorLayout& l
   BlockScales& scales = linear.block_scales;
   scales.block_columns = layout.block_scale_columns;
   const std::int64_t blocks = scales.block_count(linear.layout.cols());
-  GPTVQ_ASSIGN_OR_RETURN(scales.codes, source.UnpackRows(kBlockScalesSuffix, linear.layout.rows(), blocks, kBlockScaleBits));
+  GPTVQ_ASSIGN_OR_RETURN(scales.codes,
+                         source.UnpackRows(kBlockScalesSuffix, linear.layout.rows(), blocks, kBlockScaleBits));
   const std::vector<float> params = source.Values<float>(kBlockScaleParamsSuffix);
   for (std::int64_t b = 0; b < blocks; ++b) {
     scales.offsets.push_back(params[2 * b]);
@@ -256,8 +255,8 @@ absl::StatusOr<QuantizedLinear> Unpack(const PackedModule& module, const Uniform
                                 .zero_points = {},
                                 .permutation = {}};
   GPTVQ_ASSIGN_OR_RETURN(linear.codes, source.UnpackRows(kUniformCodesSuffix, linear.rows, linear.cols, linear.bits));
-  GPTVQ_ASSIGN_OR_RETURN(linear.zero_points,
-                         source.UnpackRows(kUniformZeroPointsSuffix, linear.rows, linear.groups_per_row(), linear.bits));
+  GPTVQ_ASSIGN_OR_RETURN(linear.zero_points, source.UnpackRows(kUniformZeroPointsSuffix, linear.rows,
+                                                               linear.groups_per_row(), linear.bits));
   if (layout.permuted) linear.permutation = source.Values<std::int32_t>(kUniformPermutationSuffix);
   return linear;
 }
@@ -283,9 +282,8 @@ absl::StatusOr<QuantizedLinear> UnpackLinear(const PackedModule& module, absl::S
                                   });
   if (!matches) return absl::InvalidArgumentError(absl::StrCat(module.name, ": not the tensors of its layout"));
   const TensorSource source(tensors);
-  GPTVQ_ASSIGN_OR_RETURN(
-      QuantizedLinear linear,
-      std::visit([&](const auto& layout) { return Unpack(module, layout, source); }, module.layout));
+  GPTVQ_ASSIGN_OR_RETURN(QuantizedLinear linear,
+                         std::visit([&](const auto& layout) { return Unpack(module, layout, source); }, module.layout));
   GPTVQ_RETURN_IF_ERROR(WithContext(ValidateQuantizedLinear(linear), module.name));
   return linear;
 }

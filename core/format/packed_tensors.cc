@@ -51,7 +51,8 @@ struct InfoLister {
     const std::int64_t width = std::min<std::int64_t>(layout.columns_per_group, layout.group_weights);
     std::int64_t row_bytes = 0;
     std::int64_t groups = 0;
-    for (const auto& [count, columns] : {std::pair(cols / width, width), std::pair<std::int64_t, std::int64_t>(1, cols % width)}) {
+    for (const auto& [count, columns] :
+         {std::pair(cols / width, width), std::pair<std::int64_t, std::int64_t>(1, cols % width)}) {
       if (columns == 0) continue;
       row_bytes += count * PackedRowBytes(columns / d, layout.index_bits);
       groups += count * std::clamp<std::int64_t>(rows * columns / layout.group_weights, 1, rows);
@@ -64,9 +65,7 @@ struct InfoLister {
         Add(kCodebooksSuffix, DType::kI8, {groups, centroids, d});
         Add(kCodebookScalesSuffix, DType::kBf16, {groups});
         break;
-      case CodebookKind::kFp16:
-        Add(kCodebooksSuffix, DType::kF16, {groups, centroids, d});
-        break;
+      case CodebookKind::kFp16: Add(kCodebooksSuffix, DType::kF16, {groups, centroids, d}); break;
       case CodebookKind::kSvd:
         Add(kSvdCodesSuffix, DType::kI8, {groups, layout.svd_rank});
         Add(kSvdBasisSuffix, DType::kF32, {layout.svd_rank, centroids});
@@ -129,8 +128,8 @@ absl::Status CheckPackedTensors(const PackedModule& module, const Checkpoint& ch
   for (const TensorInfo& info : infos) {
     GPTVQ_ASSIGN_OR_RETURN(const TensorInfo stored, checkpoint.Get(info.name));
     if (stored != info) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor '", info.name, "' is ", Describe(stored), "; its layout needs ",
-                                                     Describe(info)));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor '", info.name, "' is ", Describe(stored), "; its layout needs ", Describe(info)));
     }
   }
   return absl::OkStatus();

@@ -130,10 +130,10 @@ absl::Status CheckTiling(const std::vector<StoredTensor>& tensors, std::uint64_t
   std::uint64_t cursor = 0;
   for (const StoredTensor* tensor : by_offset) {
     if (tensor->file_offset != cursor) {
-      const char* fault = tensor->file_offset < cursor ? "overlaps the tensor before it, which ends at "
-                                                       : "leaves a gap after ";
-      return Refuse(absl::StrCat("tensor '", Shown(tensor->info.name), "': begins at data offset ",
-                                 tensor->file_offset, " and ", fault, cursor));
+      const char* fault =
+          tensor->file_offset < cursor ? "overlaps the tensor before it, which ends at " : "leaves a gap after ";
+      return Refuse(absl::StrCat("tensor '", Shown(tensor->info.name), "': begins at data offset ", tensor->file_offset,
+                                 " and ", fault, cursor));
     }
     cursor += tensor->info.byte_count();
   }
@@ -161,12 +161,12 @@ absl::StatusOr<std::uint64_t> ReadHeaderLength(const RandomAccessFile& file) {
   std::uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | std::to_integer<std::uint64_t>(start[i]);
   if (length > kMaxSafetensorsHeaderBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("offset 0: header length ", length, ", more than the limit of ",
-                                                     kMaxSafetensorsHeaderBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("offset 0: header length ", length, ", more than the limit of ", kMaxSafetensorsHeaderBytes));
   }
   if (length > file.size() - kLengthBytes) {
-    return Refuse(absl::StrCat("offset 0: header length ", length, " passes the end of the file of ", file.size(),
-                               " bytes"));
+    return Refuse(
+        absl::StrCat("offset 0: header length ", length, " passes the end of the file of ", file.size(), " bytes"));
   }
   if (length < 2) return Refuse(absl::StrCat("offset 0: header length ", length, " holds no JSON object"));
   return length;
@@ -178,7 +178,8 @@ absl::StatusOr<json> ReadHeader(const RandomAccessFile& file, std::uint64_t leng
       file.ReadAt(kLengthBytes, {reinterpret_cast<std::byte*>(text.data()), static_cast<std::size_t>(length)}));
   if (text.front() != '{') return Refuse("offset 8: the header does not start with '{'");
   const std::size_t last = text.find_last_not_of(' ');
-  if (text[last] != '}') return Refuse(absl::StrCat("offset ", kLengthBytes + last, ": the header does not end in '}'"));
+  if (text[last] != '}')
+    return Refuse(absl::StrCat("offset ", kLengthBytes + last, ": the header does not end in '}'"));
   auto header = ParseStrictJson(text, {.max_bytes = kMaxSafetensorsHeaderBytes, .max_depth = kMaxHeaderDepth});
   if (!header.ok()) return WithContext(header.status(), "header at offset 8");
   return header;

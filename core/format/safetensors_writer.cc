@@ -48,7 +48,8 @@ absl::StatusOr<std::string> MakeHeader(const std::vector<TensorInfo>& order,
   std::uint64_t begin = 0;
   for (const TensorInfo& tensor : order) {
     const std::uint64_t end = begin + tensor.byte_count();
-    json entry = {{"dtype", std::string(DTypeName(tensor.dtype))}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+    json entry = {
+        {"dtype", std::string(DTypeName(tensor.dtype))}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
     if (!root.emplace(tensor.name, std::move(entry)).second) {
       return absl::InvalidArgumentError(absl::StrCat("two tensors are called '", tensor.name, "'"));
     }

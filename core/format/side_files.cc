@@ -13,9 +13,12 @@ namespace gptvq {
 namespace {
 
 // Weights in this and other formats, and their indexes; what we write ourselves.
-constexpr const char* kOtherSuffixes[] = {
-    ".safetensors", ".safetensors.index.json", ".bin",  ".bin.index.json", ".pt",  ".pth",
-    ".ckpt",        ".h5",                     ".msgpack", ".gguf",        ".onnx", ".npz"};
+constexpr const char* kOtherSuffixes[] = {".safetensors", ".safetensors.index.json",
+                                          ".bin",         ".bin.index.json",
+                                          ".pt",          ".pth",
+                                          ".ckpt",        ".h5",
+                                          ".msgpack",     ".gguf",
+                                          ".onnx",        ".npz"};
 
 absl::StatusOr<Digest> CopyOne(const RandomAccessFile& source, std::unique_ptr<WritableFile> target) {
   DigestingFile digesting(std::move(target));

@@ -39,15 +39,11 @@ struct FieldWriter {
   json& object;
 
   template <typename Enum>
-    requires std::is_enum_v<Enum>
-  void operator()(const char* key, Enum value) const {
-    object[key] = std::string(Name(value));
-  }
+  requires std::is_enum_v<Enum>
+  void operator()(const char* key, Enum value) const { object[key] = std::string(Name(value)); }
   template <typename Number>
-    requires std::is_arithmetic_v<Number>
-  void operator()(const char* key, Number value) const {
-    object[key] = value;
-  }
+  requires std::is_arithmetic_v<Number>
+  void operator()(const char* key, Number value) const { object[key] = value; }
 };
 
 struct FieldReader {

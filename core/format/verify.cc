@@ -35,7 +35,8 @@ bool MayBeExtra(const std::string& file) {
 absl::StatusOr<Manifest> ReadManifest(const ReadableDirectory& directory, Verification& verification) {
   auto file = directory.Open(kManifestFile);
   if (absl::IsNotFound(file.status())) {
-    return absl::NotFoundError(absl::StrCat(std::string(kManifestFile), " is missing: not a result, or not a finished one"));
+    return absl::NotFoundError(
+        absl::StrCat(std::string(kManifestFile), " is missing: not a result, or not a finished one"));
   }
   GPTVQ_RETURN_IF_ERROR(file.status());
   GPTVQ_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(**file, kMaxManifestBytes));
@@ -59,7 +60,8 @@ absl::Status CheckFile(const ReadableDirectory& directory, const std::string& na
   ++verification.files_checked;
   verification.bytes_checked += digest->size_bytes();
   if (*digest == expected) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(name, ": SHA-256 is ", digest->hex(), ", the manifest says ", expected.hex()));
+  return absl::DataLossError(
+      absl::StrCat(name, ": SHA-256 is ", digest->hex(), ", the manifest says ", expected.hex()));
 }
 
 absl::Status CheckFiles(const ReadableDirectory& directory, const Manifest& manifest, Verification& verification) {

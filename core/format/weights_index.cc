@@ -36,9 +36,9 @@ absl::StatusOr<WeightsIndex> ParseIndex(const json& root) {
     const bool is_sibling = file.is_string() && IsPlainFileName(file.get_ref<const std::string&>()) &&
                             absl::EndsWith(file.get_ref<const std::string&>(), ".safetensors");
     if (!is_sibling) {
-      return absl::InvalidArgumentError(absl::StrCat("weight_map entry '", tensor.substr(0, 80), "' names ",
-                                                     file.dump().substr(0, 80),
-                                                     ", which is not the name of a .safetensors file beside the index"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("weight_map entry '", tensor.substr(0, 80), "' names ", file.dump().substr(0, 80),
+                       ", which is not the name of a .safetensors file beside the index"));
     }
     index.weight_map.emplace(tensor, file.get_ref<const std::string&>());
   }

@@ -64,7 +64,8 @@ std::uint64_t WriteUnit::byte_count() const {
 }
 
 TensorToWrite CopiedTensor(const Checkpoint& checkpoint, const TensorInfo& info) {
-  const auto append = [&checkpoint, name = info.name, bytes = info.byte_count()](SafetensorsWriter& writer) -> absl::Status {
+  const auto append = [&checkpoint, name = info.name,
+                       bytes = info.byte_count()](SafetensorsWriter& writer) -> absl::Status {
     std::vector<std::byte> buffer(std::min(kPieceBytes, bytes));
     for (std::uint64_t offset = 0; offset < bytes; offset += kPieceBytes) {
       const absl::Span<std::byte> piece(buffer.data(), std::min(kPieceBytes, bytes - offset));

@@ -59,8 +59,8 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
     const std::size_t line = 1 + std::count(before.begin(), before.end(), '\n');
     const std::size_t column = position - (before.rfind('\n') == std::string_view::npos ? 0 : before.rfind('\n') + 1);
     const bool is_range_error = error.id == 406;
-    status_ = absl::InvalidArgumentError(absl::StrCat(
-        "line ", line, ", column ", column, ": ", is_range_error ? "number out of range" : "not valid JSON"));
+    status_ = absl::InvalidArgumentError(absl::StrCat("line ", line, ", column ", column, ": ",
+                                                      is_range_error ? "number out of range" : "not valid JSON"));
     return false;
   }
 

@@ -13,9 +13,9 @@ namespace gptvq {
 // Pure. To be included from .cc files only: the header of the JSON library is costly to compile.
 
 struct JsonLimits {
-  std::size_t max_bytes = 1 << 20;        // refuse longer texts before reading them
-  int max_depth = 32;                     // nesting of objects and arrays
-  std::size_t max_values = 20'000'000;    // values of any kind, keys included
+  std::size_t max_bytes = 1 << 20;      // refuse longer texts before reading them
+  int max_depth = 32;                   // nesting of objects and arrays
+  std::size_t max_values = 20'000'000;  // values of any kind, keys included
 };
 
 // The value of `text`, which must be one JSON value (RFC 8259) in UTF-8, without comments, trailing commas or a

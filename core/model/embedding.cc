@@ -30,9 +30,8 @@ absl::StatusOr<std::vector<TokenPlace>> SortTokens(const ModelConfig& config, Ma
       places.push_back({id, sample * tokens.cols + position});
     }
   }
-  std::sort(places.begin(), places.end(), [](const TokenPlace& a, const TokenPlace& b) {
-    return a.id != b.id ? a.id < b.id : a.row < b.row;
-  });
+  std::sort(places.begin(), places.end(),
+            [](const TokenPlace& a, const TokenPlace& b) { return a.id != b.id ? a.id < b.id : a.row < b.row; });
   return places;
 }
 

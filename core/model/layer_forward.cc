@@ -134,8 +134,8 @@ absl::StatusOr<SequentialPass> SequentialPass::Begin(LayerForward& forward, cons
   Backend& backend = *forward.backend_;
   const ModelConfig& config = *forward.config_;
   GPTVQ_ASSIGN_OR_RETURN(pass.heads_, DeviceTensor::Allocate(backend, x.token_count(), config.query_width()));
-  const auto product_bytes = static_cast<std::size_t>(x.token_count() * config.intermediate_size) *
-                             DTypeBytes(backend.activation_dtype());
+  const auto product_bytes =
+      static_cast<std::size_t>(x.token_count() * config.intermediate_size) * DTypeBytes(backend.activation_dtype());
   pass.keeps_product_ = product_bytes <= options.max_kept_product_bytes;
   if (pass.keeps_product_) {
     GPTVQ_ASSIGN_OR_RETURN(pass.product_, DeviceTensor::Allocate(backend, x.token_count(), config.intermediate_size));

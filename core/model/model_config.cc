@@ -43,12 +43,32 @@ constexpr double kYarnDefaultBetaFast = 32;
 constexpr double kYarnDefaultBetaSlow = 1;
 
 // Keys that do not change the logits of a forward pass over whole sequences: training, generation, bookkeeping.
-constexpr std::string_view kInertKeys[] = {
-    "_attn_implementation_autoset", "_name_or_path", "attention_dropout", "bos_token_id", "eos_token_id",
-    "finetuning_task", "id2label", "initializer_range", "is_llama_config", "label2id", "max_length",
-    "max_sequence_length", "output_attentions", "output_hidden_states", "pad_token_id", "pretraining_tp", "return_dict",
-    "task_specific_params", "tokenizer_class", "torchscript", "transformers_version", "unk_token_id", "unsloth_fixed",
-    "unsloth_version", "use_cache", "use_return_dict"};
+constexpr std::string_view kInertKeys[] = {"_attn_implementation_autoset",
+                                           "_name_or_path",
+                                           "attention_dropout",
+                                           "bos_token_id",
+                                           "eos_token_id",
+                                           "finetuning_task",
+                                           "id2label",
+                                           "initializer_range",
+                                           "is_llama_config",
+                                           "label2id",
+                                           "max_length",
+                                           "max_sequence_length",
+                                           "output_attentions",
+                                           "output_hidden_states",
+                                           "pad_token_id",
+                                           "pretraining_tp",
+                                           "return_dict",
+                                           "task_specific_params",
+                                           "tokenizer_class",
+                                           "torchscript",
+                                           "transformers_version",
+                                           "unk_token_id",
+                                           "unsloth_fixed",
+                                           "unsloth_version",
+                                           "use_cache",
+                                           "use_return_dict"};
 
 // Switches of other architectures, harmless where they are off.
 struct OffSwitch {
@@ -172,8 +192,7 @@ const Family& ReadFamily(Fields& fields) {
       return model_type->is_string() && model_type->get_ref<const std::string&>() == candidate.model_type;
     });
     if (found == std::end(kFamilies)) {
-      fields.Problem("model_type",
-                     absl::StrCat("is ", Shown(*model_type), "; supported are ", SupportedModelTypes()));
+      fields.Problem("model_type", absl::StrCat("is ", Shown(*model_type), "; supported are ", SupportedModelTypes()));
     } else {
       family = found;
     }
@@ -181,9 +200,9 @@ const Family& ReadFamily(Fields& fields) {
   const json* architectures = fields.Find("architectures");
   if (architectures != nullptr && *architectures != json::array({std::string(family->architecture)})) {
     const bool is_single = architectures->is_array() && architectures->size() == 1;
-    fields.Problem("architectures", absl::StrCat("is ", Shown(is_single ? architectures->front() : *architectures),
-                                                 "; ", std::string(family->model_type), " models are ",
-                                                 std::string(family->architecture)));
+    fields.Problem("architectures",
+                   absl::StrCat("is ", Shown(is_single ? architectures->front() : *architectures), "; ",
+                                std::string(family->model_type), " models are ", std::string(family->architecture)));
   }
   return *family;
 }
@@ -193,19 +212,17 @@ void ReadSizes(Fields& fields, const Family& family, ModelConfig& config) {
   config.intermediate_size = fields.Count("intermediate_size", {1, kMaxIntermediateSize});
   config.vocab_size = fields.Count("vocab_size", {1, kMaxVocabSize});
   config.layer_count = static_cast<int>(fields.Count("num_hidden_layers", {1, kMaxLayers}));
-  config.max_positions =
-      fields.Count("max_position_embeddings", {1, kMaxPositions}, family.default_max_positions);
+  config.max_positions = fields.Count("max_position_embeddings", {1, kMaxPositions}, family.default_max_positions);
 
   const std::int64_t heads = fields.Count("num_attention_heads", {1, kMaxHeads});
   config.head_count = static_cast<int>(heads);
   // Llama 1 had no such key; the other classes have defaults of their own, which no published model relies on.
   const bool may_lack_kv_heads = family.family == ModelFamily::kLlama;
-  const std::int64_t kv_heads = fields.Count("num_key_value_heads", {1, kMaxHeads},
-                                             may_lack_kv_heads ? std::optional(heads) : std::nullopt);
+  const std::int64_t kv_heads =
+      fields.Count("num_key_value_heads", {1, kMaxHeads}, may_lack_kv_heads ? std::optional(heads) : std::nullopt);
   config.kv_head_count = static_cast<int>(kv_heads);
   if (heads % kv_heads != 0) {
-    fields.Problem("num_key_value_heads",
-                   absl::StrCat("is ", kv_heads, ", must divide num_attention_heads, ", heads));
+    fields.Problem("num_key_value_heads", absl::StrCat("is ", kv_heads, ", must divide num_attention_heads, ", heads));
   }
 
   std::int64_t default_head_dim = family.family == ModelFamily::kQwen3 ? kQwen3DefaultHeadDim : 0;
@@ -262,8 +279,8 @@ RopeScaling ReadScaling(Fields& fields, std::int64_t max_positions) {
     scaling.kind = RopeScaling::Kind::kYarn;
     ReadYarn(fields, max_positions, scaling);
   } else {
-    fields.Problem("rope_type", absl::StrCat("is ", Shown(json(name)),
-                                             "; supported are default, linear, dynamic, llama3, yarn"));
+    fields.Problem("rope_type",
+                   absl::StrCat("is ", Shown(json(name)), "; supported are default, linear, dynamic, llama3, yarn"));
   }
   return scaling;
 }
@@ -293,8 +310,7 @@ void ReadRope(Fields& fields, std::vector<std::string>& problems, ModelConfig& c
 
 // Qwen names the layers that attend to a window, either all from max_window_layers on or one by one.
 void ReadQwenWindows(Fields& fields, ModelConfig& config) {
-  const std::int64_t first_layer =
-      fields.Count("max_window_layers", {0, kMaxLayers}, kQwenDefaultMaxWindowLayers);
+  const std::int64_t first_layer = fields.Count("max_window_layers", {0, kMaxLayers}, kQwenDefaultMaxWindowLayers);
   const json* layer_types = fields.Find("layer_types");
   if (!fields.Flag("use_sliding_window")) {
     fields.Find("sliding_window");  // known, without effect
@@ -327,8 +343,7 @@ void ReadQwenWindows(Fields& fields, ModelConfig& config) {
 void ReadWindows(Fields& fields, ModelConfig& config) {
   config.sliding_windows.assign(static_cast<std::size_t>(config.layer_count), 0);
   switch (config.family) {
-    case ModelFamily::kLlama:
-      return;
+    case ModelFamily::kLlama: return;
     case ModelFamily::kMistral: {
       const bool is_absent = !fields.Contains("sliding_window");  // null, in contrast, means none
       const std::int64_t window =
@@ -337,9 +352,7 @@ void ReadWindows(Fields& fields, ModelConfig& config) {
       return;
     }
     case ModelFamily::kQwen2:
-    case ModelFamily::kQwen3:
-      ReadQwenWindows(fields, config);
-      return;
+    case ModelFamily::kQwen3: ReadQwenWindows(fields, config); return;
   }
 }
 
@@ -349,11 +362,8 @@ void ReadBiasesAndNorms(Fields& fields, ModelConfig& config) {
       config.has_qkv_bias = config.has_output_bias = fields.Flag("attention_bias");
       config.has_mlp_bias = fields.Flag("mlp_bias");
       return;
-    case ModelFamily::kMistral:
-      return;
-    case ModelFamily::kQwen2:
-      config.has_qkv_bias = true;
-      return;
+    case ModelFamily::kMistral: return;
+    case ModelFamily::kQwen2: config.has_qkv_bias = true; return;
     case ModelFamily::kQwen3:
       config.has_qkv_bias = config.has_output_bias = fields.Flag("attention_bias");
       config.has_head_norms = true;
@@ -364,10 +374,14 @@ void ReadBiasesAndNorms(Fields& fields, ModelConfig& config) {
 void ReadDType(Fields& fields, std::string_view key, ModelConfig& config) {
   const std::optional<std::string> name = fields.Text(key);
   if (!name.has_value()) return;
-  if (*name == "float32") config.dtype = DType::kF32;
-  else if (*name == "float16") config.dtype = DType::kF16;
-  else if (*name == "bfloat16") config.dtype = DType::kBf16;
-  else fields.Problem(key, absl::StrCat("is ", Shown(json(*name)), "; supported are float32, float16, bfloat16"));
+  if (*name == "float32")
+    config.dtype = DType::kF32;
+  else if (*name == "float16")
+    config.dtype = DType::kF16;
+  else if (*name == "bfloat16")
+    config.dtype = DType::kBf16;
+  else
+    fields.Problem(key, absl::StrCat("is ", Shown(json(*name)), "; supported are float32, float16, bfloat16"));
 }
 
 void ReadSwitches(Fields& fields, ModelConfig& config) {

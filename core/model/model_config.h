@@ -28,13 +28,13 @@ struct RopeScaling {
   enum class Kind { kNone, kLinear, kDynamic, kLlama3, kYarn };
 
   Kind kind = Kind::kNone;
-  double factor = 1;                     // not kNone; >= 1
-  std::int64_t original_positions = 0;   // kLlama3, kYarn: context of pre-training
-  double low_freq_factor = 0;            // kLlama3
-  double high_freq_factor = 0;           // kLlama3; > low_freq_factor
-  double attention_factor = 1;           // kYarn: multiplies cosines and sines
-  double beta_fast = 0;                  // kYarn; rotations within the original context
-  double beta_slow = 0;                  // kYarn; < beta_fast
+  double factor = 1;                    // not kNone; >= 1
+  std::int64_t original_positions = 0;  // kLlama3, kYarn: context of pre-training
+  double low_freq_factor = 0;           // kLlama3
+  double high_freq_factor = 0;          // kLlama3; > low_freq_factor
+  double attention_factor = 1;          // kYarn: multiplies cosines and sines
+  double beta_fast = 0;                 // kYarn; rotations within the original context
+  double beta_slow = 0;                 // kYarn; < beta_fast
 };
 
 // A model's config.json as far as the forward pass depends on it. Plain value; as returned by the readers below every

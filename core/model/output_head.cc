@@ -11,8 +11,7 @@
 
 namespace gptvq {
 
-absl::Status ApplyFinalNorm(Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint,
-                            Activations& x) {
+absl::Status ApplyFinalNorm(Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint, Activations& x) {
   std::vector<float> values(static_cast<std::size_t>(config.hidden_size));
   GPTVQ_RETURN_IF_ERROR(ReadTensor(checkpoint, {std::string(kFinalNormTensor), {config.hidden_size}},
                                    MatrixView<float>(values.data(), 1, config.hidden_size)));

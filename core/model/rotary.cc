@@ -48,17 +48,14 @@ std::vector<double> RotaryFrequencies(const ModelConfig& config) {
   const RopeScaling& scaling = config.rope_scaling;
   switch (scaling.kind) {
     case RopeScaling::Kind::kNone:
-    case RopeScaling::Kind::kDynamic:
-      break;
+    case RopeScaling::Kind::kDynamic: break;
     case RopeScaling::Kind::kLinear:
       for (double& frequency : frequencies) frequency /= scaling.factor;
       break;
     case RopeScaling::Kind::kLlama3:
       for (double& frequency : frequencies) frequency = Llama3Frequency(frequency, scaling);
       break;
-    case RopeScaling::Kind::kYarn:
-      ScaleByYarn(config, frequencies);
-      break;
+    case RopeScaling::Kind::kYarn: ScaleByYarn(config, frequencies); break;
   }
   return frequencies;
 }
@@ -84,8 +81,7 @@ absl::StatusOr<RotaryTables> RotaryTables::Create(Backend& backend, const ModelC
   }
   const auto cols = static_cast<std::int64_t>(pairs);
   RotaryTables tables;
-  GPTVQ_ASSIGN_OR_RETURN(tables.cosines,
-                         DeviceMatrix<float>::FromHost(backend, cosines.data(), sequence_length, cols));
+  GPTVQ_ASSIGN_OR_RETURN(tables.cosines, DeviceMatrix<float>::FromHost(backend, cosines.data(), sequence_length, cols));
   GPTVQ_ASSIGN_OR_RETURN(tables.sines, DeviceMatrix<float>::FromHost(backend, sines.data(), sequence_length, cols));
   return tables;
 }

@@ -55,10 +55,9 @@ absl::StatusOr<Activations> ReadBoundary(std::unique_ptr<RandomAccessFile> file,
   const std::int64_t rows = shape.sample_count * shape.sequence_length;
   const std::int64_t cols = shape.hidden_size;
   const StoredTensor* tensor = reader.Find(kTensorName);
-  if (tensor == nullptr || tensor->info.dtype != dtype ||
-      tensor->info.shape != std::vector<std::int64_t>{rows, cols}) {
-    return absl::InvalidArgumentError(absl::StrCat(std::string(reader.file_name()), ": not a boundary of ", rows,
-                                                   " x ", cols, " activations in ", std::string(DTypeName(dtype))));
+  if (tensor == nullptr || tensor->info.dtype != dtype || tensor->info.shape != std::vector<std::int64_t>{rows, cols}) {
+    return absl::InvalidArgumentError(absl::StrCat(std::string(reader.file_name()), ": not a boundary of ", rows, " x ",
+                                                   cols, " activations in ", std::string(DTypeName(dtype))));
   }
   GPTVQ_ASSIGN_OR_RETURN(Activations activations, Activations::Allocate(backend, shape));
   std::vector<float> values;
@@ -66,8 +65,8 @@ absl::StatusOr<Activations> ReadBoundary(std::unique_ptr<RandomAccessFile> file,
   GPTVQ_RETURN_IF_ERROR(ForEachPiece(rows, cols, [&](std::int64_t row, std::int64_t count) -> absl::Status {
     values.resize(static_cast<std::size_t>(count * cols));
     bytes.resize(values.size() * DTypeBytes(dtype));
-    GPTVQ_RETURN_IF_ERROR(reader.Read(*tensor, static_cast<std::uint64_t>(row * cols) * DTypeBytes(dtype),
-                                      absl::MakeSpan(bytes)));
+    GPTVQ_RETURN_IF_ERROR(
+        reader.Read(*tensor, static_cast<std::uint64_t>(row * cols) * DTypeBytes(dtype), absl::MakeSpan(bytes)));
     DecodeToFloat(dtype, bytes, absl::MakeSpan(values));
     return activations.CopyRowsFromHost(row, MatrixView<const float>(values.data(), count, cols));
   }));

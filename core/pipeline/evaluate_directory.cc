@@ -25,9 +25,8 @@ class PackedLinears final : public LinearSource {
     }
     GPTVQ_ASSIGN_OR_RETURN(const QuantizedLinear linear, checkpoint_.ReadLinear(path));
     if (RowCount(linear) != weight_out.rows || ColumnCount(linear) != weight_out.cols) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": packed as ", RowCount(linear), " x ",
-                                                     ColumnCount(linear), ", the config says ", weight_out.rows, " x ",
-                                                     weight_out.cols));
+      return absl::InvalidArgumentError(absl::StrCat(path, ": packed as ", RowCount(linear), " x ", ColumnCount(linear),
+                                                     ", the config says ", weight_out.rows, " x ", weight_out.cols));
     }
     Dequantize(linear, weight_out);
     return absl::OkStatus();

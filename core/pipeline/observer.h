@@ -12,9 +12,9 @@ namespace gptvq {
 
 // Where a stage of a job is. Plain value.
 struct Progress {
-  int layer = 0;               // decoder layer at work; the number of layers once the last is done
-  std::string_view step;       // "capture", "replay", "calibrate", "quantize", "evaluate"; or the linear's name
-  double fraction = 0;         // of the whole stage, 0 to 1, never falling
+  int layer = 0;          // decoder layer at work; the number of layers once the last is done
+  std::string_view step;  // "capture", "replay", "calibrate", "quantize", "evaluate"; or the linear's name
+  double fraction = 0;    // of the whole stage, 0 to 1, never falling
 };
 
 // Told by a stage what it does, on the thread that computes. A status other than OK ends the stage with that status:

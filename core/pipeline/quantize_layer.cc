@@ -93,10 +93,9 @@ class LayerQuantizer {
     std::vector<float> weight(static_cast<std::size_t>(rows * cols));
     const MatrixView<float> view(weight.data(), rows, cols);
     GPTVQ_RETURN_IF_ERROR(linears_.ReadWeight(layer_.index(), role, view));
-    GPTVQ_ASSIGN_OR_RETURN(LinearResult result, QuantizeLinear(backend_, path, view, hessian, options_.spec,
-                                                               options_.seed, &clock_));
-    GPTVQ_RETURN_IF_ERROR(
-        layer_.SetWeight(role, MatrixView<const float>(result.dequantized.data(), rows, cols)));
+    GPTVQ_ASSIGN_OR_RETURN(LinearResult result,
+                           QuantizeLinear(backend_, path, view, hessian, options_.spec, options_.seed, &clock_));
+    GPTVQ_RETURN_IF_ERROR(layer_.SetWeight(role, MatrixView<const float>(result.dequantized.data(), rows, cols)));
     result_.linears.push_back(std::move(result.linear));
     result_.reports.push_back(std::move(result.report));
     return absl::OkStatus();
@@ -120,12 +119,8 @@ absl::StatusOr<QuantizedLayer> QuantizeLayer(Backend& backend, LayerForward& for
                                              const MonotonicClock& clock, LayerStepObserver observe_step) {
   LayerQuantizer quantizer(backend, forward, linears, layer, x, options, clock, observe_step);
   switch (options.spec.layer_order) {
-    case LayerOrder::kTrueSequential:
-      GPTVQ_RETURN_IF_ERROR(quantizer.RunTrueSequential());
-      break;
-    case LayerOrder::kOnePass:
-      GPTVQ_RETURN_IF_ERROR(quantizer.RunOnePass());
-      break;
+    case LayerOrder::kTrueSequential: GPTVQ_RETURN_IF_ERROR(quantizer.RunTrueSequential()); break;
+    case LayerOrder::kOnePass: GPTVQ_RETURN_IF_ERROR(quantizer.RunOnePass()); break;
   }
   return std::move(quantizer).TakeResult();
 }

@@ -38,9 +38,8 @@ absl::StatusOr<DecoderLayer> LoadLayer(const StageContext& context, const Linear
 }
 
 // Forward through one layer whose weights are final.
-absl::Status RunLayer(const StageContext& context, LayerRange range, LayerForward& forward,
-                      const LinearSource& linears, int layer, std::string_view step, Activations& x,
-                      StageObserver& observer) {
+absl::Status RunLayer(const StageContext& context, LayerRange range, LayerForward& forward, const LinearSource& linears,
+                      int layer, std::string_view step, Activations& x, StageObserver& observer) {
   GPTVQ_ASSIGN_OR_RETURN(const DecoderLayer weights, LoadLayer(context, linears, layer));
   return forward.Run(weights, x, [&](LayerInput, ConstTensorView) {
     return observer.OnProgress({layer, step, FractionOf(range, layer)});
@@ -79,8 +78,7 @@ absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerFor
 }  // namespace
 
 absl::StatusOr<Activations> EmbedCalibration(const StageContext& context) {
-  return EmbedTokens(context.backend, context.model.config(), context.model.checkpoint(),
-                     context.tokens);
+  return EmbedTokens(context.backend, context.model.config(), context.model.checkpoint(), context.tokens);
 }
 
 absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange range, Activations boundary,
@@ -89,8 +87,8 @@ absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange
   GPTVQ_ASSIGN_OR_RETURN(LayerForward forward, MakeForward(context, boundary));
   const CheckpointLinears linears(context.model.checkpoint());
   for (int layer = range.begin; layer < range.end; ++layer) {
-    GPTVQ_RETURN_IF_ERROR(WithContext(
-        RunLayer(context, range, forward, linears, layer, "capture", boundary, observer), absl::StrCat("layer ", layer)));
+    GPTVQ_RETURN_IF_ERROR(WithContext(RunLayer(context, range, forward, linears, layer, "capture", boundary, observer),
+                                      absl::StrCat("layer ", layer)));
   }
   return boundary;
 }
@@ -106,8 +104,8 @@ absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRang
   GPTVQ_ASSIGN_OR_RETURN(LayerForward forward, MakeForward(context, boundary));
   for (int layer = range.begin; layer < first_open; ++layer) {
     const ArtifactLinears linears(options.published[layer - range.begin]);
-    GPTVQ_RETURN_IF_ERROR(WithContext(
-        RunLayer(context, range, forward, linears, layer, "replay", boundary, observer), absl::StrCat("layer ", layer)));
+    GPTVQ_RETURN_IF_ERROR(WithContext(RunLayer(context, range, forward, linears, layer, "replay", boundary, observer),
+                                      absl::StrCat("layer ", layer)));
   }
   for (int layer = first_open; layer < range.end; ++layer) {
     GPTVQ_RETURN_IF_ERROR(WithContext(QuantizeOne(context, range, forward, layer, options, boundary, observer),

@@ -30,7 +30,7 @@ struct StageContext {
   Backend& backend;
   const SourceModel& model;
   MatrixView<const std::int32_t> tokens;  // calibration rows [samples, length], in host memory
-  const MonotonicClock& clock;  // for the seconds in reports
+  const MonotonicClock& clock;            // for the seconds in reports
 };
 
 // The activations in front of layer 0: the embeddings of the calibration rows.

@@ -47,7 +47,8 @@ void RoundToHalf(absl::Span<float> values, absl::Span<std::uint16_t> entries_out
 StoredCodebooks MakeStoredCodebooks(CodebookDType dtype, std::int64_t group_count, std::int64_t entries) {
   const auto total = static_cast<std::size_t>(group_count * entries);
   if (dtype == CodebookDType::kFp16) return Fp16Codebooks{std::vector<std::uint16_t>(total, 0)};
-  return Int8Codebooks{std::vector<std::int8_t>(total, 0), std::vector<float>(static_cast<std::size_t>(group_count), 0)};
+  return Int8Codebooks{std::vector<std::int8_t>(total, 0),
+                       std::vector<float>(static_cast<std::size_t>(group_count), 0)};
 }
 
 void RoundCodebook(std::int64_t group, absl::Span<float> values, StoredCodebooks& stored) {

@@ -125,14 +125,17 @@ class FreeFactor {
   FreeFactor(int rank, std::int64_t outer, std::int64_t inner, std::int64_t outer_stride, std::int64_t inner_stride)
       : rank_(rank), outer_(outer), inner_(inner), outer_stride_(outer_stride), inner_stride_(inner_stride) {}
 
-  std::int64_t At(std::int64_t outer, std::int64_t inner) const { return outer * outer_stride_ + inner * inner_stride_; }
+  std::int64_t At(std::int64_t outer, std::int64_t inner) const {
+    return outer * outer_stride_ + inner * inner_stride_;
+  }
 
   template <typename Weight>
   std::vector<double> Contract(const std::vector<double>& codebooks, Weight weight) const {
     std::vector<double> free(static_cast<std::size_t>(outer_ * rank_), 0);
     for (std::int64_t o = 0; o < outer_; ++o) {
       for (int j = 0; j < rank_; ++j) {
-        for (std::int64_t i = 0; i < inner_; ++i) free[o * rank_ + j] += weight(fixed_[j * inner_ + i]) * codebooks[At(o, i)];
+        for (std::int64_t i = 0; i < inner_; ++i)
+          free[o * rank_ + j] += weight(fixed_[j * inner_ + i]) * codebooks[At(o, i)];
       }
     }
     return free;
@@ -150,7 +153,8 @@ class FreeFactor {
 void RaiseSmallWeights(std::int64_t centroids, std::vector<double>& weights) {
   for (auto codebook = weights.begin(); codebook != weights.end(); codebook += centroids) {
     const double least = kLeastWeight * std::accumulate(codebook, codebook + centroids, 0.0) / centroids;
-    std::transform(codebook, codebook + centroids, codebook, [least](double weight) { return std::max(weight, least); });
+    std::transform(codebook, codebook + centroids, codebook,
+                   [least](double weight) { return std::max(weight, least); });
   }
 }
 
@@ -172,15 +176,20 @@ class FactorTuning {
  public:
   FactorTuning(Backend& backend, const PreparedHessian& hessian, std::int64_t max_iterations, double min_relative_gain,
                VectorState& state, Residual& residual, Residual& scratch)
-      : backend_(backend), hessian_(hessian), max_iterations_(max_iterations), min_relative_gain_(min_relative_gain),
-        state_(state), residual_(residual), scratch_(scratch), equations_(backend, hessian, state, scratch) {}
+      : backend_(backend),
+        hessian_(hessian),
+        max_iterations_(max_iterations),
+        min_relative_gain_(min_relative_gain),
+        state_(state),
+        residual_(residual),
+        scratch_(scratch),
+        equations_(backend, hessian, state, scratch) {}
 
   absl::StatusOr<std::int64_t> Run() {
     GPTVQ_RETURN_IF_ERROR(equations_.Allocate());
     const std::int64_t groups = state_.layout.group_count();
     const std::int64_t centroids = state_.entries_per_codebook();
-    GPTVQ_ASSIGN_OR_RETURN(const std::vector<double> step,
-                           Solve(FreeFactor::Codes(stored(), groups, centroids)));
+    GPTVQ_ASSIGN_OR_RETURN(const std::vector<double> step, Solve(FreeFactor::Codes(stored(), groups, centroids)));
     GPTVQ_RETURN_IF_ERROR(KeepIfBetter(WithCodesMoved(step)));
     GPTVQ_ASSIGN_OR_RETURN(const std::vector<double> basis_step,
                            Solve(FreeFactor::TransposedBasis(stored(), groups, centroids)));

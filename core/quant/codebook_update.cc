@@ -151,8 +151,8 @@ absl::StatusOr<UpdateStep> SolveNormalEquations(Backend& backend, const Prepared
 }
 
 absl::StatusOr<std::int64_t> UpdateCodebooks(Backend& backend, const PreparedHessian& hessian,
-                                             std::int64_t max_iterations, double min_relative_gain,
-                                             VectorState& state, Residual& residual, Residual& scratch) {
+                                             std::int64_t max_iterations, double min_relative_gain, VectorState& state,
+                                             Residual& residual, Residual& scratch) {
   GPTVQ_ASSIGN_OR_RETURN(const UpdateStep step, SolveNormalEquations(backend, hessian, state, residual, max_iterations,
                                                                      min_relative_gain, scratch));
   const std::vector<float> values_before = state.values;
@@ -171,8 +171,7 @@ absl::StatusOr<std::int64_t> UpdateCodebooks(Backend& backend, const PreparedHes
   for (std::size_t i = 0; i < ranges.count(); ++i) {
     refused[i] = !(losses_after[i] < losses_before[i]);
     if (!refused[i]) continue;
-    GPTVQ_RETURN_IF_ERROR(
-        CopyRows(backend, ranges.Begin(i), ranges.End(i, state.layout.rows()), residual, scratch));
+    GPTVQ_RETURN_IF_ERROR(CopyRows(backend, ranges.Begin(i), ranges.End(i, state.layout.rows()), residual, scratch));
   }
   std::swap(residual, scratch);
   for (std::int64_t g = 0; g < groups; ++g) {

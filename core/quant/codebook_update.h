@@ -40,8 +40,8 @@ absl::StatusOr<UpdateStep> SolveNormalEquations(Backend& backend, const Prepared
 // after rounding is lower than before; the others stay as they were. The loss never rises. `residual` follows.
 // Returns the number of iterations.
 absl::StatusOr<std::int64_t> UpdateCodebooks(Backend& backend, const PreparedHessian& hessian,
-                                             std::int64_t max_iterations, double min_relative_gain,
-                                             VectorState& state, Residual& residual, Residual& scratch);
+                                             std::int64_t max_iterations, double min_relative_gain, VectorState& state,
+                                             Residual& residual, Residual& scratch);
 
 }  // namespace gptvq
 

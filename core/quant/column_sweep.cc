@@ -53,8 +53,8 @@ class ColumnSweep {
   absl::Status ChooseCodebooks(const Stripe& stripe, MatrixView<const float> current) {
     const std::vector<float> column_weights =
         EmColumnWeights(hessian_.conditional_weights().subspan(stripe.column_begin, stripe.column_count));
-    GPTVQ_ASSIGN_OR_RETURN(const EmResult result, ops_.ClusterStripe(state_.code(), stripe, current, column_weights, em_,
-                                                                     state_.codebooks.view()));
+    GPTVQ_ASSIGN_OR_RETURN(const EmResult result, ops_.ClusterStripe(state_.code(), stripe, current, column_weights,
+                                                                     em_, state_.codebooks.view()));
     statistics_.em_iterations = std::max(statistics_.em_iterations, result.iterations);
     return state_.RoundDeviceCodebooks(backend_, stripe.first_group, stripe.row_block_count);
   }
@@ -70,13 +70,12 @@ class ColumnSweep {
     block.feedback = hessian_.feedback().Block(begin, begin, width, width);
     block.metric_factor = hessian_.factor().Block(begin, begin, width, width);
     block.error_out = error;
-    GPTVQ_ASSIGN_OR_RETURN(
-        const double loss,
-        ops_.SweepColumns(state_.code(), std::as_const(state_.codebooks).view(), block, state_.assignments.view()));
+    GPTVQ_ASSIGN_OR_RETURN(const double loss, ops_.SweepColumns(state_.code(), std::as_const(state_.codebooks).view(),
+                                                                block, state_.assignments.view()));
     statistics_.loss += loss;
     if (later == 0) return absl::OkStatus();
-    return ops_.MatMul(1, error, Transpose::kNo, hessian_.feedback().Block(begin, end, width, later), Transpose::kNo,
-                       1, targets_.view().Cols(end, later));
+    return ops_.MatMul(1, error, Transpose::kNo, hessian_.feedback().Block(begin, end, width, later), Transpose::kNo, 1,
+                       targets_.view().Cols(end, later));
   }
 
   Backend& backend_;

@@ -19,16 +19,16 @@ absl::Status CheckElement(MatrixView<const float> values, std::int64_t r, std::i
   const float lower = values.at(c, r);
   if (!std::isfinite(upper) || !std::isfinite(lower)) {
     const bool in_upper = !std::isfinite(upper);
-    return absl::InvalidArgumentError(absl::StrCat("the Hessian is not finite at row ", in_upper ? r : c, ", column ",
-                                                   in_upper ? c : r));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the Hessian is not finite at row ", in_upper ? r : c, ", column ", in_upper ? c : r));
   }
   if (r == c && upper < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("the Hessian has the negative diagonal element ", upper, " at row ", r, ", column ", c));
   }
   if (std::abs(upper - lower) > kMaxAsymmetry * std::max(values.at(r, r), values.at(c, c))) {
-    return absl::InvalidArgumentError(absl::StrCat("the Hessian is not symmetric: ", upper, " at row ", r, ", column ",
-                                                   c, " against ", lower));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the Hessian is not symmetric: ", upper, " at row ", r, ", column ", c, " against ", lower));
   }
   return absl::OkStatus();
 }
@@ -46,8 +46,7 @@ absl::Status HessianAccumulator::Add(ConstTensorView x) {
     return absl::InvalidArgumentError(
         absl::StrCat("inputs of width ", x.cols, " for a Hessian of width ", hessian_.matrix.cols()));
   }
-  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t skipped,
-                         backend_->quant().AccumulateHessian(x, hessian_.matrix.view()));
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t skipped, backend_->quant().AccumulateHessian(x, hessian_.matrix.view()));
   hessian_.token_count += x.rows;
   hessian_.skipped_rows += skipped;
   return absl::OkStatus();

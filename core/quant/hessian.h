@@ -15,9 +15,9 @@ namespace gptvq {
 // input: q, k and v share theirs, gate and up share theirs. Its overall factor decides nothing, so it is not normalised.
 // Move-only; the matrix is backend memory.
 struct Hessian {
-  DeviceMatrix<float> matrix;      // [C, C], symmetric
-  std::int64_t token_count = 0;    // rows that were added, skipped ones included; 0 when H came from elsewhere
-  std::int64_t skipped_rows = 0;   // of these, rows with a NaN or an infinity
+  DeviceMatrix<float> matrix;     // [C, C], symmetric
+  std::int64_t token_count = 0;   // rows that were added, skipped ones included; 0 when H came from elsewhere
+  std::int64_t skipped_rows = 0;  // of these, rows with a NaN or an infinity
 };
 
 // Sums a Hessian over batches of inputs. Borrows the backend. Thread-compatible. Deterministic: the result depends on the

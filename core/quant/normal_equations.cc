@@ -7,8 +7,8 @@
 namespace gptvq {
 
 absl::Status NormalEquations::Allocate() {
-  GPTVQ_ASSIGN_OR_RETURN(device_, DeviceMatrix<float>::Allocate(backend_, state_.layout.group_count(),
-                                                               state_.entries_per_codebook()));
+  GPTVQ_ASSIGN_OR_RETURN(
+      device_, DeviceMatrix<float>::Allocate(backend_, state_.layout.group_count(), state_.entries_per_codebook()));
   return absl::OkStatus();
 }
 

@@ -24,14 +24,12 @@ TensorView DiagonalView(MatrixView<float> matrix) {
 
 absl::StatusOr<std::vector<float>> ReadDiagonal(Backend& backend, MatrixView<float> matrix) {
   std::vector<float> diagonal(static_cast<std::size_t>(matrix.rows));
-  GPTVQ_RETURN_IF_ERROR(
-      backend.CopyToHost(DiagonalView(matrix), MatrixView<float>(diagonal.data(), matrix.rows, 1)));
+  GPTVQ_RETURN_IF_ERROR(backend.CopyToHost(DiagonalView(matrix), MatrixView<float>(diagonal.data(), matrix.rows, 1)));
   return diagonal;
 }
 
 absl::Status WriteDiagonal(Backend& backend, const std::vector<float>& diagonal, MatrixView<float> matrix_out) {
-  return backend.CopyFromHost(MatrixView<const float>(diagonal.data(), matrix_out.rows, 1),
-                              DiagonalView(matrix_out));
+  return backend.CopyFromHost(MatrixView<const float>(diagonal.data(), matrix_out.rows, 1), DiagonalView(matrix_out));
 }
 
 std::vector<double> DampingLadder(const QuantSpec& spec) {
@@ -73,10 +71,9 @@ absl::StatusOr<PreparedHessian> PreparedHessian::Make(Backend& backend, Hessian 
   prepared.vector_dim_ = spec.method == QuantMethod::kGptvq ? spec.vector_dim : 1;
   GPTVQ_RETURN_IF_ERROR(prepared.InspectDiagonal(backend, spec));
   GPTVQ_RETURN_IF_ERROR(prepared.Factorise(backend, spec));
-  GPTVQ_ASSIGN_OR_RETURN(prepared.feedback_,
-                         DeviceMatrix<float>::Allocate(backend, prepared.cols(), prepared.cols()));
-  GPTVQ_RETURN_IF_ERROR(backend.quant().NormalizeBlockColumns(prepared.factor_.view(), prepared.vector_dim_,
-                                                              prepared.feedback_.view()));
+  GPTVQ_ASSIGN_OR_RETURN(prepared.feedback_, DeviceMatrix<float>::Allocate(backend, prepared.cols(), prepared.cols()));
+  GPTVQ_RETURN_IF_ERROR(
+      backend.quant().NormalizeBlockColumns(prepared.factor_.view(), prepared.vector_dim_, prepared.feedback_.view()));
   GPTVQ_ASSIGN_OR_RETURN(prepared.conditional_weights_, ReadDiagonal(backend, prepared.factor_.view()));
   for (float& weight : prepared.conditional_weights_) weight *= weight;
   timer.Lap(prepared.factor_seconds_);

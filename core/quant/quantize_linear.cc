@@ -22,8 +22,8 @@ absl::Status CheckFinite(MatrixView<const float> weights) {
   for (std::int64_t r = 0; r < weights.rows; ++r) {
     for (std::int64_t c = 0; c < weights.cols; ++c) {
       if (std::isfinite(weights.at(r, c))) continue;
-      return absl::InvalidArgumentError(absl::StrCat("the weight at row ", r, ", column ", c, " is ",
-                                                     weights.at(r, c), "; a broken checkpoint can not be quantized"));
+      return absl::InvalidArgumentError(absl::StrCat("the weight at row ", r, ", column ", c, " is ", weights.at(r, c),
+                                                     "; a broken checkpoint can not be quantized"));
     }
   }
   return absl::OkStatus();
@@ -32,8 +32,8 @@ absl::Status CheckFinite(MatrixView<const float> weights) {
 absl::Status CheckArguments(MatrixView<const float> weights, const PreparedHessian& hessian, const QuantSpec& spec) {
   GPTVQ_RETURN_IF_ERROR(spec.Validate());
   if (weights.cols != hessian.cols()) {
-    return absl::InvalidArgumentError(absl::StrCat("the linear has ", weights.cols, " inputs, its Hessian ",
-                                                   hessian.cols()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the linear has ", weights.cols, " inputs, its Hessian ", hessian.cols()));
   }
   const int vector_dim = spec.method == QuantMethod::kGptvq ? spec.vector_dim : 1;
   if (vector_dim != hessian.vector_dim() || spec.act_order != !hessian.permutation().empty()) {
@@ -87,8 +87,8 @@ absl::StatusOr<LinearResult> QuantizeChecked(Backend& backend, std::string_view 
     em.stream = Philox::StreamOf(name);
     em.compatibility = spec.compatibility;
     const auto recipe = spec.compatibility == Compatibility::kReference ? RunReferenceRecipe : RunVectorRecipe;
-    GPTVQ_ASSIGN_OR_RETURN(
-        result.linear, recipe(backend, hessian, spec, em, std::move(device), signal_loss, residual, report, timer));
+    GPTVQ_ASSIGN_OR_RETURN(result.linear,
+                           recipe(backend, hessian, spec, em, std::move(device), signal_loss, residual, report, timer));
   } else {
     GPTVQ_ASSIGN_OR_RETURN(result.linear, RunUniformRecipe(backend, hessian, spec, device.view(), residual));
     timer.Lap(report.seconds.sweep);

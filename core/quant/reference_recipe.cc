@@ -49,8 +49,8 @@ class AdamUpdate {
 
   absl::Status Run(const PreparedHessian& hessian) {
     GPTVQ_ASSIGN_OR_RETURN(undamped_, UndampedHessian(backend_, hessian));
-    GPTVQ_ASSIGN_OR_RETURN(sums_, DeviceMatrix<float>::Allocate(backend_, state_.layout.group_count(),
-                                                               state_.entries_per_codebook()));
+    GPTVQ_ASSIGN_OR_RETURN(
+        sums_, DeviceMatrix<float>::Allocate(backend_, state_.layout.group_count(), state_.entries_per_codebook()));
     const std::vector<float> start = state_.values;
     double rate = kAdamRate;
     for (int restart = 0; restart <= kMaxRestarts; ++restart, rate *= kRestartFactor) {
@@ -125,8 +125,7 @@ absl::StatusOr<VectorQuantizedLinear> RunReferenceRecipe(Backend& backend, const
   GPTVQ_RETURN_IF_ERROR(backend.CopyInside(weights.view(), original.view()));
   GPTVQ_RETURN_IF_ERROR(ZeroColumns(backend, hessian.dead_columns(), weights.view()));
   GPTVQ_ASSIGN_OR_RETURN(VectorState state, VectorState::Make(backend, std::move(weights), spec));
-  GPTVQ_ASSIGN_OR_RETURN(report.em_iterations,
-                         SweepLikeReference(backend, hessian, em, state, timer, report.seconds));
+  GPTVQ_ASSIGN_OR_RETURN(report.em_iterations, SweepLikeReference(backend, hessian, em, state, timer, report.seconds));
   GPTVQ_RETURN_IF_ERROR(residual.Recompute(backend, hessian, state));
   GPTVQ_ASSIGN_OR_RETURN(const double loss_after_sweep, UndampedLoss(backend, hessian, residual));
   report.sweep_relative_error = RelativeError(loss_after_sweep, signal_loss);

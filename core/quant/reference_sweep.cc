@@ -34,7 +34,8 @@ class ReferenceSweep {
 
   absl::Status Prepare(const PreparedHessian& hessian) {
     std::vector<float> factor(static_cast<std::size_t>(cols_ * cols_));
-    GPTVQ_RETURN_IF_ERROR(backend_.CopyBytesToHost(hessian.factor().data, factor.data(), factor.size() * sizeof(float)));
+    GPTVQ_RETURN_IF_ERROR(
+        backend_.CopyBytesToHost(hessian.factor().data, factor.data(), factor.size() * sizeof(float)));
     const std::vector<double> u = InvertUpper(factor, cols_);
     feedback_host_.resize(factor.size());
     for (std::int64_t i = 0; i < cols_; ++i) {
@@ -73,8 +74,8 @@ class ReferenceSweep {
 
   absl::Status ChooseBlockScales(std::int64_t column_begin, std::int64_t column_count) {
     if (!scaled()) return absl::OkStatus();
-    return FitBlockScales(backend_, targets_.view().Cols(column_begin, column_count), column_begin,
-                          state_.block_scales, state_.scales.view());
+    return FitBlockScales(backend_, targets_.view().Cols(column_begin, column_count), column_begin, state_.block_scales,
+                          state_.scales.view());
   }
 
   // EM sees x / scale with the weights of the columns alone, so the operation is given the quotient and no scales.
@@ -95,9 +96,8 @@ class ReferenceSweep {
     VectorCode unscaled = state_.code();
     unscaled.block_scales = {};
     unscaled.block_scale_columns = 0;
-    GPTVQ_ASSIGN_OR_RETURN(const EmResult result,
-                           ops_.ClusterStripe(unscaled, stripe, std::as_const(normalised).view(), weights, em_,
-                                              state_.codebooks.view()));
+    GPTVQ_ASSIGN_OR_RETURN(const EmResult result, ops_.ClusterStripe(unscaled, stripe, std::as_const(normalised).view(),
+                                                                     weights, em_, state_.codebooks.view()));
     em_iterations_ = std::max(em_iterations_, result.iterations);
     return state_.RoundDeviceCodebooks(backend_, stripe.first_group, stripe.row_block_count);
   }

@@ -50,9 +50,9 @@ class ReassignPass {
       block.change_out = (sweep == 0 ? change_ : further_change_).view().Cols(0, width);
       if (!deviations_.empty()) block.noise_deviations = absl::MakeConstSpan(deviations_).subspan(begin, width);
       block.noise_key = NoiseKey(begin, sweep);
-      GPTVQ_ASSIGN_OR_RETURN(const std::int64_t changed,
-                             ops_.RefineColumns(state_.code(), std::as_const(state_.codebooks).view(), block,
-                                                state_.assignments.view()));
+      GPTVQ_ASSIGN_OR_RETURN(
+          const std::int64_t changed,
+          ops_.RefineColumns(state_.code(), std::as_const(state_.codebooks).view(), block, state_.assignments.view()));
       changed_count += changed;
       if (sweep > 0) GPTVQ_RETURN_IF_ERROR(ops_.Axpby(1, block.change_out, 1, change_.view().Cols(0, width)));
     }

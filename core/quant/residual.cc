@@ -27,8 +27,8 @@ absl::Status Residual::Recompute(Backend& backend, const PreparedHessian& hessia
 }
 
 absl::Status Residual::RecomputeGradient(Backend& backend, const PreparedHessian& hessian) {
-  GPTVQ_RETURN_IF_ERROR(backend.quant().MatMul(-1, error.view(), Transpose::kNo, hessian.damped(), Transpose::kNo, 0,
-                                               gradient.view()));
+  GPTVQ_RETURN_IF_ERROR(
+      backend.quant().MatMul(-1, error.view(), Transpose::kNo, hessian.damped(), Transpose::kNo, 0, gradient.view()));
   return SumRowLosses(backend);
 }
 
@@ -41,8 +41,7 @@ absl::Status Residual::SumRowLosses(Backend& backend) {
 
 absl::StatusOr<double> UndampedLoss(Backend& backend, const PreparedHessian& hessian, const Residual& residual) {
   std::vector<double> squares(residual.row_losses.size());
-  GPTVQ_RETURN_IF_ERROR(
-      backend.quant().RowDots(residual.error.view(), residual.error.view(), absl::MakeSpan(squares)));
+  GPTVQ_RETURN_IF_ERROR(backend.quant().RowDots(residual.error.view(), residual.error.view(), absl::MakeSpan(squares)));
   const double square_sum = std::accumulate(squares.begin(), squares.end(), 0.0);
   return std::max(0.0, residual.Loss() - hessian.lambda() * square_sum);
 }

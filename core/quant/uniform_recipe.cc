@@ -34,8 +34,7 @@ absl::StatusOr<UniformQuantizedLinear> RunUniformRecipe(Backend& backend, const 
     block.grid_weights = block.weights;
     if (with_feedback) {
       block.feedback = hessian.feedback().Block(begin, begin, width, width);
-      GPTVQ_ASSIGN_OR_RETURN(block.grid_weights,
-                             current_weights.At(hessian, begin, block.weights, block.target));
+      GPTVQ_ASSIGN_OR_RETURN(block.grid_weights, current_weights.At(hessian, begin, block.weights, block.target));
     }
     block.error_out = residual.error.view().Cols(begin, width);
     block.bits = spec.uniform_bits;

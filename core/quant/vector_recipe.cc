@@ -39,8 +39,14 @@ class VectorRecipe {
  public:
   VectorRecipe(Backend& backend, const PreparedHessian& hessian, const QuantSpec& spec, const EmOptions& em,
                VectorState& state, Residual& residual, LinearReport& report, PhaseTimer& timer)
-      : backend_(backend), hessian_(hessian), spec_(spec), em_(em), state_(state), residual_(residual),
-        report_(report), timer_(timer) {}
+      : backend_(backend),
+        hessian_(hessian),
+        spec_(spec),
+        em_(em),
+        state_(state),
+        residual_(residual),
+        report_(report),
+        timer_(timer) {}
 
   absl::Status Sweep(double signal_loss) {
     GPTVQ_ASSIGN_OR_RETURN(const SweepStatistics sweep,
@@ -112,8 +118,8 @@ class VectorRecipe {
     state_.stored = snapshot.stored;
     GPTVQ_RETURN_IF_ERROR(backend_.CopyBytesFromHost(snapshot.assignments.data(), state_.assignments.view().data,
                                                      state_.assignments.bytes()));
-    GPTVQ_RETURN_IF_ERROR(backend_.CopyBytesFromHost(state_.values.data(), state_.codebooks.view().data,
-                                                     state_.codebooks.bytes()));
+    GPTVQ_RETURN_IF_ERROR(
+        backend_.CopyBytesFromHost(state_.values.data(), state_.codebooks.view().data, state_.codebooks.bytes()));
     return residual_.Recompute(backend_, hessian_, state_);
   }
 

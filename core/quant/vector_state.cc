@@ -18,8 +18,7 @@ absl::StatusOr<VectorState> VectorState::Make(Backend& backend, DeviceMatrix<flo
   GPTVQ_ASSIGN_OR_RETURN(state.layout, GroupLayout::Make(rows, cols, spec));
   const std::int64_t groups = state.layout.group_count();
   const std::int64_t entries = state.entries_per_codebook();
-  GPTVQ_ASSIGN_OR_RETURN(state.assignments,
-                         DeviceMatrix<std::uint8_t>::Zeros(backend, rows, cols / spec.vector_dim));
+  GPTVQ_ASSIGN_OR_RETURN(state.assignments, DeviceMatrix<std::uint8_t>::Zeros(backend, rows, cols / spec.vector_dim));
   GPTVQ_ASSIGN_OR_RETURN(state.codebooks, DeviceMatrix<float>::Zeros(backend, groups, entries));
   state.values.assign(static_cast<std::size_t>(groups * entries), 0);
   state.stored = MakeStoredCodebooks(spec.codebook_dtype, groups, entries);

@@ -29,7 +29,7 @@ struct VectorState {
   std::vector<float> values;               // the same in host memory
   StoredCodebooks stored;
   BlockScales block_scales;
-  DeviceMatrix<float> scales;              // [R, blocks]; empty without block scales
+  DeviceMatrix<float> scales;  // [R, blocks]; empty without block scales
 
   // Everything but the weights is zero (scales: one). Errors: those of GroupLayout::Make; ResourceExhausted.
   static absl::StatusOr<VectorState> Make(Backend& backend, DeviceMatrix<float> weights, const QuantSpec& spec);

@@ -10,7 +10,7 @@ namespace gptvq {
 // Every bit that a quantized linear (or a sum of them) occupies, by part. Exact: counts what is written to the packed
 // file, including what the published formula leaves out (codebook scales, block scale parameters, padding of index rows).
 struct BitCount {
-  std::int64_t weights = 0;          // number of weights represented
+  std::int64_t weights = 0;  // number of weights represented
   std::int64_t index_bits = 0;
   std::int64_t codebook_bits = 0;
   std::int64_t codebook_scale_bits = 0;

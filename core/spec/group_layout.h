@@ -13,7 +13,7 @@ namespace gptvq {
 struct Stripe {
   std::int64_t column_begin = 0;
   std::int64_t column_count = 0;
-  std::int64_t first_group = 0;      // number of the group of row block 0
+  std::int64_t first_group = 0;  // number of the group of row block 0
   std::int64_t row_block_count = 0;
 
   friend bool operator==(const Stripe&, const Stripe&) = default;

@@ -27,18 +27,18 @@ struct PhaseSeconds {
 
 // What happened to one linear: the metrics that travel with its packed form. Plain value.
 struct LinearReport {
-  std::string name;              // tensor name without ".weight", e.g. model.layers.3.mlp.down_proj
+  std::string name;  // tensor name without ".weight", e.g. model.layers.3.mlp.down_proj
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   BitCount bits;
-  double relative_error = 0;     // tr(E H E^T) / tr(W H W^T), E = W - Q, H undamped; 0 when the denominator is 0
+  double relative_error = 0;        // tr(E H E^T) / tr(W H W^T), E = W - Q, H undamped; 0 when the denominator is 0
   double sweep_relative_error = 0;  // the same after the sweep, before codebook updates and refinement
-  double damping = 0;            // the rung that was used, as a fraction of the mean diagonal
+  double damping = 0;               // the rung that was used, as a fraction of the mean diagonal
   HessianPolicy hessian_policy = HessianPolicy::kFull;
-  std::int64_t dead_columns = 0;      // columns whose diagonal was below 1e-8 of the mean diagonal
-  std::int64_t em_iterations = 0;     // largest number over the groups
+  std::int64_t dead_columns = 0;       // columns whose diagonal was below 1e-8 of the mean diagonal
+  std::int64_t em_iterations = 0;      // largest number over the groups
   std::int64_t update_iterations = 0;  // conjugate-gradient steps, all updates together
-  int refinement_passes = 0;          // passes that were kept
+  int refinement_passes = 0;           // passes that were kept
   PhaseSeconds seconds;
 };
 

@@ -64,8 +64,7 @@ absl::Status ValidateVectorFields(const QuantSpec& spec) {
     return Refuse("columns_per_group", spec.columns_per_group, "a power of two from 16 to 65536");
   }
   const std::int64_t stripe_width = std::min<std::int64_t>(spec.columns_per_group, spec.group_weights);
-  if (spec.block_scale_columns != 0 &&
-      (spec.block_scale_columns < 8 || stripe_width % spec.block_scale_columns != 0)) {
+  if (spec.block_scale_columns != 0 && (spec.block_scale_columns < 8 || stripe_width % spec.block_scale_columns != 0)) {
     return Refuse("block_scale_columns", spec.block_scale_columns,
                   "0, or a divisor, from 8 on, of columns_per_group and of a smaller group_weights");
   }

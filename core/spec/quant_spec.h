@@ -51,25 +51,25 @@ struct QuantSpec {
   QuantMethod method = QuantMethod::kGptvq;
 
   // --- Vector quantization (kGptvq) ---
-  int vector_dim = 2;                   // d in {1, 2, 4}: consecutive columns of one row
-  int index_bits = 6;                   // 1..8; K = 2^index_bits centroids; index_bits / d bits per weight
-  std::int64_t group_weights = 8192;    // l: weights that share one codebook, nominal; multiple of d
-  int columns_per_group = 256;          // stripe width; a power of two, at least 16; min(256, l) is used when l is smaller
+  int vector_dim = 2;                 // d in {1, 2, 4}: consecutive columns of one row
+  int index_bits = 6;                 // 1..8; K = 2^index_bits centroids; index_bits / d bits per weight
+  std::int64_t group_weights = 8192;  // l: weights that share one codebook, nominal; multiple of d
+  int columns_per_group = 256;  // stripe width; a power of two, at least 16; min(256, l) is used when l is smaller
   CodebookDType codebook_dtype = CodebookDType::kInt8;
-  int block_scale_columns = 0;          // N_s: columns that share a 4-bit log scale within a row; 0 = no block scales
-  double svd_rank_fraction = 0;         // > 0: codebooks of d = 1 stored as a rank ceil(fraction * K) product
+  int block_scale_columns = 0;   // N_s: columns that share a 4-bit log scale within a row; 0 = no block scales
+  double svd_rank_fraction = 0;  // > 0: codebooks of d = 1 stored as a rank ceil(fraction * K) product
   Seeding seeding = Seeding::kMahalanobis;
-  int em_iterations = 100;              // at most; EM stops early when no assignment changes
-  int update_iterations = 25;           // conjugate-gradient steps of one codebook update, at most; 0 = no update
-  int refinement_passes = 48;           // annealed passes of re-assignment after the first update; 0 = no refinement
+  int em_iterations = 100;     // at most; EM stops early when no assignment changes
+  int update_iterations = 25;  // conjugate-gradient steps of one codebook update, at most; 0 = no update
+  int refinement_passes = 48;  // annealed passes of re-assignment after the first update; 0 = no refinement
 
   // --- Uniform grids (kGptq, kRtn) ---
-  int uniform_bits = 4;                 // 2..8
-  int uniform_group_columns = 128;      // columns of a row that share a scale and a zero point; 64 or 128
-  bool act_order = false;               // kGptq: columns in decreasing order of their Hessian diagonal
+  int uniform_bits = 4;             // 2..8
+  int uniform_group_columns = 128;  // columns of a row that share a scale and a zero point; 64 or 128
+  bool act_order = false;           // kGptq: columns in decreasing order of their Hessian diagonal
 
   // --- Common ---
-  double damping = kDefaultDamping;     // first rung: fraction of the mean diagonal added to the diagonal; (0, 1]
+  double damping = kDefaultDamping;  // first rung: fraction of the mean diagonal added to the diagonal; (0, 1]
   LayerOrder layer_order = LayerOrder::kTrueSequential;
   Compatibility compatibility = Compatibility::kNone;
 
@@ -83,11 +83,11 @@ struct QuantSpec {
 };
 
 // The spelling used by flags, protos, manifests and reports; Parse* is the inverse (nullopt for anything else).
-std::string_view Name(QuantMethod value);         // gptvq, gptq, rtn
-std::string_view Name(CodebookDType value);       // int8, fp16
-std::string_view Name(Seeding value);             // mahalanobis, kmeans++
-std::string_view Name(Compatibility value);       // none, reference
-std::string_view Name(LayerOrder value);          // true-sequential, one-pass
+std::string_view Name(QuantMethod value);    // gptvq, gptq, rtn
+std::string_view Name(CodebookDType value);  // int8, fp16
+std::string_view Name(Seeding value);        // mahalanobis, kmeans++
+std::string_view Name(Compatibility value);  // none, reference
+std::string_view Name(LayerOrder value);     // true-sequential, one-pass
 std::optional<QuantMethod> ParseQuantMethod(std::string_view text);
 std::optional<CodebookDType> ParseCodebookDType(std::string_view text);
 std::optional<Seeding> ParseSeeding(std::string_view text);

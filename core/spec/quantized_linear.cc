@@ -21,8 +21,8 @@ absl::Status CheckLength(const char* array, const std::vector<T>& values, std::i
 absl::Status CheckBelow(const char* array, const std::vector<std::uint8_t>& values, int bound) {
   const auto bad = std::find_if(values.begin(), values.end(), [bound](std::uint8_t v) { return v >= bound; });
   if (bad == values.end()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(array, "[", bad - values.begin(), "] is ", static_cast<int>(*bad),
-                                                 ", not below ", bound));
+  return absl::InvalidArgumentError(
+      absl::StrCat(array, "[", bad - values.begin(), "] is ", static_cast<int>(*bad), ", not below ", bound));
 }
 
 template <typename T, typename Decode>
@@ -74,8 +74,8 @@ struct LinearValidator {
     const std::int64_t rows = linear.layout.rows();
     const std::int64_t cols = linear.layout.cols();
     if (linear.vector_dim < 1 || linear.index_bits < 1 || linear.index_bits > 8 || cols % linear.vector_dim != 0) {
-      return absl::InvalidArgumentError(absl::StrCat("vector dimension ", linear.vector_dim, " and ",
-                                                     linear.index_bits, " index bits do not fit ", cols, " columns"));
+      return absl::InvalidArgumentError(absl::StrCat("vector dimension ", linear.vector_dim, " and ", linear.index_bits,
+                                                     " index bits do not fit ", cols, " columns"));
     }
     GPTVQ_RETURN_IF_ERROR(CheckLength("assignments", linear.assignments, rows * (cols / linear.vector_dim)));
     GPTVQ_RETURN_IF_ERROR(CheckBelow("assignments", linear.assignments, 1 << linear.index_bits));

@@ -24,17 +24,10 @@ void CountKinds(const std::map<TokenId, std::int64_t>& counts, const Tokenizer& 
     if (id == special.eos) inspection.eos_tokens = count;
     const double share = static_cast<double>(count) / token_count;
     switch (id < tokenizer.vocabulary_size() ? tokenizer.Kind(id) : TokenKind::kUnknown) {
-      case TokenKind::kNormal:
-        break;
-      case TokenKind::kSpecial:
-        inspection.special_share += share;
-        break;
-      case TokenKind::kByte:
-        inspection.byte_share += share;
-        break;
-      case TokenKind::kUnknown:
-        inspection.unknown_share += share;
-        break;
+      case TokenKind::kNormal: break;
+      case TokenKind::kSpecial: inspection.special_share += share; break;
+      case TokenKind::kByte: inspection.byte_share += share; break;
+      case TokenKind::kUnknown: inspection.unknown_share += share; break;
     }
   }
 }

@@ -161,12 +161,8 @@ std::vector<std::int64_t> ChooseRowBegins(std::int64_t row_count, std::int64_t t
       case WindowMode::kRandom:
         begins[row] = static_cast<std::int64_t>(philox.Uniform(row) * static_cast<double>(last + 1));
         break;
-      case WindowMode::kSpread:
-        begins[row] = row_count == 1 ? 0 : last * row / (row_count - 1);
-        break;
-      case WindowMode::kConsecutive:
-        begins[row] = row * options.sequence_length;
-        break;
+      case WindowMode::kSpread: begins[row] = row_count == 1 ? 0 : last * row / (row_count - 1); break;
+      case WindowMode::kConsecutive: begins[row] = row * options.sequence_length; break;
     }
   }
   return begins;

@@ -189,14 +189,10 @@ absl::Status ReadIdLines(const RandomAccessFile& file, const DocumentOptions& op
 absl::Status Read(const RandomAccessFile& file, DocumentFormat format, const DocumentOptions& options, OnPart on_part) {
   GPTVQ_RETURN_IF_ERROR(CheckIsPlain(file));
   switch (format) {
-    case DocumentFormat::kText:
-      return ReadText(file, options, on_part);
-    case DocumentFormat::kJsonlText:
-      return ReadJsonlText(file, options, on_part);
-    case DocumentFormat::kJsonlIds:
-      return ReadJsonlIds(file, options, on_part);
-    case DocumentFormat::kIdLines:
-      return ReadIdLines(file, options, on_part);
+    case DocumentFormat::kText: return ReadText(file, options, on_part);
+    case DocumentFormat::kJsonlText: return ReadJsonlText(file, options, on_part);
+    case DocumentFormat::kJsonlIds: return ReadJsonlIds(file, options, on_part);
+    case DocumentFormat::kIdLines: return ReadIdLines(file, options, on_part);
   }
   return absl::InternalError("no such document format");
 }
@@ -219,14 +215,10 @@ absl::StatusOr<DocumentFormat> DetectJsonlFormat(const RandomAccessFile& file, c
 
 std::string_view Name(DocumentFormat format) {
   switch (format) {
-    case DocumentFormat::kText:
-      return "text";
-    case DocumentFormat::kJsonlText:
-      return "jsonl";
-    case DocumentFormat::kJsonlIds:
-      return "jsonl-ids";
-    case DocumentFormat::kIdLines:
-      return "ids";
+    case DocumentFormat::kText: return "text";
+    case DocumentFormat::kJsonlText: return "jsonl";
+    case DocumentFormat::kJsonlIds: return "jsonl-ids";
+    case DocumentFormat::kIdLines: return "ids";
   }
   return "";
 }

@@ -20,8 +20,8 @@ absl::StatusOr<std::optional<LineReader::Line>> LineReader::Next() {
     const std::size_t known_bytes = std::min(newline, buffer_.size()) - line_begin_;
     if (known_bytes > max_line_bytes_) {
       return absl::InvalidArgumentError(absl::StrCat("line ", line_number_ + 1, ", from byte ",
-                                                       read_offset_ - (buffer_.size() - line_begin_),
-                                                       " on, is longer than ", max_line_bytes_, " bytes"));
+                                                     read_offset_ - (buffer_.size() - line_begin_),
+                                                     " on, is longer than ", max_line_bytes_, " bytes"));
     }
     if (newline != std::string::npos || read_offset_ == file_.size()) break;
     GPTVQ_RETURN_IF_ERROR(ReadBlock());

@@ -59,8 +59,7 @@ class WireReader {
         GPTVQ_ASSIGN_OR_RETURN(field.value, ReadFixed(4));
         return field;
       }
-      default:
-        return Malformed();
+      default: return Malformed();
     }
   }
 
@@ -301,14 +300,11 @@ VocabularyEntry MakeEntry(const Piece& piece) {
           byte.has_value() ? std::string(1, static_cast<char>(*byte)) : std::string(piece.spelling);
       return {.text = text, .kind = TokenKind::kByte};
     }
-    case PieceType::kUnknown:
-      return {.text = std::string(piece.spelling), .kind = TokenKind::kUnknown};
-    case PieceType::kControl:
-      return {.text = std::string(piece.spelling), .kind = TokenKind::kSpecial};
+    case PieceType::kUnknown: return {.text = std::string(piece.spelling), .kind = TokenKind::kUnknown};
+    case PieceType::kControl: return {.text = std::string(piece.spelling), .kind = TokenKind::kSpecial};
     case PieceType::kNormal:
     case PieceType::kUserDefined:
-    case PieceType::kUnused:
-      break;
+    case PieceType::kUnused: break;
   }
   return {.text = TextOfSpelling(piece.spelling), .kind = TokenKind::kNormal};
 }

@@ -50,23 +50,17 @@ unsigned ClassesOfNonAscii(char32_t code_point) {
   if (u_isUWhiteSpace(static_cast<UChar32>(code_point))) return kSpace;
   switch (u_charType(static_cast<UChar32>(code_point))) {
     case U_UPPERCASE_LETTER:
-    case U_TITLECASE_LETTER:
-      return kUpper;
-    case U_LOWERCASE_LETTER:
-      return kLower;
+    case U_TITLECASE_LETTER: return kUpper;
+    case U_LOWERCASE_LETTER: return kLower;
     case U_MODIFIER_LETTER:
-    case U_OTHER_LETTER:
-      return kOtherLetter;
+    case U_OTHER_LETTER: return kOtherLetter;
     case U_NON_SPACING_MARK:
     case U_ENCLOSING_MARK:
-    case U_COMBINING_SPACING_MARK:
-      return kMark;
+    case U_COMBINING_SPACING_MARK: return kMark;
     case U_DECIMAL_DIGIT_NUMBER:
     case U_LETTER_NUMBER:
-    case U_OTHER_NUMBER:
-      return kNumber;
-    default:
-      return 0;
+    case U_OTHER_NUMBER: return kNumber;
+    default: return 0;
   }
 }
 

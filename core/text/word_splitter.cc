@@ -68,17 +68,13 @@ std::size_t Contraction(std::string_view text, std::size_t begin) {
     case 's':
     case 't':
     case 'm':
-    case 'd':
-      return begin + 2;
+    case 'd': return begin + 2;
     case 'r':
-    case 'v':
-      return letter(2) == 'e' ? begin + 3 : begin;
-    case 'l':
-      return letter(2) == 'l' ? begin + 3 : begin;
+    case 'v': return letter(2) == 'e' ? begin + 3 : begin;
+    case 'l': return letter(2) == 'l' ? begin + 3 : begin;
     case '\xc5':  // U+017F, the long s, folds to s; no other non-ASCII character folds to one of these letters
       return kCase == Case::kIgnored && letter(2) == '\xbf' ? begin + 3 : begin;
-    default:
-      return begin;
+    default: return begin;
   }
 }
 

@@ -19,58 +19,32 @@ struct Entry {
 Entry EntryOf(ErrorReason reason) {
   using Code = absl::StatusCode;
   switch (reason) {
-    case ErrorReason::kInvalidField:
-      return {"INVALID_FIELD", Code::kInvalidArgument};
-    case ErrorReason::kJobUnknown:
-      return {"JOB_UNKNOWN", Code::kNotFound};
-    case ErrorReason::kTaskUnknown:
-      return {"TASK_UNKNOWN", Code::kNotFound};
-    case ErrorReason::kWorkerUnknown:
-      return {"WORKER_UNKNOWN", Code::kFailedPrecondition};
-    case ErrorReason::kUpgradeRequired:
-      return {"UPGRADE_REQUIRED", Code::kFailedPrecondition};
-    case ErrorReason::kIdempotencyMismatch:
-      return {"IDEMPOTENCY_MISMATCH", Code::kAlreadyExists};
-    case ErrorReason::kStaleEpoch:
-      return {"STALE_EPOCH", Code::kFailedPrecondition};
-    case ErrorReason::kNotHeld:
-      return {"NOT_HELD", Code::kFailedPrecondition};
-    case ErrorReason::kRollbackSuspected:
-      return {"ROLLBACK_SUSPECTED", Code::kFailedPrecondition};
-    case ErrorReason::kJobCancelled:
-      return {"JOB_CANCELLED", Code::kCancelled};
-    case ErrorReason::kBadLeaseToken:
-      return {"BAD_LEASE_TOKEN", Code::kPermissionDenied};
-    case ErrorReason::kChecksumMismatch:
-      return {"CHECKSUM_MISMATCH", Code::kDataLoss};
-    case ErrorReason::kDigestMismatch:
-      return {"DIGEST_MISMATCH", Code::kDataLoss};
-    case ErrorReason::kChunkOutOfOrder:
-      return {"CHUNK_OUT_OF_ORDER", Code::kOutOfRange};
-    case ErrorReason::kLayerOutOfOrder:
-      return {"LAYER_OUT_OF_ORDER", Code::kFailedPrecondition};
-    case ErrorReason::kLayerConflict:
-      return {"LAYER_CONFLICT", Code::kFailedPrecondition};
-    case ErrorReason::kOutputMissing:
-      return {"OUTPUT_MISSING", Code::kFailedPrecondition};
-    case ErrorReason::kInputMissing:
-      return {"INPUT_MISSING", Code::kNotFound};
-    case ErrorReason::kModelUnusable:
-      return {"MODEL_UNUSABLE", Code::kFailedPrecondition};
-    case ErrorReason::kStoreFull:
-      return {"STORE_FULL", Code::kResourceExhausted};
-    case ErrorReason::kTooManyWorkers:
-      return {"TOO_MANY_WORKERS", Code::kResourceExhausted};
-    case ErrorReason::kTooManyJobs:
-      return {"TOO_MANY_JOBS", Code::kResourceExhausted};
-    case ErrorReason::kTooManyUploads:
-      return {"TOO_MANY_UPLOADS", Code::kResourceExhausted};
-    case ErrorReason::kTooManyWatchers:
-      return {"TOO_MANY_WATCHERS", Code::kResourceExhausted};
-    case ErrorReason::kJournalUnavailable:
-      return {"JOURNAL_UNAVAILABLE", Code::kUnavailable};
-    case ErrorReason::kStopping:
-      return {"STOPPING", Code::kUnavailable};
+    case ErrorReason::kInvalidField: return {"INVALID_FIELD", Code::kInvalidArgument};
+    case ErrorReason::kJobUnknown: return {"JOB_UNKNOWN", Code::kNotFound};
+    case ErrorReason::kTaskUnknown: return {"TASK_UNKNOWN", Code::kNotFound};
+    case ErrorReason::kWorkerUnknown: return {"WORKER_UNKNOWN", Code::kFailedPrecondition};
+    case ErrorReason::kUpgradeRequired: return {"UPGRADE_REQUIRED", Code::kFailedPrecondition};
+    case ErrorReason::kIdempotencyMismatch: return {"IDEMPOTENCY_MISMATCH", Code::kAlreadyExists};
+    case ErrorReason::kStaleEpoch: return {"STALE_EPOCH", Code::kFailedPrecondition};
+    case ErrorReason::kNotHeld: return {"NOT_HELD", Code::kFailedPrecondition};
+    case ErrorReason::kRollbackSuspected: return {"ROLLBACK_SUSPECTED", Code::kFailedPrecondition};
+    case ErrorReason::kJobCancelled: return {"JOB_CANCELLED", Code::kCancelled};
+    case ErrorReason::kBadLeaseToken: return {"BAD_LEASE_TOKEN", Code::kPermissionDenied};
+    case ErrorReason::kChecksumMismatch: return {"CHECKSUM_MISMATCH", Code::kDataLoss};
+    case ErrorReason::kDigestMismatch: return {"DIGEST_MISMATCH", Code::kDataLoss};
+    case ErrorReason::kChunkOutOfOrder: return {"CHUNK_OUT_OF_ORDER", Code::kOutOfRange};
+    case ErrorReason::kLayerOutOfOrder: return {"LAYER_OUT_OF_ORDER", Code::kFailedPrecondition};
+    case ErrorReason::kLayerConflict: return {"LAYER_CONFLICT", Code::kFailedPrecondition};
+    case ErrorReason::kOutputMissing: return {"OUTPUT_MISSING", Code::kFailedPrecondition};
+    case ErrorReason::kInputMissing: return {"INPUT_MISSING", Code::kNotFound};
+    case ErrorReason::kModelUnusable: return {"MODEL_UNUSABLE", Code::kFailedPrecondition};
+    case ErrorReason::kStoreFull: return {"STORE_FULL", Code::kResourceExhausted};
+    case ErrorReason::kTooManyWorkers: return {"TOO_MANY_WORKERS", Code::kResourceExhausted};
+    case ErrorReason::kTooManyJobs: return {"TOO_MANY_JOBS", Code::kResourceExhausted};
+    case ErrorReason::kTooManyUploads: return {"TOO_MANY_UPLOADS", Code::kResourceExhausted};
+    case ErrorReason::kTooManyWatchers: return {"TOO_MANY_WATCHERS", Code::kResourceExhausted};
+    case ErrorReason::kJournalUnavailable: return {"JOURNAL_UNAVAILABLE", Code::kUnavailable};
+    case ErrorReason::kStopping: return {"STOPPING", Code::kUnavailable};
   }
   return {"", Code::kInternal};
 }

@@ -46,10 +46,8 @@ absl::Status CheckRange(std::string_view field, std::int64_t value, std::int64_t
 
 std::string_view Name(PropagationMode mode) {
   switch (mode) {
-    case PropagationMode::kSequential:
-      return "sequential";
-    case PropagationMode::kParallel:
-      return "parallel";
+    case PropagationMode::kSequential: return "sequential";
+    case PropagationMode::kParallel: return "parallel";
   }
   return "";
 }

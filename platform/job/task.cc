@@ -4,112 +4,74 @@ namespace gptvq {
 
 std::string_view Name(TaskKind kind) {
   switch (kind) {
-    case TaskKind::kCapture:
-      return "capture";
-    case TaskKind::kQuantize:
-      return "quantize";
-    case TaskKind::kFinalize:
-      return "finalize";
-    case TaskKind::kEvaluate:
-      return "evaluate";
+    case TaskKind::kCapture: return "capture";
+    case TaskKind::kQuantize: return "quantize";
+    case TaskKind::kFinalize: return "finalize";
+    case TaskKind::kEvaluate: return "evaluate";
   }
   return "";
 }
 
 std::string_view Name(TaskState state) {
   switch (state) {
-    case TaskState::kBlocked:
-      return "blocked";
-    case TaskState::kReady:
-      return "ready";
-    case TaskState::kLeased:
-      return "leased";
-    case TaskState::kCancelling:
-      return "cancelling";
-    case TaskState::kCommitted:
-      return "committed";
-    case TaskState::kFailed:
-      return "failed";
-    case TaskState::kCancelled:
-      return "cancelled";
+    case TaskState::kBlocked: return "blocked";
+    case TaskState::kReady: return "ready";
+    case TaskState::kLeased: return "leased";
+    case TaskState::kCancelling: return "cancelling";
+    case TaskState::kCommitted: return "committed";
+    case TaskState::kFailed: return "failed";
+    case TaskState::kCancelled: return "cancelled";
   }
   return "";
 }
 
 std::string_view Name(TaskTrigger trigger) {
   switch (trigger) {
-    case TaskTrigger::kUnblock:
-      return "unblock";
-    case TaskTrigger::kGrant:
-      return "grant";
-    case TaskTrigger::kRenew:
-      return "renew";
-    case TaskTrigger::kPublish:
-      return "publish";
-    case TaskTrigger::kCommit:
-      return "commit";
-    case TaskTrigger::kRetry:
-      return "retry";
-    case TaskTrigger::kFail:
-      return "fail";
-    case TaskTrigger::kPoison:
-      return "poison";
-    case TaskTrigger::kRelease:
-      return "release";
-    case TaskTrigger::kExpire:
-      return "expire";
-    case TaskTrigger::kStall:
-      return "stall";
-    case TaskTrigger::kCancel:
-      return "cancel";
+    case TaskTrigger::kUnblock: return "unblock";
+    case TaskTrigger::kGrant: return "grant";
+    case TaskTrigger::kRenew: return "renew";
+    case TaskTrigger::kPublish: return "publish";
+    case TaskTrigger::kCommit: return "commit";
+    case TaskTrigger::kRetry: return "retry";
+    case TaskTrigger::kFail: return "fail";
+    case TaskTrigger::kPoison: return "poison";
+    case TaskTrigger::kRelease: return "release";
+    case TaskTrigger::kExpire: return "expire";
+    case TaskTrigger::kStall: return "stall";
+    case TaskTrigger::kCancel: return "cancel";
   }
   return "";
 }
 
 std::string_view Name(FailureClass failure_class) {
   switch (failure_class) {
-    case FailureClass::kInfra:
-      return "infra";
-    case FailureClass::kTransient:
-      return "transient";
-    case FailureClass::kDevice:
-      return "device";
-    case FailureClass::kInput:
-      return "input";
-    case FailureClass::kFatal:
-      return "fatal";
-    case FailureClass::kBug:
-      return "bug";
+    case FailureClass::kInfra: return "infra";
+    case FailureClass::kTransient: return "transient";
+    case FailureClass::kDevice: return "device";
+    case FailureClass::kInput: return "input";
+    case FailureClass::kFatal: return "fatal";
+    case FailureClass::kBug: return "bug";
   }
   return "";
 }
 
 std::string_view Name(EvaluationTarget target) {
   switch (target) {
-    case EvaluationTarget::kSource:
-      return "source";
-    case EvaluationTarget::kQuantized:
-      return "quantized";
+    case EvaluationTarget::kSource: return "source";
+    case EvaluationTarget::kQuantized: return "quantized";
   }
   return "";
 }
 
 std::string_view Name(TaskPhase phase) {
   switch (phase) {
-    case TaskPhase::kLoad:
-      return "load";
-    case TaskPhase::kForward:
-      return "forward";
-    case TaskPhase::kHessian:
-      return "hessian";
-    case TaskPhase::kQuantize:
-      return "quantize";
-    case TaskPhase::kPublish:
-      return "publish";
-    case TaskPhase::kFinalize:
-      return "finalize";
-    case TaskPhase::kEvaluate:
-      return "evaluate";
+    case TaskPhase::kLoad: return "load";
+    case TaskPhase::kForward: return "forward";
+    case TaskPhase::kHessian: return "hessian";
+    case TaskPhase::kQuantize: return "quantize";
+    case TaskPhase::kPublish: return "publish";
+    case TaskPhase::kFinalize: return "finalize";
+    case TaskPhase::kEvaluate: return "evaluate";
   }
   return "";
 }
@@ -126,12 +88,10 @@ bool IsTerminal(TaskState state) {
     case TaskState::kBlocked:
     case TaskState::kReady:
     case TaskState::kLeased:
-    case TaskState::kCancelling:
-      return false;
+    case TaskState::kCancelling: return false;
     case TaskState::kCommitted:
     case TaskState::kFailed:
-    case TaskState::kCancelled:
-      return true;
+    case TaskState::kCancelled: return true;
   }
   return false;
 }

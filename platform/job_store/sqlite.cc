@@ -16,21 +16,15 @@ absl::Status ErrorOf(sqlite3* database, absl::string_view what) {
   switch (sqlite3_extended_errcode(database)) {
     case SQLITE_CONSTRAINT_PRIMARYKEY:
     case SQLITE_CONSTRAINT_ROWID:
-    case SQLITE_CONSTRAINT_UNIQUE:
-      return absl::AlreadyExistsError(message);
-    default:
-      break;
+    case SQLITE_CONSTRAINT_UNIQUE: return absl::AlreadyExistsError(message);
+    default: break;
   }
   switch (sqlite3_errcode(database) & 0xff) {  // the primary code
-    case SQLITE_CONSTRAINT:
-      return absl::InternalError(message);
-    case SQLITE_FULL:
-      return absl::ResourceExhaustedError(message);
+    case SQLITE_CONSTRAINT: return absl::InternalError(message);
+    case SQLITE_FULL: return absl::ResourceExhaustedError(message);
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return absl::DataLossError(message);
-    default:
-      return absl::UnavailableError(message);
+    case SQLITE_NOTADB: return absl::DataLossError(message);
+    default: return absl::UnavailableError(message);
   }
 }
 
@@ -65,12 +59,9 @@ SqliteStatement& SqliteStatement::BindNull() {
 absl::StatusOr<bool> SqliteStatement::Step() {
   column_ = 0;
   switch (sqlite3_step(statement_.get())) {
-    case SQLITE_ROW:
-      return true;
-    case SQLITE_DONE:
-      return false;
-    default:
-      return ErrorOf(sqlite3_db_handle(statement_.get()), sqlite3_sql(statement_.get()));
+    case SQLITE_ROW: return true;
+    case SQLITE_DONE: return false;
+    default: return ErrorOf(sqlite3_db_handle(statement_.get()), sqlite3_sql(statement_.get()));
   }
 }
 

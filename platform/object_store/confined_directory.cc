@@ -49,29 +49,22 @@ absl::Status ErrnoToStatus(int error_number, std::string_view context) {
   const std::string message = absl::StrCat(std::string(context), ": ", std::generic_category().message(error_number));
   switch (error_number) {
     case ENOENT:
-    case ENOTDIR:
-      return absl::NotFoundError(message);
+    case ENOTDIR: return absl::NotFoundError(message);
     case EACCES:
     case EPERM:
-    case EROFS:
-      return absl::PermissionDeniedError(message);
+    case EROFS: return absl::PermissionDeniedError(message);
     case ELOOP:
-    case EXDEV:
-      return absl::PermissionDeniedError(absl::StrCat(message, " (symbolic links are not followed)"));
+    case EXDEV: return absl::PermissionDeniedError(absl::StrCat(message, " (symbolic links are not followed)"));
     case ENOSPC:
     case EDQUOT:
-    case EFBIG:
-      return absl::ResourceExhaustedError(message);
+    case EFBIG: return absl::ResourceExhaustedError(message);
     case EISDIR:
     case ENXIO:
     case ENOTEMPTY:
-    case EEXIST:
-      return absl::FailedPreconditionError(message);
+    case EEXIST: return absl::FailedPreconditionError(message);
     case EINVAL:
-    case ENAMETOOLONG:
-      return absl::InvalidArgumentError(message);
-    default:
-      return absl::UnavailableError(message);
+    case ENAMETOOLONG: return absl::InvalidArgumentError(message);
+    default: return absl::UnavailableError(message);
   }
 }
 

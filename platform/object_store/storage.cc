@@ -97,8 +97,7 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> Storage::CreateStore(const ObjectUr
 
 absl::Status Storage::CheckCreatable(const ObjectUri& uri) const {
   switch (uri.scheme()) {
-    case UriScheme::kFile:
-      return CheckLocalCreatable(options_, uri.path());
+    case UriScheme::kFile: return CheckLocalCreatable(options_, uri.path());
   }
   return absl::InternalError("unknown URI scheme");
 }
@@ -115,8 +114,7 @@ absl::StatusOr<std::unique_ptr<WritableDirectory>> Storage::CreateDirectory(cons
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> Storage::OpenFile(const ObjectUri& uri) const {
   switch (uri.scheme()) {
-    case UriScheme::kFile:
-      return OpenFileAt(options_, uri.path());
+    case UriScheme::kFile: return OpenFileAt(options_, uri.path());
   }
   return absl::InternalError("unknown URI scheme");
 }

@@ -9,7 +9,7 @@ namespace {
 constexpr int kPingEveryMs = 60'000;
 constexpr int kPingTimeoutMs = 20'000;
 constexpr int kLeastPingIntervalMs = 30'000;  // of a client, before the server closes the connection
-constexpr int kFirstReconnectMs = 250;  // gRPC's own defaults are 1 s and 120 s; a lease lasts 30 s
+constexpr int kFirstReconnectMs = 250;        // gRPC's own defaults are 1 s and 120 s; a lease lasts 30 s
 constexpr int kLongestReconnectMs = 5'000;
 constexpr int kMaxStreams = 100;
 constexpr int kMaxMetadataBytes = 16 << 10;

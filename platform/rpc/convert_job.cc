@@ -42,22 +42,14 @@ v1::Task TaskToProto(const JobSnapshot& job, const Task& task, const std::map<st
 
 v1::JobState ToProto(JobState state) {
   switch (state) {
-    case JobState::kPending:
-      return v1::JOB_STATE_PENDING;
-    case JobState::kRunning:
-      return v1::JOB_STATE_RUNNING;
-    case JobState::kFinalizing:
-      return v1::JOB_STATE_FINALIZING;
-    case JobState::kSucceeded:
-      return v1::JOB_STATE_SUCCEEDED;
-    case JobState::kFailing:
-      return v1::JOB_STATE_FAILING;
-    case JobState::kFailed:
-      return v1::JOB_STATE_FAILED;
-    case JobState::kCancelling:
-      return v1::JOB_STATE_CANCELLING;
-    case JobState::kCancelled:
-      return v1::JOB_STATE_CANCELLED;
+    case JobState::kPending: return v1::JOB_STATE_PENDING;
+    case JobState::kRunning: return v1::JOB_STATE_RUNNING;
+    case JobState::kFinalizing: return v1::JOB_STATE_FINALIZING;
+    case JobState::kSucceeded: return v1::JOB_STATE_SUCCEEDED;
+    case JobState::kFailing: return v1::JOB_STATE_FAILING;
+    case JobState::kFailed: return v1::JOB_STATE_FAILED;
+    case JobState::kCancelling: return v1::JOB_STATE_CANCELLING;
+    case JobState::kCancelled: return v1::JOB_STATE_CANCELLED;
   }
   return v1::JOB_STATE_UNSPECIFIED;
 }
@@ -144,8 +136,7 @@ absl::StatusOr<JobEvent> FromProto(const v1::JobEvent& proto) {
       return event;
     }
     case v1::JobEvent::kTaskProgress:
-    case v1::JobEvent::EVENT_NOT_SET:
-      break;
+    case v1::JobEvent::EVENT_NOT_SET: break;
   }
   return Refuse(ErrorReason::kInvalidField, "event: not a durable event");
 }

@@ -16,10 +16,8 @@ namespace gptvq {
 // Not in the unnamed namespace: EnumFromProto finds it by its argument.
 static v1::HessianPolicy ToProto(HessianPolicy policy) {
   switch (policy) {
-    case HessianPolicy::kFull:
-      return v1::HESSIAN_POLICY_FULL;
-    case HessianPolicy::kDiagonalOnly:
-      return v1::HESSIAN_POLICY_DIAGONAL_ONLY;
+    case HessianPolicy::kFull: return v1::HESSIAN_POLICY_FULL;
+    case HessianPolicy::kDiagonalOnly: return v1::HESSIAN_POLICY_DIAGONAL_ONLY;
   }
   return v1::HESSIAN_POLICY_UNSPECIFIED;
 }

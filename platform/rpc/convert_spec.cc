@@ -11,52 +11,41 @@ namespace gptvq {
 // Not in the unnamed namespace: EnumFromProto finds them by their argument.
 static v1::QuantMethod ToProto(QuantMethod value) {
   switch (value) {
-    case QuantMethod::kGptvq:
-      return v1::QUANT_METHOD_GPTVQ;
-    case QuantMethod::kGptq:
-      return v1::QUANT_METHOD_GPTQ;
-    case QuantMethod::kRtn:
-      return v1::QUANT_METHOD_RTN;
+    case QuantMethod::kGptvq: return v1::QUANT_METHOD_GPTVQ;
+    case QuantMethod::kGptq: return v1::QUANT_METHOD_GPTQ;
+    case QuantMethod::kRtn: return v1::QUANT_METHOD_RTN;
   }
   return v1::QUANT_METHOD_UNSPECIFIED;
 }
 
 static v1::CodebookDType ToProto(CodebookDType value) {
   switch (value) {
-    case CodebookDType::kInt8:
-      return v1::CODEBOOK_DTYPE_INT8;
-    case CodebookDType::kFp16:
-      return v1::CODEBOOK_DTYPE_FP16;
+    case CodebookDType::kInt8: return v1::CODEBOOK_DTYPE_INT8;
+    case CodebookDType::kFp16: return v1::CODEBOOK_DTYPE_FP16;
   }
   return v1::CODEBOOK_DTYPE_UNSPECIFIED;
 }
 
 static v1::Seeding ToProto(Seeding value) {
   switch (value) {
-    case Seeding::kMahalanobis:
-      return v1::SEEDING_MAHALANOBIS;
-    case Seeding::kKMeansPlusPlus:
-      return v1::SEEDING_K_MEANS_PLUS_PLUS;
+    case Seeding::kMahalanobis: return v1::SEEDING_MAHALANOBIS;
+    case Seeding::kKMeansPlusPlus: return v1::SEEDING_K_MEANS_PLUS_PLUS;
   }
   return v1::SEEDING_UNSPECIFIED;
 }
 
 static v1::LayerOrder ToProto(LayerOrder value) {
   switch (value) {
-    case LayerOrder::kTrueSequential:
-      return v1::LAYER_ORDER_TRUE_SEQUENTIAL;
-    case LayerOrder::kOnePass:
-      return v1::LAYER_ORDER_ONE_PASS;
+    case LayerOrder::kTrueSequential: return v1::LAYER_ORDER_TRUE_SEQUENTIAL;
+    case LayerOrder::kOnePass: return v1::LAYER_ORDER_ONE_PASS;
   }
   return v1::LAYER_ORDER_UNSPECIFIED;
 }
 
 static v1::Compatibility ToProto(Compatibility value) {
   switch (value) {
-    case Compatibility::kNone:
-      return v1::COMPATIBILITY_NONE;
-    case Compatibility::kReference:
-      return v1::COMPATIBILITY_REFERENCE;
+    case Compatibility::kNone: return v1::COMPATIBILITY_NONE;
+    case Compatibility::kReference: return v1::COMPATIBILITY_REFERENCE;
   }
   return v1::COMPATIBILITY_UNSPECIFIED;
 }
@@ -106,10 +95,8 @@ void OverrideNumbers(const v1::QuantSpec& proto, QuantSpec& spec) {
 
 v1::PropagationMode ToProto(PropagationMode mode) {
   switch (mode) {
-    case PropagationMode::kSequential:
-      return v1::PROPAGATION_MODE_SEQUENTIAL;
-    case PropagationMode::kParallel:
-      return v1::PROPAGATION_MODE_PARALLEL;
+    case PropagationMode::kSequential: return v1::PROPAGATION_MODE_SEQUENTIAL;
+    case PropagationMode::kParallel: return v1::PROPAGATION_MODE_PARALLEL;
   }
   return v1::PROPAGATION_MODE_UNSPECIFIED;
 }

@@ -48,14 +48,10 @@ absl::StatusOr<Digest> FromProto(const v1::ArtifactRef& proto) { return FromProt
 
 v1::TaskKind ToProto(TaskKind kind) {
   switch (kind) {
-    case TaskKind::kCapture:
-      return v1::TASK_KIND_CAPTURE;
-    case TaskKind::kQuantize:
-      return v1::TASK_KIND_QUANTIZE;
-    case TaskKind::kFinalize:
-      return v1::TASK_KIND_FINALIZE;
-    case TaskKind::kEvaluate:
-      return v1::TASK_KIND_EVALUATE;
+    case TaskKind::kCapture: return v1::TASK_KIND_CAPTURE;
+    case TaskKind::kQuantize: return v1::TASK_KIND_QUANTIZE;
+    case TaskKind::kFinalize: return v1::TASK_KIND_FINALIZE;
+    case TaskKind::kEvaluate: return v1::TASK_KIND_EVALUATE;
   }
   return v1::TASK_KIND_UNSPECIFIED;
 }
@@ -64,20 +60,13 @@ absl::StatusOr<TaskKind> FromProto(v1::TaskKind kind) { return EnumFromProto(kAl
 
 v1::TaskState ToProto(TaskState state) {
   switch (state) {
-    case TaskState::kBlocked:
-      return v1::TASK_STATE_BLOCKED;
-    case TaskState::kReady:
-      return v1::TASK_STATE_READY;
-    case TaskState::kLeased:
-      return v1::TASK_STATE_LEASED;
-    case TaskState::kCancelling:
-      return v1::TASK_STATE_CANCELLING;
-    case TaskState::kCommitted:
-      return v1::TASK_STATE_COMMITTED;
-    case TaskState::kFailed:
-      return v1::TASK_STATE_FAILED;
-    case TaskState::kCancelled:
-      return v1::TASK_STATE_CANCELLED;
+    case TaskState::kBlocked: return v1::TASK_STATE_BLOCKED;
+    case TaskState::kReady: return v1::TASK_STATE_READY;
+    case TaskState::kLeased: return v1::TASK_STATE_LEASED;
+    case TaskState::kCancelling: return v1::TASK_STATE_CANCELLING;
+    case TaskState::kCommitted: return v1::TASK_STATE_COMMITTED;
+    case TaskState::kFailed: return v1::TASK_STATE_FAILED;
+    case TaskState::kCancelled: return v1::TASK_STATE_CANCELLED;
   }
   return v1::TASK_STATE_UNSPECIFIED;
 }
@@ -86,38 +75,25 @@ absl::StatusOr<TaskState> FromProto(v1::TaskState state) { return EnumFromProto(
 
 v1::TaskPhase ToProto(TaskPhase phase) {
   switch (phase) {
-    case TaskPhase::kLoad:
-      return v1::TASK_PHASE_LOAD;
-    case TaskPhase::kForward:
-      return v1::TASK_PHASE_FORWARD;
-    case TaskPhase::kHessian:
-      return v1::TASK_PHASE_HESSIAN;
-    case TaskPhase::kQuantize:
-      return v1::TASK_PHASE_QUANTIZE;
-    case TaskPhase::kPublish:
-      return v1::TASK_PHASE_PUBLISH;
-    case TaskPhase::kFinalize:
-      return v1::TASK_PHASE_FINALIZE;
-    case TaskPhase::kEvaluate:
-      return v1::TASK_PHASE_EVALUATE;
+    case TaskPhase::kLoad: return v1::TASK_PHASE_LOAD;
+    case TaskPhase::kForward: return v1::TASK_PHASE_FORWARD;
+    case TaskPhase::kHessian: return v1::TASK_PHASE_HESSIAN;
+    case TaskPhase::kQuantize: return v1::TASK_PHASE_QUANTIZE;
+    case TaskPhase::kPublish: return v1::TASK_PHASE_PUBLISH;
+    case TaskPhase::kFinalize: return v1::TASK_PHASE_FINALIZE;
+    case TaskPhase::kEvaluate: return v1::TASK_PHASE_EVALUATE;
   }
   return v1::TASK_PHASE_UNSPECIFIED;
 }
 
 v1::FailureClass ToProto(FailureClass failure_class) {
   switch (failure_class) {
-    case FailureClass::kInfra:
-      return v1::FAILURE_CLASS_INFRA;
-    case FailureClass::kTransient:
-      return v1::FAILURE_CLASS_TRANSIENT;
-    case FailureClass::kDevice:
-      return v1::FAILURE_CLASS_DEVICE;
-    case FailureClass::kInput:
-      return v1::FAILURE_CLASS_INPUT;
-    case FailureClass::kFatal:
-      return v1::FAILURE_CLASS_FATAL;
-    case FailureClass::kBug:
-      return v1::FAILURE_CLASS_BUG;
+    case FailureClass::kInfra: return v1::FAILURE_CLASS_INFRA;
+    case FailureClass::kTransient: return v1::FAILURE_CLASS_TRANSIENT;
+    case FailureClass::kDevice: return v1::FAILURE_CLASS_DEVICE;
+    case FailureClass::kInput: return v1::FAILURE_CLASS_INPUT;
+    case FailureClass::kFatal: return v1::FAILURE_CLASS_FATAL;
+    case FailureClass::kBug: return v1::FAILURE_CLASS_BUG;
   }
   return v1::FAILURE_CLASS_UNSPECIFIED;
 }
@@ -130,10 +106,8 @@ FailureClass FromProto(v1::FailureClass failure_class) {
 
 v1::EvaluationTarget ToProto(EvaluationTarget target) {
   switch (target) {
-    case EvaluationTarget::kSource:
-      return v1::EVALUATION_TARGET_SOURCE;
-    case EvaluationTarget::kQuantized:
-      return v1::EVALUATION_TARGET_QUANTIZED;
+    case EvaluationTarget::kSource: return v1::EVALUATION_TARGET_SOURCE;
+    case EvaluationTarget::kQuantized: return v1::EVALUATION_TARGET_QUANTIZED;
   }
   return v1::EVALUATION_TARGET_UNSPECIFIED;
 }
@@ -230,8 +204,7 @@ absl::StatusOr<TaskResult> FromProto(const v1::TaskResult& proto) {
       result.outcome = EvaluateResult{evaluate.perplexity(), evaluate.token_count()};
       return result;
     }
-    case v1::TaskResult::OUTCOME_NOT_SET:
-      break;
+    case v1::TaskResult::OUTCOME_NOT_SET: break;
   }
   return Invalid("result.outcome", "is required");
 }

@@ -52,8 +52,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CancelJob& event, Instant now
   switch (job->status.state) {
     case JobState::kPending:
     case JobState::kRunning:
-    case JobState::kFinalizing:
-      break;
+    case JobState::kFinalizing: break;
     case JobState::kFailing:  // ends anyway
     case JobState::kCancelling:
     case JobState::kSucceeded:

@@ -32,14 +32,10 @@ int NextLayer(const JobSnapshot& job, const Task& task) {
 
 bool FitsKind(const TaskResult& result, TaskKind kind) {
   switch (kind) {
-    case TaskKind::kCapture:
-      return std::holds_alternative<CaptureResult>(result.outcome);
-    case TaskKind::kQuantize:
-      return std::holds_alternative<QuantizeResult>(result.outcome);
-    case TaskKind::kFinalize:
-      return std::holds_alternative<FinalizeResult>(result.outcome);
-    case TaskKind::kEvaluate:
-      return std::holds_alternative<EvaluateResult>(result.outcome);
+    case TaskKind::kCapture: return std::holds_alternative<CaptureResult>(result.outcome);
+    case TaskKind::kQuantize: return std::holds_alternative<QuantizeResult>(result.outcome);
+    case TaskKind::kFinalize: return std::holds_alternative<FinalizeResult>(result.outcome);
+    case TaskKind::kEvaluate: return std::holds_alternative<EvaluateResult>(result.outcome);
   }
   return false;
 }

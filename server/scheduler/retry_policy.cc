@@ -16,15 +16,11 @@ TaskTrigger Count(int& count, int limit, TaskTrigger within_budget) {
 TaskTrigger RetryPolicy::JudgeFailure(FailureClass failure_class, FailureCounts& counts) const {
   switch (failure_class) {
     case FailureClass::kInfra:
-    case FailureClass::kDevice:
-      return Count(counts.uncounted, max_uncounted, TaskTrigger::kRetry);
-    case FailureClass::kTransient:
-      return Count(counts.transient, max_transient, TaskTrigger::kRetry);
-    case FailureClass::kBug:
-      return Count(counts.bug, max_bug, TaskTrigger::kRetry);
+    case FailureClass::kDevice: return Count(counts.uncounted, max_uncounted, TaskTrigger::kRetry);
+    case FailureClass::kTransient: return Count(counts.transient, max_transient, TaskTrigger::kRetry);
+    case FailureClass::kBug: return Count(counts.bug, max_bug, TaskTrigger::kRetry);
     case FailureClass::kInput:
-    case FailureClass::kFatal:
-      return TaskTrigger::kFail;
+    case FailureClass::kFatal: return TaskTrigger::kFail;
   }
   return TaskTrigger::kFail;
 }

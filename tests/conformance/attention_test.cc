@@ -28,7 +28,8 @@ std::vector<double> Attention64(const Inputs& in, const AttentionShape& shape, s
   std::vector<double> out(tokens * q_cols);
   for (std::int64_t t = 0; t < tokens; ++t) {
     const std::int64_t position = t % shape.sequence_length, first = t - position;
-    const std::int64_t oldest = shape.sliding_window == 0 ? 0 : std::max<std::int64_t>(0, position + 1 - shape.sliding_window);
+    const std::int64_t oldest =
+        shape.sliding_window == 0 ? 0 : std::max<std::int64_t>(0, position + 1 - shape.sliding_window);
     for (std::int64_t head = 0; head < shape.head_count; ++head) {
       const std::int64_t kv = head / (shape.head_count / shape.kv_head_count) * dim;
       std::vector<double> weights;
@@ -57,9 +58,24 @@ TEST_P(AttentionConformance, EqualsSoftmaxOverVisiblePositions) {
       {.sequence_length = 1, .head_count = 1, .kv_head_count = 1, .head_dim = 4, .score_scale = 0.5f},
       {.sequence_length = 130, .head_count = 3, .kv_head_count = 1, .head_dim = 64, .score_scale = 0.125f},
       {.sequence_length = 67, .head_count = 4, .kv_head_count = 2, .head_dim = 6, .score_scale = 3.0f},
-      {.sequence_length = 200, .head_count = 2, .kv_head_count = 2, .head_dim = 16, .sliding_window = 1, .score_scale = 1},
-      {.sequence_length = 300, .head_count = 2, .kv_head_count = 1, .head_dim = 8, .sliding_window = 37, .score_scale = 1},
-      {.sequence_length = 140, .head_count = 2, .kv_head_count = 1, .head_dim = 8, .sliding_window = 500, .score_scale = 1},
+      {.sequence_length = 200,
+       .head_count = 2,
+       .kv_head_count = 2,
+       .head_dim = 16,
+       .sliding_window = 1,
+       .score_scale = 1},
+      {.sequence_length = 300,
+       .head_count = 2,
+       .kv_head_count = 1,
+       .head_dim = 8,
+       .sliding_window = 37,
+       .score_scale = 1},
+      {.sequence_length = 140,
+       .head_count = 2,
+       .kv_head_count = 1,
+       .head_dim = 8,
+       .sliding_window = 500,
+       .score_scale = 1},
   };
   for (const AttentionShape& shape : cases) {
     for (std::int64_t sequences : {0, 2}) {
@@ -77,16 +93,17 @@ TEST_P(AttentionConformance, EqualsSoftmaxOverVisiblePositions) {
       });
 
       const double unit = UnitRoundoff(backend().activation_dtype());
-      EXPECT_TRUE(Close(std::get<0>(out), Attention64(in, shape, tokens),
-                        {2 * unit + 300 * kFloatRoundoff, "weights and result rounded to the dtype; sums of up to 300"}));
+      EXPECT_TRUE(
+          Close(std::get<0>(out), Attention64(in, shape, tokens),
+                {2 * unit + 300 * kFloatRoundoff, "weights and result rounded to the dtype; sums of up to 300"}));
     }
   }
 }
 
 // Scores of +-1e4: weights are exactly 0 or 1 and nothing overflows.
 TEST_P(AttentionConformance, SurvivesHugeScores) {
-  const AttentionShape shape = {.sequence_length = 150, .head_count = 1, .kv_head_count = 1, .head_dim = 2,
-                                .score_scale = 100};
+  const AttentionShape shape = {
+      .sequence_length = 150, .head_count = 1, .kv_head_count = 1, .head_dim = 2, .score_scale = 100};
   const std::int64_t tokens = shape.sequence_length;
   Inputs in = RandomInputs(backend().activation_dtype(), shape, tokens);
   for (float& value : in.q) value = 10;

@@ -45,10 +45,8 @@ class BackendConformance : public testing::TestWithParam<BackendFactory> {
     return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
   }
   template <typename T>
-    requires std::is_arithmetic_v<T>
-  static bool SameBytes(T a, T b) {
-    return std::memcmp(&a, &b, sizeof(T)) == 0;
-  }
+  requires std::is_arithmetic_v<T>
+  static bool SameBytes(T a, T b) { return std::memcmp(&a, &b, sizeof(T)) == 0; }
   template <typename... T>
   static bool SameBytes(const std::tuple<T...>& a, const std::tuple<T...>& b) {
     return SameElements(a, b, std::index_sequence_for<T...>());

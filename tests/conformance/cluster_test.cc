@@ -48,7 +48,8 @@ struct Group64 {
 Group64 GatherGroup(const VectorCodeCase& host, const StripeInputs& in, std::int64_t block) {
   Group64 group = {host.shape.vector_dim, {}, {}};
   const std::int64_t width = in.stripe->column_count;
-  for (std::int64_t r = host.layout.RowBlockBegin(*in.stripe, block); r < host.layout.RowBlockBegin(*in.stripe, block + 1); ++r) {
+  for (std::int64_t r = host.layout.RowBlockBegin(*in.stripe, block);
+       r < host.layout.RowBlockBegin(*in.stripe, block + 1); ++r) {
     for (std::int64_t c = 0; c < width; c += group.d) {
       const double scale = host.Scale(r, in.stripe->column_begin + c);
       group.x.emplace_back();
@@ -187,9 +188,8 @@ TEST_P(ClusterConformance, MahalanobisSeedsAreTheVectorsAtEqualRankDistances) {
     const VectorCodeCase host({16, 128, d, 4, 2048, 128, 64});
     const StripeInputs in = RandomStripe(host, 0);
 
-    const auto seeds = std::get<0>(OnEveryThreadCount([&](Backend& b) {
-      return RunCluster(b, host, in, {.max_iterations = 0, .seeding = Seeding::kMahalanobis});
-    }));
+    const auto seeds = std::get<0>(OnEveryThreadCount(
+        [&](Backend& b) { return RunCluster(b, host, in, {.max_iterations = 0, .seeding = Seeding::kMahalanobis}); }));
 
     const Group64 group = GatherGroup(host, in, 0);
     const std::size_t count = group.x.size();
@@ -218,7 +218,8 @@ TEST_P(ClusterConformance, MahalanobisSeedsAreTheVectorsAtEqualRankDistances) {
     std::vector<double> distance(count);
     for (std::size_t n = 0; n < count; ++n) {
       for (int i = 0; i < d; ++i) {
-        for (int j = 0; j < d; ++j) distance[n] += (group.x[n][i] - mean[i]) * scatter[i][d + j] * (group.x[n][j] - mean[j]);
+        for (int j = 0; j < d; ++j)
+          distance[n] += (group.x[n][i] - mean[i]) * scatter[i][d + j] * (group.x[n][j] - mean[j]);
       }
     }
     std::vector<std::size_t> order(count);
@@ -327,9 +328,16 @@ TEST_P(ClusterConformance, RefusesShapesThatDoNotFit) {
   const auto kInvalid = absl::StatusCode::kInvalidArgument;
   const absl::Span<const float> weights(in.weights);
 
-  EXPECT_EQ(ops.ClusterStripe(device.code(), *in.stripe, x.view(), weights, {}, device.codebooks.view()).status().code(), kInvalid);
-  EXPECT_EQ(ops.ClusterStripe(device.code(), *in.stripe, fits.view(), weights.subspan(1), {}, device.codebooks.view()).status().code(), kInvalid);
-  EXPECT_EQ(ops.ClusterStripe(device.code(), outside, fits.view(), weights, {}, device.codebooks.view()).status().code(), kInvalid);
+  EXPECT_EQ(
+      ops.ClusterStripe(device.code(), *in.stripe, x.view(), weights, {}, device.codebooks.view()).status().code(),
+      kInvalid);
+  EXPECT_EQ(ops.ClusterStripe(device.code(), *in.stripe, fits.view(), weights.subspan(1), {}, device.codebooks.view())
+                .status()
+                .code(),
+            kInvalid);
+  EXPECT_EQ(
+      ops.ClusterStripe(device.code(), outside, fits.view(), weights, {}, device.codebooks.view()).status().code(),
+      kInvalid);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, ClusterConformance, testing::ValuesIn(BackendFactories()),

@@ -19,7 +19,8 @@ TEST_P(DecodeConformance, DecodeVectorsIsOneRoundedProductPerWeight) {
     const auto q = OnEveryThreadCount([&](Backend& b) {
       const DeviceVectorCode device(b, host);
       const GuardedMatrix<float> q(b, shape.rows, shape.cols);
-      EXPECT_TRUE(b.quant().DecodeVectors(device.code(), device.codebooks.view(), device.assignments.view(), q.view()).ok());
+      EXPECT_TRUE(
+          b.quant().DecodeVectors(device.code(), device.codebooks.view(), device.assignments.view(), q.view()).ok());
       return std::make_tuple(q.Read());
     });
 
@@ -43,8 +44,9 @@ Sums CentroidSums64(const VectorCodeCase& host, const X& x) {
   sums.magnitudes.resize(host.codebooks.size());
   for (std::int64_t r = 0; r < host.shape.rows; ++r) {
     for (std::int64_t c = 0; c < host.shape.cols; ++c) {
-      const std::int64_t entry = (host.Group(r, c) * host.centroid_count() + host.Assignment(r, c)) * host.shape.vector_dim +
-                                 c % host.shape.vector_dim;
+      const std::int64_t entry =
+          (host.Group(r, c) * host.centroid_count() + host.Assignment(r, c)) * host.shape.vector_dim +
+          c % host.shape.vector_dim;
       sums.values[entry] += host.Scale(r, c) * x(r, c);
       sums.magnitudes[entry] += std::fabs(host.Scale(r, c) * x(r, c));
     }
@@ -64,18 +66,19 @@ TEST_P(DecodeConformance, CentroidSumsAreTheAdjointOfDecoding) {
       const GuardedMatrix<float> x_device(b, shape.rows, shape.cols, x);
       const std::int64_t groups = host.layout.group_count(), entries = host.centroid_count() * shape.vector_dim;
       const GuardedMatrix<float> sums(b, groups, entries), weight_sums(b, groups, entries);
-      EXPECT_TRUE(b.quant().AccumulateCentroidSums(device.code(), device.assignments.view(), x_device.view(),
-                                                   sums.view()).ok());
-      EXPECT_TRUE(b.quant().AccumulateCentroidWeights(device.code(), device.assignments.view(), weights,
-                                                      weight_sums.view()).ok());
+      EXPECT_TRUE(b.quant()
+                      .AccumulateCentroidSums(device.code(), device.assignments.view(), x_device.view(), sums.view())
+                      .ok());
+      EXPECT_TRUE(b.quant()
+                      .AccumulateCentroidWeights(device.code(), device.assignments.view(), weights, weight_sums.view())
+                      .ok());
       return std::make_tuple(sums.Read(), weight_sums.Read());
     });
 
     // A group has at most rows * stripe width members, and a centroid all of them.
     const Bound bound = {static_cast<double>(shape.rows * shape.columns_per_group + 2) * kFloatRoundoff,
                          "members of a group times f32 roundoff"};
-    const Sums expected =
-        CentroidSums64(host, [&](std::int64_t r, std::int64_t c) { return x[r * shape.cols + c]; });
+    const Sums expected = CentroidSums64(host, [&](std::int64_t r, std::int64_t c) { return x[r * shape.cols + c]; });
     EXPECT_TRUE(CloseBy(std::get<0>(sums), expected.values, expected.magnitudes, bound));
     const Sums expected_weights =
         CentroidSums64(host, [&](std::int64_t r, std::int64_t c) { return host.Scale(r, c) * weights[c]; });
@@ -91,7 +94,10 @@ TEST_P(DecodeConformance, CentroidsWithoutMembersSumToZero) {
   const GuardedMatrix<float> ones(backend(), 64, 256, std::vector<float>(64 * 256, 1.0f));
   const GuardedMatrix<float> sums(backend(), host.layout.group_count(), 128);
 
-  ASSERT_TRUE(backend().quant().AccumulateCentroidSums(device.code(), device.assignments.view(), ones.view(), sums.view()).ok());
+  ASSERT_TRUE(backend()
+                  .quant()
+                  .AccumulateCentroidSums(device.code(), device.assignments.view(), ones.view(), sums.view())
+                  .ok());
 
   std::vector<float> expected(host.codebooks.size());
   for (std::size_t entry = 0; entry < expected.size(); ++entry) expected[entry] = entry % 128 >= 126 ? 4096.0f : 0.0f;
@@ -109,11 +115,16 @@ TEST_P(DecodeConformance, RefusesShapesThatDoNotFit) {
   VectorCode scaled = device.code();
   scaled.block_scale_columns = 32;  // but no scales
 
-  EXPECT_EQ(ops.DecodeVectors(device.code(), device.codebooks.view(), device.assignments.view(), wrong.view()).code(), kInvalid);
+  EXPECT_EQ(ops.DecodeVectors(device.code(), device.codebooks.view(), device.assignments.view(), wrong.view()).code(),
+            kInvalid);
   EXPECT_EQ(ops.DecodeVectors(odd, device.codebooks.view(), device.assignments.view(), wrong.view()).code(), kInvalid);
-  EXPECT_EQ(ops.DecodeVectors(scaled, device.codebooks.view(), device.assignments.view(), wrong.view()).code(), kInvalid);
-  EXPECT_EQ(ops.AccumulateCentroidSums(device.code(), device.assignments.view(), wrong.view(), device.codebooks.view()).code(), kInvalid);
-  EXPECT_EQ(ops.AccumulateCentroidWeights(device.code(), device.assignments.view(), {}, device.codebooks.view()).code(), kInvalid);
+  EXPECT_EQ(ops.DecodeVectors(scaled, device.codebooks.view(), device.assignments.view(), wrong.view()).code(),
+            kInvalid);
+  EXPECT_EQ(ops.AccumulateCentroidSums(device.code(), device.assignments.view(), wrong.view(), device.codebooks.view())
+                .code(),
+            kInvalid);
+  EXPECT_EQ(ops.AccumulateCentroidWeights(device.code(), device.assignments.view(), {}, device.codebooks.view()).code(),
+            kInvalid);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, DecodeConformance, testing::ValuesIn(BackendFactories()),

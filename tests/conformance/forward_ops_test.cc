@@ -38,8 +38,10 @@ TEST_P(ForwardOpsConformance, LinearAddsProductsAndBiasForRaggedShapes) {
         const GuardedTensor x_device(b, c.tokens, c.inputs, x), w_device(b, c.outputs, c.inputs, w);
         const GuardedMatrix<float> bias_device(b, 1, c.outputs, bias);
         const GuardedTensor y_device(b, c.tokens, c.outputs);
-        EXPECT_TRUE(b.forward().Linear(x_device.view(), w_device.view(),
-                                       with_bias ? bias_device.view() : MatrixView<float>(), y_device.view()).ok());
+        EXPECT_TRUE(b.forward()
+                        .Linear(x_device.view(), w_device.view(), with_bias ? bias_device.view() : MatrixView<float>(),
+                                y_device.view())
+                        .ok());
         return std::make_tuple(y_device.Read());
       });
 
@@ -56,7 +58,8 @@ TEST_P(ForwardOpsConformance, LinearAddsProductsAndBiasForRaggedShapes) {
           scales.push_back(magnitude);
         }
       }
-      const double bound = UnitRoundoff(backend().activation_dtype()) + kFloatRoundoff * static_cast<double>(c.inputs + 1);
+      const double bound =
+          UnitRoundoff(backend().activation_dtype()) + kFloatRoundoff * static_cast<double>(c.inputs + 1);
       EXPECT_TRUE(CloseBy(std::get<0>(y), expected, scales, {bound, "length of the sum times f32 roundoff"}));
     }
   }
@@ -135,8 +138,9 @@ TEST_P(ForwardOpsConformance, ApplyRotaryTurnsHalvesAgainstEachOtherByPosition) 
     const auto y = OnEveryThreadCount([&, heads = heads, half = half](Backend& b) {
       const GuardedTensor x_device(b, rows, cols, x);
       const GuardedMatrix<float> cosines_device(b, length, half, cosines), sines_device(b, length, half, sines);
-      EXPECT_TRUE(b.forward().ApplyRotary(x_device.view(), static_cast<int>(heads), cosines_device.view(),
-                                          sines_device.view()).ok());
+      EXPECT_TRUE(b.forward()
+                      .ApplyRotary(x_device.view(), static_cast<int>(heads), cosines_device.view(), sines_device.view())
+                      .ok());
       return std::make_tuple(x_device.Read());
     });
 
@@ -207,9 +211,12 @@ TEST_P(ForwardOpsConformance, LogSumExpOfTilesIsThatOfTheWholeVocabulary) {
     const GuardedTensor hidden_device(b, tokens, dim, hidden), head_device(b, vocabulary, dim, head);
     const std::vector<float> lowest(tokens, -std::numeric_limits<float>::infinity()), zeros(tokens, 0.0f);
     const GuardedMatrix<float> max(b, tokens, 1, lowest), sum(b, tokens, 1, zeros), target_logit(b, tokens, 1);
-    for (auto [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, 700}, {700, 700}, {700, 701}, {701, vocabulary}}) {
-      EXPECT_TRUE(b.forward().AccumulateLogSumExp(hidden_device.view(), head_device.view().Rows(begin, end - begin), begin,
-                                                  targets, {max.view(), sum.view(), target_logit.view()}).ok());
+    for (auto [begin, end] :
+         {std::pair<std::int64_t, std::int64_t>{0, 700}, {700, 700}, {700, 701}, {701, vocabulary}}) {
+      EXPECT_TRUE(b.forward()
+                      .AccumulateLogSumExp(hidden_device.view(), head_device.view().Rows(begin, end - begin), begin,
+                                           targets, {max.view(), sum.view(), target_logit.view()})
+                      .ok());
     }
     return std::make_tuple(max.Read(), sum.Read(), target_logit.Read());
   });
@@ -243,8 +250,12 @@ TEST_P(ForwardOpsConformance, RefusesShapesThatDoNotFit) {
   EXPECT_EQ(ops.ApplyRotary(a.view(), 2, weight.view(), weight.view()).code(), kInvalid);
   EXPECT_EQ(ops.SwiGlu(a.view(), b.view(), a.view()).code(), kInvalid);
   EXPECT_EQ(ops.AddInPlace(a.view(), b.view()).code(), kInvalid);
-  EXPECT_EQ(ops.CausalAttention(a.view(), a.view(), a.view(), {.sequence_length = 3, .head_count = 2,
-            .kv_head_count = 2, .head_dim = 3, .score_scale = 1}, a.view()).code(), kInvalid);
+  EXPECT_EQ(
+      ops.CausalAttention(a.view(), a.view(), a.view(),
+                          {.sequence_length = 3, .head_count = 2, .kv_head_count = 2, .head_dim = 3, .score_scale = 1},
+                          a.view())
+          .code(),
+      kInvalid);
   EXPECT_EQ(ops.AccumulateLogSumExp(a.view(), b.view(), 0, {}, {}).code(), kInvalid);
 }
 

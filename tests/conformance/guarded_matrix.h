@@ -47,7 +47,9 @@ class GuardedMatrix {
     bytes_.Write(values.data());
   }
 
-  MatrixView<T> view() const { return MatrixView<T>(static_cast<T*>(bytes_.interior()), rows_, cols_, bytes_.stride()); }
+  MatrixView<T> view() const {
+    return MatrixView<T>(static_cast<T*>(bytes_.interior()), rows_, cols_, bytes_.stride());
+  }
   std::vector<T> Read() const {
     std::vector<T> values(static_cast<std::size_t>(rows_ * cols_));
     bytes_.Read(values.data());

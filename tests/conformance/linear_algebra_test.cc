@@ -17,8 +17,13 @@ TEST_P(LinearAlgebraConformance, MatMulCoversTransposesScalingAndRaggedTiles) {
     std::int64_t rows, cols, inner;
     float alpha, beta;
   };
-  for (const Case& c : {Case{1, 1, 1, 1, 0}, {0, 3, 2, 1, 0}, {193, 385, 100, 1, 0}, {192, 96, 577, -1, 1},
-                        {5, 400, 3, 2, 0.5f}, {400, 1, 64, 1, 0}, {3, 4, 0, 1, 2}}) {
+  for (const Case& c : {Case{1, 1, 1, 1, 0},
+                        {0, 3, 2, 1, 0},
+                        {193, 385, 100, 1, 0},
+                        {192, 96, 577, -1, 1},
+                        {5, 400, 3, 2, 0.5f},
+                        {400, 1, 64, 1, 0},
+                        {3, 4, 0, 1, 2}}) {
     for (Transpose ta : {Transpose::kNo, Transpose::kYes}) {
       for (Transpose tb : {Transpose::kNo, Transpose::kYes}) {
         SCOPED_TRACE(testing::Message() << c.rows << "x" << c.cols << "x" << c.inner << " " << (ta == Transpose::kYes)
@@ -38,7 +43,8 @@ TEST_P(LinearAlgebraConformance, MatMulCoversTransposesScalingAndRaggedTiles) {
           const GuardedMatrix<float> b_device(backend, b_plain ? c.inner : c.cols, b_plain ? c.cols : c.inner, b);
           const auto c_device = c.beta == 0 ? GuardedMatrix<float>(backend, c.rows, c.cols)  // poison is ignored
                                             : GuardedMatrix<float>(backend, c.rows, c.cols, before);
-          EXPECT_TRUE(backend.quant().MatMul(c.alpha, a_device.view(), ta, b_device.view(), tb, c.beta, c_device.view()).ok());
+          EXPECT_TRUE(
+              backend.quant().MatMul(c.alpha, a_device.view(), ta, b_device.view(), tb, c.beta, c_device.view()).ok());
           return std::make_tuple(c_device.Read());
         });
 
@@ -55,8 +61,9 @@ TEST_P(LinearAlgebraConformance, MatMulCoversTransposesScalingAndRaggedTiles) {
             scales.push_back(std::fabs(c.alpha) * magnitude + std::fabs(old));
           }
         }
-        EXPECT_TRUE(CloseBy(std::get<0>(result), expected, scales,
-                            {static_cast<double>(c.inner + 3) * kFloatRoundoff, "length of the sum times f32 roundoff"}));
+        EXPECT_TRUE(
+            CloseBy(std::get<0>(result), expected, scales,
+                    {static_cast<double>(c.inner + 3) * kFloatRoundoff, "length of the sum times f32 roundoff"}));
       }
     }
   }
@@ -115,12 +122,14 @@ TEST_P(LinearAlgebraConformance, HessianLeavesOutRowsThatAreNotFiniteAndCountsTh
   std::vector<double> expected(cols * cols);
   for (std::int64_t t : {1, 2, 3, 4, 5, 6}) {
     for (std::int64_t r = 0; r < cols; ++r) {
-      for (std::int64_t c = 0; c < cols; ++c) expected[r * cols + c] += static_cast<double>(x[t * cols + r]) * x[t * cols + c];
+      for (std::int64_t c = 0; c < cols; ++c)
+        expected[r * cols + c] += static_cast<double>(x[t * cols + r]) * x[t * cols + c];
     }
   }
   for (std::int64_t t = 9; t < 39; ++t) {
     for (std::int64_t r = 0; r < cols; ++r) {
-      for (std::int64_t c = 0; c < cols; ++c) expected[r * cols + c] += static_cast<double>(x[t * cols + r]) * x[t * cols + c];
+      for (std::int64_t c = 0; c < cols; ++c)
+        expected[r * cols + c] += static_cast<double>(x[t * cols + r]) * x[t * cols + c];
     }
   }
   EXPECT_TRUE(Close(h.Read(), expected, {tokens * kFloatRoundoff, "sums of 36 products"}));
@@ -168,13 +177,15 @@ TEST_P(LinearAlgebraConformance, ReversedCholeskyGivesTheUpperFactor) {
           ASSERT_EQ(v[r * order + c], 0.0f);
         }
         double sum = 0;
-        for (std::int64_t i = std::max(r, c); i < order; ++i) sum += static_cast<double>(v[r * order + i]) * v[c * order + i];
+        for (std::int64_t i = std::max(r, c); i < order; ++i)
+          sum += static_cast<double>(v[r * order + i]) * v[c * order + i];
         product.push_back(static_cast<float>(sum));
         expected.push_back(h_float[r * order + c]);
         scales.push_back(std::sqrt(h(r, r) * h(c, c)));
       }
     }
-    EXPECT_TRUE(CloseBy(product, expected, scales, {4 * kFloatRoundoff, "factor computed in f64, its elements rounded to f32"}));
+    EXPECT_TRUE(CloseBy(product, expected, scales,
+                        {4 * kFloatRoundoff, "factor computed in f64, its elements rounded to f32"}));
   }
 }
 
@@ -216,7 +227,8 @@ TEST_P(LinearAlgebraConformance, NormalizeBlockColumnsMakesDiagonalBlocksTheIden
           if (r / d >= c / d) exact[r * order + c] = r == c;
         }
       }
-      EXPECT_TRUE(CloseBy(std::get<0>(m), exact, scales, {64 * kFloatRoundoff, "a triangular solve of order 4 at most"}));
+      EXPECT_TRUE(
+          CloseBy(std::get<0>(m), exact, scales, {64 * kFloatRoundoff, "a triangular solve of order 4 at most"}));
     }
   }
 }

@@ -116,7 +116,8 @@ void CheckRefine(const VectorCodeCase& host, const BlockInputs& in, const Result
   }
   EXPECT_EQ(changed, moved);
   EXPECT_TRUE(Close(change, delta, {8 * kFloatRoundoff, "a product and a difference"}));
-  EXPECT_TRUE(Close(gradient, g, {32 * static_cast<double>(in.width) * kFloatRoundoff, "one sum per column of the block"}));
+  EXPECT_TRUE(
+      Close(gradient, g, {32 * static_cast<double>(in.width) * kFloatRoundoff, "one sum per column of the block"}));
 }
 
 TEST_P(RefineConformance, EveryChoiceIsTheBestAtItsMoment) {
@@ -189,15 +190,23 @@ TEST_P(RefineConformance, RefusesShapesThatDoNotFit) {
   block.gradient = block.change_out = a.view();
   block.hessian = wrong.view();
 
-  EXPECT_EQ(backend().quant().RefineColumns(device.code(), device.codebooks.view(), block, device.assignments.view())
-                .status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(backend()
+                .quant()
+                .RefineColumns(device.code(), device.codebooks.view(), block, device.assignments.view())
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
 
   const GuardedMatrix<float> square(backend(), 16, 16);
   const float deviations[15] = {};
   block.hessian = square.view();
   block.noise_deviations = deviations;
-  EXPECT_EQ(backend().quant().RefineColumns(device.code(), device.codebooks.view(), block, device.assignments.view())
-                .status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(backend()
+                .quant()
+                .RefineColumns(device.code(), device.codebooks.view(), block, device.assignments.view())
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, RefineConformance, testing::ValuesIn(BackendFactories()),

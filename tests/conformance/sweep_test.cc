@@ -20,8 +20,8 @@ struct BlockInputs {
 
 BlockInputs RandomBlock(const VectorCodeCase& host, std::int64_t begin, std::int64_t width) {
   const Matrix64 v = ReversedCholesky64(RandomHessian(width, 60));
-  BlockInputs in = {begin, width, TestRandom(61).Normals(host.shape.rows * width), {}, ToFloat(v),
-                    ToFloat(NormalizeBlockColumns64(v, host.shape.vector_dim))};
+  BlockInputs in = {begin, width,      TestRandom(61).Normals(host.shape.rows * width),
+                    {},    ToFloat(v), ToFloat(NormalizeBlockColumns64(v, host.shape.vector_dim))};
   const auto earlier_feedback = TestRandom(62).Normals(host.shape.rows * width, 0.1);
   for (std::size_t i = 0; i < in.weights.size(); ++i) in.target.push_back(in.weights[i] + earlier_feedback[i]);
   return in;
@@ -99,7 +99,8 @@ void CheckSweep(const VectorCodeCase& host, const BlockInputs& in, const SweepRe
       }
     }
   }
-  const Bound bound = {64 * static_cast<double>(in.width) * kFloatRoundoff, "feedback from up to `width` columns in f32"};
+  const Bound bound = {64 * static_cast<double>(in.width) * kFloatRoundoff,
+                       "feedback from up to `width` columns in f32"};
   EXPECT_TRUE(Close(result.error, error, bound));
   EXPECT_TRUE(Close(result.target, target, bound));
   EXPECT_TRUE(CloseNumber(result.loss, loss, {1e-4, "f32 distances of nearby points"}));
@@ -163,7 +164,8 @@ TEST_P(SweepConformance, ChoosesTheSmallestIndexAmongEqualCentroids) {
     VectorCodeCase host({35, 64, d, 6, 2048, 64, 0});
     const std::int64_t half = 32 * d;  // entries of the first half of a codebook
     for (std::int64_t g = 0; g < host.layout.group_count(); ++g) {
-      for (std::int64_t e = 0; e < half; ++e) host.codebooks[g * 2 * half + half + e] = host.codebooks[g * 2 * half + e];
+      for (std::int64_t e = 0; e < half; ++e)
+        host.codebooks[g * 2 * half + half + e] = host.codebooks[g * 2 * half + e];
     }
 
     const auto result = RunSweep(backend(), host, RandomBlock(host, 0, 64));
@@ -199,8 +201,12 @@ TEST_P(SweepConformance, RefusesShapesThatDoNotFit) {
   flat.feedback = wrong.view();
 
   for (const SweepBlock& bad : {outside, odd, flat}) {
-    EXPECT_EQ(backend().quant().SweepColumns(device.code(), device.codebooks.view(), bad, device.assignments.view())
-                  .status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(backend()
+                  .quant()
+                  .SweepColumns(device.code(), device.codebooks.view(), bad, device.assignments.view())
+                  .status()
+                  .code(),
+              absl::StatusCode::kInvalidArgument);
   }
 }
 

@@ -20,8 +20,9 @@ struct Inputs {
 
 Inputs RandomInputs(std::int64_t rows, std::int64_t width, int bits, int group) {
   const auto feedback = ToFloat(NormalizeBlockColumns64(ReversedCholesky64(RandomHessian(width, 90)), 1));
-  Inputs in = {rows, width, bits, group, TestRandom(91).Normals(rows * width), {},
-               TestRandom(93).Normals(rows * width), feedback};
+  Inputs in = {
+      rows,    width, bits, group, TestRandom(91).Normals(rows * width), {}, TestRandom(93).Normals(rows * width),
+      feedback};
   const auto earlier = TestRandom(92).Normals(rows * width, 0.1);
   for (std::size_t i = 0; i < in.weights.size(); ++i) in.target.push_back(in.weights[i] + earlier[i]);
   return in;
@@ -33,8 +34,10 @@ using Result = std::tuple<std::vector<float>, std::vector<float>, std::vector<st
 
 Result RunSweep(Backend& backend, const Inputs& in) {
   const std::int64_t groups = (in.width + in.group - 1) / in.group;
-  const GuardedMatrix<float> weights(backend, in.rows, in.width, in.weights), target(backend, in.rows, in.width, in.target);
-  const GuardedMatrix<float> grid_weights(backend, in.rows, in.width, in.grid_weights), error(backend, in.rows, in.width);
+  const GuardedMatrix<float> weights(backend, in.rows, in.width, in.weights),
+      target(backend, in.rows, in.width, in.target);
+  const GuardedMatrix<float> grid_weights(backend, in.rows, in.width, in.grid_weights),
+      error(backend, in.rows, in.width);
   const GuardedMatrix<std::uint8_t> codes(backend, in.rows, in.width), zero_points(backend, in.rows, groups);
   const GuardedMatrix<std::uint16_t> scales(backend, in.rows, groups);
   UniformSweepBlock block;
@@ -91,14 +94,18 @@ void CheckSweep(const Inputs& in, const Result& result) {
       }
     }
   }
-  const Bound bound = {64 * static_cast<double>(in.width) * kFloatRoundoff, "feedback from up to `width` columns in f32"};
+  const Bound bound = {64 * static_cast<double>(in.width) * kFloatRoundoff,
+                       "feedback from up to `width` columns in f32"};
   EXPECT_TRUE(Close(error, expected_error, bound));
   EXPECT_TRUE(Close(final_target, target, bound));
 }
 
 TEST_P(UniformSweepConformance, GridsAndCodesFollowTheTargets) {
   for (auto [rows, width, bits, group] : {std::tuple<std::int64_t, std::int64_t, int, int>{1, 1, 2, 64},
-                                          {37, 128, 3, 64}, {40, 128, 4, 128}, {64, 100, 8, 64}, {0, 64, 3, 64}}) {
+                                          {37, 128, 3, 64},
+                                          {40, 128, 4, 128},
+                                          {64, 100, 8, 64},
+                                          {0, 64, 3, 64}}) {
     for (bool with_feedback : {true, false}) {
       SCOPED_TRACE(testing::Message() << rows << "x" << width << " bits " << bits << " group " << group);
       Inputs in = RandomInputs(rows, width, bits, group);
@@ -114,7 +121,7 @@ TEST_P(UniformSweepConformance, RowsOfZerosOneSignAndTinyNumbersStayFinite) {
   in.feedback.clear();
   for (std::int64_t c = 0; c < 64; ++c) {
     in.target[c] = 0;
-    in.target[64 + c] = 1 + 0.01f * static_cast<float>(c);      // positive: zero point 0
+    in.target[64 + c] = 1 + 0.01f * static_cast<float>(c);       // positive: zero point 0
     in.target[2 * 64 + c] = -1 - 0.01f * static_cast<float>(c);  // negative: zero point at the top
     in.target[3 * 64 + c] = 1e-12f * static_cast<float>(c);      // scale below the smallest half
     in.target[4 * 64 + c] = 1e30f * static_cast<float>(c);       // scale above the largest half

@@ -43,9 +43,9 @@ struct VectorCodeCase {
 
   VectorShape shape;
   GroupLayout layout;
-  std::vector<float> codebooks;            // [G, K * d]
-  std::vector<float> scales;               // [R, blocks] or empty
-  std::vector<std::uint8_t> assignments;   // [R, C / d]
+  std::vector<float> codebooks;           // [G, K * d]
+  std::vector<float> scales;              // [R, blocks] or empty
+  std::vector<std::uint8_t> assignments;  // [R, C / d]
 };
 
 // The same in backend memory. Borrows the case.

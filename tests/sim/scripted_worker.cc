@@ -17,14 +17,11 @@ constexpr milliseconds kAnswerTimeout(3'000);
 TaskResult ResultOf(const TaskGrant& grant) {
   const auto digest = [&](const std::string& what) { return Digest::Of(AsBytes(what + grant.lease.task_id)); };
   switch (grant.kind) {
-    case TaskKind::kCapture:
-      return {{}, CaptureResult{digest("boundary of ")}};
+    case TaskKind::kCapture: return {{}, CaptureResult{digest("boundary of ")}};
     case TaskKind::kQuantize:
       return {{}, QuantizeResult{grant.output_boundary_wanted ? std::optional(digest("boundary of ")) : std::nullopt}};
-    case TaskKind::kFinalize:
-      return {{}, FinalizeResult{1, digest("manifest of ")}};
-    case TaskKind::kEvaluate:
-      return {{}, EvaluateResult{10, 100}};
+    case TaskKind::kFinalize: return {{}, FinalizeResult{1, digest("manifest of ")}};
+    case TaskKind::kEvaluate: return {{}, EvaluateResult{10, 100}};
   }
   return {};
 }

@@ -18,14 +18,11 @@ bool MayFollow(JobState from, JobState to) {
     case JobState::kFinalizing:
       return to == JobState::kSucceeded || to == JobState::kFailing || to == JobState::kFailed ||
              to == JobState::kCancelling || to == JobState::kCancelled;
-    case JobState::kFailing:
-      return to == JobState::kFailed;
-    case JobState::kCancelling:
-      return to == JobState::kCancelled;
+    case JobState::kFailing: return to == JobState::kFailed;
+    case JobState::kCancelling: return to == JobState::kCancelled;
     case JobState::kSucceeded:
     case JobState::kFailed:
-    case JobState::kCancelled:
-      return false;
+    case JobState::kCancelled: return false;
   }
   return false;
 }

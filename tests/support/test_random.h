@@ -14,8 +14,8 @@ class TestRandom {
  public:
   explicit TestRandom(std::uint64_t stream) : stream_(stream) {}
 
-  double Uniform();             // [0, 1)
-  double Normal();              // mean 0, variance 1
+  double Uniform();                        // [0, 1)
+  double Normal();                         // mean 0, variance 1
   std::int64_t Below(std::int64_t bound);  // 0 .. bound - 1; bound > 0
 
   std::vector<float> Normals(std::int64_t count, double deviation = 1.0);

@@ -32,7 +32,7 @@ std::vector<TensorInfo> TensorsOf(const TinyModel& model) {
   for (int layer = 0; layer < model.layer_count; ++layer) {
     const std::string prefix = absl::StrCat("model.layers.", layer, ".");
     const std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes = {
-        {"input_layernorm", {hidden}},         {"post_attention_layernorm", {hidden}},
+        {"input_layernorm", {hidden}},          {"post_attention_layernorm", {hidden}},
         {"self_attn.q_proj", {hidden, hidden}}, {"self_attn.k_proj", {kv, hidden}},
         {"self_attn.v_proj", {kv, hidden}},     {"self_attn.o_proj", {hidden, hidden}},
         {"mlp.gate_proj", {wide, hidden}},      {"mlp.up_proj", {wide, hidden}},
@@ -62,14 +62,14 @@ void WriteText(WritableDirectory& directory, std::string_view name, const std::s
 
 void WriteTinyModel(const TinyModel& model, WritableDirectory& directory) {
   WriteText(directory, "config.json",
-            absl::StrCat("{\n  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n",
-                         "  \"hidden_size\": ", model.hidden_size, ",\n  \"intermediate_size\": ",
-                         model.intermediate_size, ",\n  \"num_hidden_layers\": ", model.layer_count,
-                         ",\n  \"num_attention_heads\": ", model.head_count, ",\n  \"num_key_value_heads\": ",
-                         model.kv_head_count, ",\n  \"vocab_size\": ", model.vocab_size,
-                         ",\n  \"max_position_embeddings\": ", model.max_positions,
-                         ",\n  \"rms_norm_eps\": 1e-05,\n  \"rope_theta\": 10000.0,\n  \"hidden_act\": \"silu\",\n",
-                         "  \"tie_word_embeddings\": true,\n  \"torch_dtype\": \"float32\"\n}\n"));
+            absl::StrCat(
+                "{\n  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n",
+                "  \"hidden_size\": ", model.hidden_size, ",\n  \"intermediate_size\": ", model.intermediate_size,
+                ",\n  \"num_hidden_layers\": ", model.layer_count, ",\n  \"num_attention_heads\": ", model.head_count,
+                ",\n  \"num_key_value_heads\": ", model.kv_head_count, ",\n  \"vocab_size\": ", model.vocab_size,
+                ",\n  \"max_position_embeddings\": ", model.max_positions,
+                ",\n  \"rms_norm_eps\": 1e-05,\n  \"rope_theta\": 10000.0,\n  \"hidden_act\": \"silu\",\n",
+                "  \"tie_word_embeddings\": true,\n  \"torch_dtype\": \"float32\"\n}\n"));
   auto file = directory.Create("model.safetensors");
   GPTVQ_CHECK(file.ok());
   auto writer = SafetensorsWriter::Begin(TensorsOf(model), {{"format", "pt"}}, **file);

@@ -30,8 +30,7 @@ testing::AssertionResult CloseBy(absl::Span<const float> actual, absl::Span<cons
                                      << " of its scale, allowed " << bound.relative << " (" << bound.reason << ")";
 }
 
-testing::AssertionResult Close(absl::Span<const float> actual, absl::Span<const double> expected,
-                               const Bound& bound) {
+testing::AssertionResult Close(absl::Span<const float> actual, absl::Span<const double> expected, const Bound& bound) {
   double largest = 0;
   for (double value : expected) largest = std::max(largest, std::fabs(value));
   const std::vector<double> scales(expected.size(), largest == 0 ? 1.0 : largest);
@@ -41,8 +40,8 @@ testing::AssertionResult Close(absl::Span<const float> actual, absl::Span<const 
 testing::AssertionResult CloseNumber(double actual, double expected, const Bound& bound) {
   const double scale = expected == 0 ? 1.0 : std::fabs(expected);
   if (std::fabs(actual - expected) <= bound.relative * scale) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << actual << ", expected " << expected << ", allowed " << bound.relative << " of it ("
-                                     << bound.reason << ")";
+  return testing::AssertionFailure() << actual << ", expected " << expected << ", allowed " << bound.relative
+                                     << " of it (" << bound.reason << ")";
 }
 
 }  // namespace gptvq

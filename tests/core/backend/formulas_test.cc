@@ -9,7 +9,7 @@ TEST(UniformGrid, RangeAlwaysHoldsZero) {
   EXPECT_EQ(UniformScale(1.0f, 3.0f, 3), 1.0f);    // [0, 3]
   EXPECT_EQ(UniformScale(-6.0f, -3.0f, 3), 2.0f);  // [-6, 0]
   EXPECT_EQ(UniformScale(-1.0f, 2.0f, 3), 1.0f);
-  EXPECT_EQ(UniformScale(0.0f, 0.0f, 4), 0.5f);    // nothing but zeros: [-1, 1]
+  EXPECT_EQ(UniformScale(0.0f, 0.0f, 4), 0.5f);  // nothing but zeros: [-1, 1]
 }
 
 TEST(UniformGrid, ZeroPointIsTheCodeOfZero) {

@@ -27,8 +27,9 @@ TEST(ForwardChecks, AcceptWhatFits) {
   EXPECT_TRUE(CheckCausalAttention(kF32, Tensor(8, 32), Tensor(8, 16), Tensor(8, 16), shape, Tensor(8, 32)).ok());
   EXPECT_TRUE(CheckSwiGlu(kF32, Tensor(8, 6), Tensor(8, 6), Tensor(8, 6)).ok());
   EXPECT_TRUE(CheckAddInPlace(kF32, Tensor(8, 6), Tensor(8, 6)).ok());
-  EXPECT_TRUE(CheckAccumulateLogSumExp(kF32, Tensor(8, 6), Tensor(100, 6), targets,
-                                       {Matrix(8, 1), Matrix(8, 1), Matrix(8, 1)}).ok());
+  EXPECT_TRUE(
+      CheckAccumulateLogSumExp(kF32, Tensor(8, 6), Tensor(100, 6), targets, {Matrix(8, 1), Matrix(8, 1), Matrix(8, 1)})
+          .ok());
 }
 
 TEST(ForwardChecks, AnotherDTypeIsRefusedByName) {
@@ -42,7 +43,8 @@ TEST(ForwardChecks, AnotherDTypeIsRefusedByName) {
 TEST(ForwardChecks, EveryShapeThatDoesNotFitIsRefused) {
   AttentionShape shape = {.sequence_length = 4, .head_count = 4, .kv_head_count = 3, .head_dim = 8};
   const auto attention = [&](std::int64_t q_cols, std::int64_t kv_cols) {
-    return CheckCausalAttention(kF32, Tensor(8, q_cols), Tensor(8, kv_cols), Tensor(8, kv_cols), shape, Tensor(8, q_cols));
+    return CheckCausalAttention(kF32, Tensor(8, q_cols), Tensor(8, kv_cols), Tensor(8, kv_cols), shape,
+                                Tensor(8, q_cols));
   };
 
   EXPECT_FALSE(CheckLinear(kF32, Tensor(8, 6), Tensor(5, 7), {}, Tensor(8, 5)).ok());

@@ -33,7 +33,7 @@ TEST(Half, KnownValuesOfIeee754) {
   EXPECT_EQ(HalfToFloat(0x3c00), 1.0f);
   EXPECT_EQ(HalfToFloat(0x7bff), 65504.0f);
   EXPECT_EQ(HalfToFloat(0x0001), std::ldexp(1.0f, -24));
-  EXPECT_EQ(FloatToHalf(65520.0f), 0x7c00);                     // the tie above the largest value goes to infinity
+  EXPECT_EQ(FloatToHalf(65520.0f), 0x7c00);  // the tie above the largest value goes to infinity
   EXPECT_EQ(FloatToHalf(65519.0f), 0x7bff);
   EXPECT_EQ(FloatToHalf(1.0f + std::ldexp(1.0f, -11)), 0x3c00);  // ties go to even
   EXPECT_EQ(FloatToHalf(1.0f + 3 * std::ldexp(1.0f, -11)), 0x3c02);

@@ -55,19 +55,26 @@ std::vector<Case> Cases() {
   cases.push_back({"128 centroids", With("2d-3.125bpv", [](QuantSpec& s) { s.index_bits = 7; }), 12, 400});
   cases.push_back({"2 centroids", With("1d-2.125bpv", [](QuantSpec& s) { s.index_bits = 1; }), 12, 400});
   cases.push_back({"SVD", With("1d-3.125bpv", [](QuantSpec& s) { s.svd_rank_fraction = 0.5; }), 12, 512});
-  cases.push_back({"narrow block scales", With("4d-2.1875bpv-s64", [](QuantSpec& s) { s.block_scale_columns = 8; }), 9, 520});
-  cases.push_back({"narrow stripes, block scales", With("4d-2.1875bpv-s64", [](QuantSpec& s) {
-                     s.columns_per_group = 64;
-                     s.block_scale_columns = 16;
-                   }), 9, 200});
-  cases.push_back({"a scale for two lanes", With("1d-2.125bpv-s64", [](QuantSpec& s) { s.block_scale_columns = 8; }), 9, 520});
-  cases.push_back({"a scale for a stripe", With("1d-2.125bpv-s64", [](QuantSpec& s) { s.block_scale_columns = 256; }), 9, 520});
+  cases.push_back(
+      {"narrow block scales", With("4d-2.1875bpv-s64", [](QuantSpec& s) { s.block_scale_columns = 8; }), 9, 520});
+  cases.push_back({"narrow stripes, block scales",
+                   With("4d-2.1875bpv-s64",
+                        [](QuantSpec& s) {
+                          s.columns_per_group = 64;
+                          s.block_scale_columns = 16;
+                        }),
+                   9, 200});
+  cases.push_back(
+      {"a scale for two lanes", With("1d-2.125bpv-s64", [](QuantSpec& s) { s.block_scale_columns = 8; }), 9, 520});
+  cases.push_back(
+      {"a scale for a stripe", With("1d-2.125bpv-s64", [](QuantSpec& s) { s.block_scale_columns = 256; }), 9, 520});
   cases.push_back({"permuted", With("gptq-3bit-g64", [](QuantSpec& s) { s.act_order = true; }), 5, 130});
   return cases;
 }
 
 struct Problem {
-  explicit Problem(const Case& c) : linear(RandomLinear(9, c.rows, c.cols, c.spec)), module(ModuleOf("m", linear, c.spec)) {
+  explicit Problem(const Case& c)
+      : linear(RandomLinear(9, c.rows, c.cols, c.spec)), module(ModuleOf("m", linear, c.spec)) {
     weights.resize(c.rows * c.cols);
     Dequantize(linear, MatrixView<float>(weights.data(), c.rows, c.cols));
   }
@@ -86,7 +93,8 @@ std::vector<float> RandomInput(std::int64_t count) {
 }
 
 // Product in float64 and the bound: C products and additions in f32, each weight rounded up to three times.
-void ExpectProduct(const Case& c, const std::vector<float>& weights, const float* x, const float* y, std::int64_t y_stride) {
+void ExpectProduct(const Case& c, const std::vector<float>& weights, const float* x, const float* y,
+                   std::int64_t y_stride) {
   for (std::int64_t r = 0; r < c.rows; ++r) {
     double sum = 0;
     double absolute = 0;

@@ -24,8 +24,12 @@ absl::Status Ignore(double) { return absl::OkStatus(); }
 // A random model and windows of random tokens.
 struct EvaluationCase {
   EvaluationCase(const ModelConfig& config, std::int64_t windows, std::int64_t length)
-      : config(config), tensors(RandomTensors(config, 31)), checkpoint(config, tensors), linears(checkpoint.get()),
-        ids(RandomIds(config, windows * length, 32)), windows(ids.data(), windows, length) {}
+      : config(config),
+        tensors(RandomTensors(config, 31)),
+        checkpoint(config, tensors),
+        linears(checkpoint.get()),
+        ids(RandomIds(config, windows * length, 32)),
+        windows(ids.data(), windows, length) {}
 
   absl::StatusOr<Perplexity> Evaluate(Backend& backend, const PerplexityOptions& options = {},
                                       EvaluationObserver observe = Ignore) const {
@@ -103,10 +107,13 @@ TEST(Perplexity, TellsItsProgressFromTheFirstChunkToTheEnd) {
   const auto backend = MakeCpuBackend({});
   std::vector<double> fractions;
 
-  ASSERT_TRUE(evaluation.Evaluate(*backend, {.max_activation_bytes = 2 * 9 * 40 * 4}, [&](double fraction) {
-    fractions.push_back(fraction);
-    return absl::OkStatus();
-  }).ok());
+  ASSERT_TRUE(evaluation
+                  .Evaluate(*backend, {.max_activation_bytes = 2 * 9 * 40 * 4},
+                            [&](double fraction) {
+                              fractions.push_back(fraction);
+                              return absl::OkStatus();
+                            })
+                  .ok());
 
   // Two batches of three layers of one chunk, and one tile of the vocabulary each.
   ASSERT_EQ(fractions.size(), 8);

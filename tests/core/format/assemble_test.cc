@@ -9,8 +9,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "tests/core/format/random_linear.h"
 #include "tests/core/format/finished_job.h"
+#include "tests/core/format/random_linear.h"
 
 namespace gptvq {
 namespace {
@@ -85,8 +85,9 @@ TEST(AssembleCheckpoint, AddsOneKeyToTheConfiguration) {
   EXPECT_EQ(quantization["modules"]["model.layers.1.self_attn.q_proj"]["shape"], nlohmann::json({12, 272}));
   EXPECT_EQ(quantization["modules_to_not_convert"], nlohmann::json({"lm_head", "model.embed_tokens"}));
   const auto& bits = quantization["bits_per_value"];
-  const double sum = bits["index"].get<double>() + bits["codebook"].get<double>() + bits["codebook_scale"].get<double>() +
-                     bits["block_scale"].get<double>() + bits["permutation"].get<double>();
+  const double sum = bits["index"].get<double>() + bits["codebook"].get<double>() +
+                     bits["codebook_scale"].get<double>() + bits["block_scale"].get<double>() +
+                     bits["permutation"].get<double>();
   EXPECT_DOUBLE_EQ(bits["total"].get<double>(), sum);
   EXPECT_GT(bits["total"].get<double>(), 2.0);
 }
@@ -130,7 +131,8 @@ TEST(AssembleCheckpoint, CutsShardsBetweenUnits) {
   for (const PackedModule& module : packed->modules()) {
     int holding = 0;
     for (const SafetensorsReader& shard : shards) {
-      const bool holds_any = shard.Find(module.name + ".vq_indices") != nullptr || shard.Find(module.name + ".vq_codebooks") != nullptr ||
+      const bool holds_any = shard.Find(module.name + ".vq_indices") != nullptr ||
+                             shard.Find(module.name + ".vq_codebooks") != nullptr ||
                              shard.Find(module.name + ".vq_codebook_scales") != nullptr;
       holding += holds_any ? 1 : 0;
     }

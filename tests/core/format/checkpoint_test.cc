@@ -57,7 +57,8 @@ TEST(Checkpoint, ReadsRowsOfAShardIntoAWiderView) {
 }
 
 TEST(Checkpoint, ConvertsHalfAndBfloatExactly) {
-  const std::string header = "{" + TensorEntry("h", "F16", "2", "0,4") + "," + TensorEntry("g", "BF16", "2", "4,8") + "}";
+  const std::string header =
+      "{" + TensorEntry("h", "F16", "2", "0,4") + "," + TensorEntry("g", "BF16", "2", "4,8") + "}";
   MemoryDirectory directory;
   directory.Put("model.safetensors", FileWithHeader(header, LittleEndian(0x3E00, 2) + LittleEndian(0xC000, 2) +
                                                                 LittleEndian(0x3FC0, 2) + LittleEndian(0xFF80, 2)));
@@ -86,8 +87,8 @@ TEST(Checkpoint, ReadsATensorLargerThanItsBuffer) {
 }
 
 TEST(Checkpoint, RefusesReadsThatDoNotFitTheTensor) {
-  const std::string header = "{" + TensorEntry("i", "I32", "1", "0,4") + "," + TensorEntry("v", "F32", "1", "4,8") + "," +
-                             TensorEntry("w", "F32", "1,1", "8,12") + "}";
+  const std::string header = "{" + TensorEntry("i", "I32", "1", "0,4") + "," + TensorEntry("v", "F32", "1", "4,8") +
+                             "," + TensorEntry("w", "F32", "1,1", "8,12") + "}";
   MemoryDirectory directory;
   directory.Put("model.safetensors", FileWithHeader(header, std::string(12, '\0')));
   const auto checkpoint = Checkpoint::Open(directory);
@@ -117,9 +118,8 @@ TEST(Checkpoint, CanBeReadFromManyThreads) {
   {
     std::vector<std::jthread> threads;
     for (std::int64_t t = 0; t < 4; ++t) {
-      threads.emplace_back([&, t] {
-        (void)checkpoint->ReadRows("w", 25 * t, MatrixView<float>(read.data() + 25'000 * t, 25, 1000));
-      });
+      threads.emplace_back(
+          [&, t] { (void)checkpoint->ReadRows("w", 25 * t, MatrixView<float>(read.data() + 25'000 * t, 25, 1000)); });
     }
   }
 
@@ -145,8 +145,10 @@ TEST(Checkpoint, RefusesAnIndexThatContradictsTheDirectory) {
       {"D61 other file", a + ",\"b\":\"config.json\"", "", "entry 'b'"},
       {"D61 number", a + ",\"b\":2", "", "entry 'b' names 2"},
       {"D61 missing shard", a + ",\"b\":\"three.safetensors\"", "", "the shard three.safetensors, which is not in"},
-      {"D59 missing tensor", a + ",\"c\":\"two.safetensors\"", "", "tensor 'c' is not in the shard it is mapped to, two"},
-      {"D59 mapped to another shard", "\"a\":\"two.safetensors\",\"b\":\"two.safetensors\"", "", "tensor 'a' is not in"},
+      {"D59 missing tensor", a + ",\"c\":\"two.safetensors\"", "",
+       "tensor 'c' is not in the shard it is mapped to, two"},
+      {"D59 mapped to another shard", "\"a\":\"two.safetensors\",\"b\":\"two.safetensors\"", "",
+       "tensor 'a' is not in"},
       {"D62 too small", kTwoShardsMap, "\"total_size\":31", "total_size is 31, but the shards hold 32"},
       {"D62 fraction", kTwoShardsMap, "\"total_size\":32.5", "total_size is not a whole number"},
       {"D62 negative", kTwoShardsMap, "\"total_size\":-1", "total_size is not a whole number"},
@@ -184,7 +186,8 @@ TEST(Checkpoint, RefusesATensorInTwoShards) {
 TEST(Checkpoint, WarnsOfWhatIsOddButUsable) {
   MemoryDirectory directory;
   directory.Put("one.safetensors", FileWithHeader("{" + TensorEntry("a", "U8", "1", "0,1") + "," +
-                                                      TensorEntry("extra", "U8", "1", "1,2") + "}", "xy"));
+                                                      TensorEntry("extra", "U8", "1", "1,2") + "}",
+                                                  "xy"));
   directory.Put("model.safetensors.index.json", Index("\"a\":\"one.safetensors\"", ""));
 
   const auto checkpoint = Checkpoint::Open(directory);

@@ -33,9 +33,9 @@ TEST(ConfigText, AddsAKeyAndLeavesEveryOtherByte) {
 
 TEST(ConfigText, RemovesExactlyWhatItAdded) {
   for (const std::string& text :
-       {std::string(kConfig), std::string("{}"), std::string("{ }"), std::string("{\"a\":1}"), std::string("{\"a\":1,\"b\":[]}\n\n"),
-        std::string("\xEF\xBB\xBF{\n\t\"a\": \"x\\\\\"\n}"), std::string("  {\r\n  \"a\": true\r\n}\r\n"),
-        std::string("{\"a\": -1.5e3 , \"b\": {\"k\": {}}  }")}) {
+       {std::string(kConfig), std::string("{}"), std::string("{ }"), std::string("{\"a\":1}"),
+        std::string("{\"a\":1,\"b\":[]}\n\n"), std::string("\xEF\xBB\xBF{\n\t\"a\": \"x\\\\\"\n}"),
+        std::string("  {\r\n  \"a\": true\r\n}\r\n"), std::string("{\"a\": -1.5e3 , \"b\": {\"k\": {}}  }")}) {
     SCOPED_TRACE(text);
     const auto added = AddTopLevelKey(text, "k", "{\n  \"x\": [1,\n 2]\n}");
     ASSERT_TRUE(added.ok()) << added.status();

@@ -94,7 +94,8 @@ AssembleOptions FinishedJob::Options() const {
   return options;
 }
 
-absl::StatusOr<AssembledCheckpoint> FinishedJob::Assemble(MemoryDirectory& output, const AssembleOptions& options) const {
+absl::StatusOr<AssembledCheckpoint> FinishedJob::Assemble(MemoryDirectory& output,
+                                                          const AssembleOptions& options) const {
   auto checkpoint = Checkpoint::Open(source_);
   GPTVQ_CHECK(checkpoint.ok());
   return AssembleCheckpoint(source_, *checkpoint, Layers(), options, output);

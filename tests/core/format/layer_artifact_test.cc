@@ -66,7 +66,8 @@ TEST(LayerArtifact, RefusesALinearOfAnotherSpec) {
   MemoryDirectory directory;
   auto file = directory.Create("layer.safetensors");
 
-  const absl::Status status = WriteLayerArtifact(0, *FindPreset("2d-3.125bpv"), TwoLinears(*FindPreset("2d-2.125bpv")), **file);
+  const absl::Status status =
+      WriteLayerArtifact(0, *FindPreset("2d-3.125bpv"), TwoLinears(*FindPreset("2d-2.125bpv")), **file);
 
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("model.layers.3.self_attn.q_proj"));
@@ -87,7 +88,8 @@ TEST(LayerArtifact, RefusesBrokenMetadataAndTensors) {
       {"\"1.0\"", "\"2.0\"", absl::StatusCode::kUnimplemented, "format_version 2.0"},
       {"q_proj.vq_indices", "q_proj.vq_undices", absl::StatusCode::kNotFound, "q_proj.vq_indices"},
       {"[24,576]", "[24,572]", absl::StatusCode::kInvalidArgument, "q_proj.vq_"},
-      {"\\\"shape\\\":[40,300]", "\\\"shape\\\":[41,300]", absl::StatusCode::kInvalidArgument, "up_proj.vq_indices' is U8"},
+      {"\\\"shape\\\":[40,300]", "\\\"shape\\\":[41,300]", absl::StatusCode::kInvalidArgument,
+       "up_proj.vq_indices' is U8"},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.to);

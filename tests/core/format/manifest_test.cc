@@ -98,16 +98,21 @@ TEST(Manifest, RefusesWhatItDoesNotKnow) {
     std::string message;
   };
   const Row rows[] = {
-      {"\"format_version\": \"1.0\"", "\"format_version\": \"2.0\"", absl::StatusCode::kUnimplemented, "format_version 2.0"},
-      {"\"format_version\": \"1.0\"", "\"format_version\": 1.0", absl::StatusCode::kInvalidArgument, "format_version is not a string"},
-      {"\"config.json\": {", "\"../config.json\": {", absl::StatusCode::kInvalidArgument, "files names \"../config.json\""},
+      {"\"format_version\": \"1.0\"", "\"format_version\": \"2.0\"", absl::StatusCode::kUnimplemented,
+       "format_version 2.0"},
+      {"\"format_version\": \"1.0\"", "\"format_version\": 1.0", absl::StatusCode::kInvalidArgument,
+       "format_version is not a string"},
+      {"\"config.json\": {", "\"../config.json\": {", absl::StatusCode::kInvalidArgument,
+       "files names \"../config.json\""},
       {"\"config.json\": {", "\"/etc/passwd\": {", absl::StatusCode::kInvalidArgument, "files names \"/etc/passwd\""},
       {"\"seed\": 18446744073709551615", "\"seed\": -1", absl::StatusCode::kInvalidArgument, "seed is not an integer"},
-      {"\"shard_layers\": 30", "\"shard_layers\": 4294967296", absl::StatusCode::kInvalidArgument, "shard_layers is too large"},
+      {"\"shard_layers\": 30", "\"shard_layers\": 4294967296", absl::StatusCode::kInvalidArgument,
+       "shard_layers is too large"},
       {"\"calibration\": {", "\"calibrations\": {", absl::StatusCode::kInvalidArgument, "calibration is not an object"},
       {"\"method\": \"gptvq\"", "\"method\": \"magic\"", absl::StatusCode::kInvalidArgument, "spec.method"},
       {"diagonal-only", "diagonal", absl::StatusCode::kInvalidArgument, "hessian_policy"},
-      {"\"relative_error\": 0.1", "\"relative_error\": \"0.1\"", absl::StatusCode::kInvalidArgument, "linears.model.layers.0"},
+      {"\"relative_error\": 0.1", "\"relative_error\": \"0.1\"", absl::StatusCode::kInvalidArgument,
+       "linears.model.layers.0"},
       {"\"bytes\": 2", "\"bytes\": 2.5", absl::StatusCode::kInvalidArgument, "files.config.json.bytes"},
       {"\"sha256\": \"44136", "\"sha256\": \"G4136", absl::StatusCode::kInvalidArgument, "files.config.json"},
   };

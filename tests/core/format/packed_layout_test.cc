@@ -43,7 +43,8 @@ TEST(PackedModules, ComeBackForEveryPreset) {
 }
 
 TEST(PackedModules, RefuseWhatThePageDoesNotAllow) {
-  const std::string good = PackedModulesText({LayoutOf(*FindPreset("2d-3.125bpv")), {{"m", 4, 6, LayoutOf(*FindPreset("2d-3.125bpv"))}}});
+  const std::string good =
+      PackedModulesText({LayoutOf(*FindPreset("2d-3.125bpv")), {{"m", 4, 6, LayoutOf(*FindPreset("2d-3.125bpv"))}}});
   struct Row {
     const char* from;
     const char* to;
@@ -102,8 +103,9 @@ TEST(QuantSpecText, ComesBackForEveryPresetAndForOddFields) {
 }
 
 TEST(QuantSpecText, RefusesValuesOfTheWrongKind) {
-  for (const char* text : {"{\"method\":\"aqlm\"}", "{\"method\":1}", "{\"index_bits\":6.5}", "{\"index_bits\":-1}",
-                           "{\"index_bits\":4294967300}", "{\"damping\":\"x\"}", "{\"act_order\":0}", "[]", "{\"damping\":2}"}) {
+  for (const char* text :
+       {"{\"method\":\"aqlm\"}", "{\"method\":1}", "{\"index_bits\":6.5}", "{\"index_bits\":-1}",
+        "{\"index_bits\":4294967300}", "{\"damping\":\"x\"}", "{\"act_order\":0}", "[]", "{\"damping\":2}"}) {
     EXPECT_EQ(ParseQuantSpec(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
   EXPECT_EQ(*ParseQuantSpec("{\"later_field\":1}"), QuantSpec());

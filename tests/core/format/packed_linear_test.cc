@@ -141,14 +141,16 @@ float VectorWeight(const Packed& packed, const Case& c, std::int64_t row, std::i
   const std::int64_t scale_block = column / spec.block_scale_columns;
   const float offset = packed.Value<float>("m.vq_block_scale_params", 2 * scale_block);
   const float step = packed.Value<float>("m.vq_block_scale_params", 2 * scale_block + 1);
-  return std::exp2(offset + step * static_cast<float>(packed.Bits("m.vq_block_scales", row, 4 * scale_block, 4))) * weight;
+  return std::exp2(offset + step * static_cast<float>(packed.Bits("m.vq_block_scales", row, 4 * scale_block, 4))) *
+         weight;
 }
 
 float UniformWeight(const Packed& packed, const Case& c, std::int64_t row, std::int64_t i) {
   const std::int64_t groups = (c.cols + c.spec.uniform_group_columns - 1) / c.spec.uniform_group_columns;
   const std::int64_t group = i / c.spec.uniform_group_columns;
   const int bits = c.spec.uniform_bits;
-  const int level = packed.Bits("m.uq_codes", row, i * bits, bits) - packed.Bits("m.uq_zero_points", row, group * bits, bits);
+  const int level =
+      packed.Bits("m.uq_codes", row, i * bits, bits) - packed.Bits("m.uq_zero_points", row, group * bits, bits);
   return HalfToFloat(packed.Value<std::uint16_t>("m.uq_scales", row * groups + group)) * static_cast<float>(level);
 }
 
@@ -227,7 +229,8 @@ TEST(PackedLinear, RefusesALinearThatIsNotOfItsLayout) {
   const QuantSpec spec = Preset("2d-3.125bpv");
   const QuantizedLinear linear = RandomLinear(4, 64, 512, spec);
 
-  for (const char* other : {"2d-3.25bpv", "2d-2.125bpv", "1d-3.125bpv", "2d-3.125bpv-s64", "2d-3.125bpv-fp16", "rtn-3bit-g128"}) {
+  for (const char* other :
+       {"2d-3.25bpv", "2d-2.125bpv", "1d-3.125bpv", "2d-3.125bpv-s64", "2d-3.125bpv-fp16", "rtn-3bit-g128"}) {
     SCOPED_TRACE(other);
     EXPECT_EQ(PackLinear(ModuleOf("m", linear, Preset(other)), linear).status().code(),
               absl::StatusCode::kInvalidArgument);

@@ -46,7 +46,8 @@ class ShrinkingFile final : public RandomAccessFile {
   std::string_view name() const override { return "shrinking.safetensors"; }
   std::uint64_t size() const override { return contents_.size(); }
   absl::Status ReadAt(std::uint64_t offset, absl::Span<std::byte> bytes_out) const override {
-    if (offset + bytes_out.size() > contents_.size() - 4) return absl::DataLossError("shrinking.safetensors: short read");
+    if (offset + bytes_out.size() > contents_.size() - 4)
+      return absl::DataLossError("shrinking.safetensors: short read");
     std::memcpy(bytes_out.data(), contents_.data() + offset, bytes_out.size());
     return absl::OkStatus();
   }
@@ -75,18 +76,16 @@ TEST(SafetensorsReader, ReadsTensorsByNameAndRange) {
 }
 
 struct BadFile {
-  std::string what;      // row of the bad-input matrix and the case
+  std::string what;  // row of the bad-input matrix and the case
   std::string contents;
-  std::string message;   // the error holds this
+  std::string message;  // the error holds this
 };
 
 std::string Tensors(const std::string& entries, const std::string& data) {
   return FileWithHeader("{" + entries + "}", data);
 }
 
-std::string Nested(int depth) {
-  return "{\"a\":" + std::string(depth, '[') + std::string(depth, ']') + "}";
-}
+std::string Nested(int depth) { return "{\"a\":" + std::string(depth, '[') + std::string(depth, ']') + "}"; }
 
 // docs/format.md 2.1 to 2.6.
 std::vector<BadFile> BadFiles() {
@@ -125,7 +124,8 @@ std::vector<BadFile> BadFiles() {
       {"D52 shape too large", Tensors(TensorEntry("t", "U8", "3", "0,2"), "ab"), "span 2 bytes, but U8 [3] takes 3"},
       {"D52 shape too small", Tensors(TensorEntry("t", "U8", "1", "0,2"), "ab"), "span 2 bytes, but U8 [1] takes 1"},
       {"D53 begin after end", Tensors(TensorEntry("t", "U8", "2", "2,0"), "ab"), "begin at 2 after their end at 0"},
-      {"D53 overlap", Tensors(ok + "," + TensorEntry("u", "U8", "2", "1,3"), "abc"), "tensor 'u': begins at data offset 1"},
+      {"D53 overlap", Tensors(ok + "," + TensorEntry("u", "U8", "2", "1,3"), "abc"),
+       "tensor 'u': begins at data offset 1"},
       {"D53 gap", Tensors(ok + "," + TensorEntry("u", "U8", "1", "3,4"), "abcd"), "leaves a gap after 2"},
       {"D53 late start", Tensors(TensorEntry("t", "U8", "2", "1,3"), "abc"), "leaves a gap after 0"},
       {"D53 three offsets", Tensors(TensorEntry("t", "U8", "2", "0,1,2"), "ab"), "not an array of two integers"},
@@ -141,8 +141,14 @@ std::vector<BadFile> BadFiles() {
       {"D56 truncated", Tensors(ok, "a"), "beyond the 1 bytes of data"},
       {"D60 bytes after", Tensors(ok, "abc"), "tensors end at data offset 2, but there are 3"},
       {"D60 pickle", "\x80\x02}q\x01.aaaaaaa", "not a safetensors file but a Python pickle"},
-      {"D60 zip", "PK\x03\x04" "aaaaaaaaaaaa", "a zip archive"},
-      {"D60 GGUF", "GGUF\x03" "aaaaaaaaaaaa", "a GGUF file"},
+      {"D60 zip",
+       "PK\x03\x04"
+       "aaaaaaaaaaaa",
+       "a zip archive"},
+      {"D60 GGUF",
+       "GGUF\x03"
+       "aaaaaaaaaaaa",
+       "a GGUF file"},
       {"D60 LFS pointer", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"},
       {"key beside the three", Tensors("\"t\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2],\"x\":1}", "ab"),
        "not an object of dtype, shape and data_offsets"},
@@ -188,8 +194,7 @@ TEST(SafetensorsReader, RefusesASparseTerabyteWithoutReadingIt) {
   std::uint64_t bytes_read = 0;
   const std::string start = Tensors(TensorEntry("t", "U8", "2", "0,2"), "");
 
-  const auto reader =
-      SafetensorsReader::Open(std::make_unique<SparseFile>(start, std::uint64_t{1} << 40, bytes_read));
+  const auto reader = SafetensorsReader::Open(std::make_unique<SparseFile>(start, std::uint64_t{1} << 40, bytes_read));
 
   EXPECT_THAT(std::string(reader.status().message()), HasSubstr("bytes after the end"));
   EXPECT_LT(bytes_read, 1000u);
@@ -199,8 +204,8 @@ TEST(SafetensorsReader, RefusesASparseTerabyteWithoutReadingIt) {
 TEST(SafetensorsReader, ChecksTheHeaderLengthBeforeReadingTheHeader) {
   std::uint64_t bytes_read = 0;
 
-  const auto reader = SafetensorsReader::Open(
-      std::make_unique<SparseFile>(LittleEndian(kMaxSafetensorsHeaderBytes + 1, 8), std::uint64_t{1} << 40, bytes_read));
+  const auto reader = SafetensorsReader::Open(std::make_unique<SparseFile>(
+      LittleEndian(kMaxSafetensorsHeaderBytes + 1, 8), std::uint64_t{1} << 40, bytes_read));
 
   EXPECT_FALSE(reader.ok());
   EXPECT_LE(bytes_read, 24u);

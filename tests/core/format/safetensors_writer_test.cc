@@ -16,8 +16,11 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::vector<TensorInfo> kTensors = {
-    {"b", DType::kU8, {3}}, {"a", DType::kU8, {2}}, {"w", DType::kF32, {1, 2}}, {"h", DType::kBf16, {1}}, {"e", DType::kI8, {0}}};
+const std::vector<TensorInfo> kTensors = {{"b", DType::kU8, {3}},
+                                          {"a", DType::kU8, {2}},
+                                          {"w", DType::kF32, {1, 2}},
+                                          {"h", DType::kBf16, {1}},
+                                          {"e", DType::kI8, {0}}};
 
 std::string Write(std::vector<TensorInfo> tensors, const std::map<std::string, std::string>& metadata,
                   const std::string& data) {

@@ -199,7 +199,8 @@ TEST(ExportDequantized, RefusesAPlainModelAndOddDTypes) {
   MemoryDirectory plain;
 
   EXPECT_EQ(ExportDequantized(result.job.source(), {}, plain).code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(ExportDequantized(result.directory, {.dtype = DType::kI8}, plain).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ExportDequantized(result.directory, {.dtype = DType::kI8}, plain).code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(*plain.List(), IsEmpty());
 }
 

@@ -9,8 +9,8 @@
 #include "core/cpu/cpu_backend.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/core/model/reference_forward.h"
 #include "tests/core/model/random_checkpoint.h"
+#include "tests/core/model/reference_forward.h"
 #include "tests/support/test_random.h"
 #include "tests/support/tolerance.h"
 
@@ -52,7 +52,10 @@ struct Recorder {
 // A layer of a random model and activations to run it on.
 struct LayerCase {
   explicit LayerCase(const ModelConfig& config, Activations::Shape shape, int threads = 1)
-      : config(config), tensors(RandomTensors(config, 11)), checkpoint(config, tensors), shape(shape),
+      : config(config),
+        tensors(RandomTensors(config, 11)),
+        checkpoint(config, tensors),
+        shape(shape),
         backend(MakeCpuBackend({.thread_count = threads})) {
     TestRandom random(12);
     values = random.Normals(shape.sample_count * shape.sequence_length * shape.hidden_size);
@@ -154,10 +157,13 @@ TEST(LayerForward, WalksInChunksOfWholeSequences) {
   Activations x = layer_case.NewActivations();
   std::vector<std::int64_t> rows;
 
-  ASSERT_TRUE(forward.Run(layer, x, [&](LayerInput input, ConstTensorView view) {
-    if (input == LayerInput::kMlp) rows.push_back(view.rows);
-    return absl::OkStatus();
-  }).ok());
+  ASSERT_TRUE(forward
+                  .Run(layer, x,
+                       [&](LayerInput input, ConstTensorView view) {
+                         if (input == LayerInput::kMlp) rows.push_back(view.rows);
+                         return absl::OkStatus();
+                       })
+                  .ok());
 
   EXPECT_THAT(rows, testing::ElementsAre(1400, 1400, 700));
   EXPECT_EQ(forward.ChunkCount(5), 3);
@@ -278,8 +284,7 @@ TEST(DecoderLayer, NamesTheTensorThatCanNotBeLoaded) {
   const MemoryCheckpoint checkpoint(config, tensors);
   const auto backend = MakeCpuBackend({});
 
-  const auto layer =
-      DecoderLayer::Load(*backend, config, checkpoint.get(), CheckpointLinears(checkpoint.get()), 1);
+  const auto layer = DecoderLayer::Load(*backend, config, checkpoint.get(), CheckpointLinears(checkpoint.get()), 1);
 
   EXPECT_EQ(layer.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(layer.status().message()), testing::HasSubstr("model.layers.1.self_attn.o_proj.bias"));

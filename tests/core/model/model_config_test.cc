@@ -64,8 +64,10 @@ constexpr std::string_view kQwen3 = R"({
 std::string With(std::string_view text, const json& changes) {
   json config = json::parse(text);
   for (const auto& [key, value] : changes.items()) {
-    if (value == "<absent>") config.erase(key);
-    else config[key] = value;
+    if (value == "<absent>")
+      config.erase(key);
+    else
+      config[key] = value;
   }
   return config.dump();
 }
@@ -195,8 +197,8 @@ struct BadValue {
 };
 
 TEST(ModelConfig, RefusesBadValuesNamingTheKey) {
-  const json bad_counts = {0, -1, std::int64_t{1} << 31, 1.5, 4096.0, "4096", nullptr, true, json::array({1}),
-                           18446744073709551615u};
+  const json bad_counts = {
+      0, -1, std::int64_t{1} << 31, 1.5, 4096.0, "4096", nullptr, true, json::array({1}), 18446744073709551615u};
   for (const char* key :
        {"hidden_size", "intermediate_size", "vocab_size", "num_hidden_layers", "num_attention_heads"}) {
     for (const json& value : bad_counts) {
@@ -225,7 +227,8 @@ TEST(ModelConfig, RefusesBadValuesNamingTheKey) {
       {kLlama31, {{"rope_scaling", {{"rope_type", "linear"}}}}, "rope_scaling.factor is missing"},
       {kLlama31, {{"rope_scaling", {{"rope_type", "linear"}, {"type", "dynamic"}, {"factor", 2}}}}, "type differ"},
       {kLlama31, {{"rope_scaling", 8}}, "rope_scaling is 8, must be an object"},
-      {kLlama31, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}, {"beta_fast", 1}}}},
+      {kLlama31,
+       {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}, {"beta_fast", 1}}}},
        "rope_scaling.beta_fast"},
       {kLlama31, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}, {"mscale", 1}}}}, "rope_scaling.\"mscale\""},
       {kLlama31, {{"rope_parameters", {{"rope_type", "default"}}}}, "rope_parameters stands beside"},
@@ -254,7 +257,8 @@ TEST(ModelConfig, RefusesWhatItDoesNotCompute) {
       {kLlama31, {{"hidden_act", "gelu"}}, "hidden_act is \"gelu\""},
       {kLlama31, {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor is 0.5"},
       {kLlama31, {{"rope_interleaved", true}}, "rope_interleaved is true"},
-      {kLlama31, {{"rope_scaling", {{"rope_type", "longrope"}, {"factor", 2}}}},
+      {kLlama31,
+       {{"rope_scaling", {{"rope_type", "longrope"}, {"factor", 2}}}},
        "rope_scaling.rope_type is \"longrope\""},
       {kLlama31, {{"auto_map", {{"AutoModel", "modeling.Evil"}}}}, "auto_map"},
       {kLlama31, {{"sliding_window", 4096}}, "\"sliding_window\" is not known (its value is 4096)"},
@@ -268,16 +272,16 @@ TEST(ModelConfig, RefusesWhatItDoesNotCompute) {
 }
 
 TEST(ModelConfig, ListsEverythingThatIsWrongAtOnce) {
-  const std::string error = ErrorOf(With(kLlama31, {{"model_type", "mixtral"}, {"hidden_act", "gelu"},
-                                                    {"num_local_experts", 8}, {"hidden_size", 0}}));
+  const std::string error = ErrorOf(With(
+      kLlama31, {{"model_type", "mixtral"}, {"hidden_act", "gelu"}, {"num_local_experts", 8}, {"hidden_size", 0}}));
 
   EXPECT_THAT(error, AllOf(HasSubstr("mixtral"), HasSubstr("gelu"), HasSubstr("num_local_experts"),
                            HasSubstr("hidden_size is 0")));
 }
 
 TEST(ModelConfig, ShowsHostileTextEscapedAndCut) {
-  const std::string error = ErrorOf(With(kLlama31, {{"model_type", "\x1b[2J\n" + std::string(100000, 'x')},
-                                                    {"\x1b[31m", 1}}));
+  const std::string error =
+      ErrorOf(With(kLlama31, {{"model_type", "\x1b[2J\n" + std::string(100000, 'x')}, {"\x1b[31m", 1}}));
 
   EXPECT_EQ(error.find('\x1b'), std::string::npos);
   EXPECT_EQ(error.find('\n'), std::string::npos);

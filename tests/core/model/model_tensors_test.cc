@@ -90,8 +90,8 @@ TEST(ModelTensors, NameBothShapesWhereTheyDiffer) {
   const absl::Status status = CheckTensors(other, checkpoint.get(), TensorScope::kAll);
 
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("model.layers.0.self_attn.q_proj.weight"),
-                                                   HasSubstr("[48, 40]"), HasSubstr("[32, 40]")));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("model.layers.0.self_attn.q_proj.weight"), HasSubstr("[48, 40]"), HasSubstr("[32, 40]")));
 }
 
 TEST(ModelTensors, LeaveLinearWeightsOutWhereTheyArePacked) {

@@ -73,24 +73,22 @@ TEST(RotaryFrequencies, OfDynamicScalingStayWithinTheOriginalContext) {
   scaling.kind = RopeScaling::Kind::kDynamic;
   scaling.factor = 2.5;
 
-  EXPECT_EQ(RotaryFrequencies(ConfigWith(8, 10000, 2048, scaling)),
-            RotaryFrequencies(ConfigWith(8, 10000, 2048, {})));
+  EXPECT_EQ(RotaryFrequencies(ConfigWith(8, 10000, 2048, scaling)), RotaryFrequencies(ConfigWith(8, 10000, 2048, {})));
 }
 
 // Hugging Face's modeling_rope_utils.py, release 4.46, for Llama-3.1-8B: pairs of every wavelength, among them the
 // first and last of the mixed ones, 29 and 34.
 TEST(RotaryFrequencies, OfLlama31AreThePublishedOnes) {
-  ExpectFrequencies(ConfigWith(128, 500000, 131072, Llama31Scaling()),
-                    {{0, 1.0},
-                     {1, 0.814617217},
-                     {28, 0.00321144611},
-                     {29, 0.00216657063},
-                     {30, 0.00137189368},
-                     {33, 0.00031269365},
-                     {34, 0.000178507791},
-                     {35, 9.55621217e-05},
-                     {36, 7.78465546e-05},
-                     {63, 3.06892588e-07}});
+  ExpectFrequencies(ConfigWith(128, 500000, 131072, Llama31Scaling()), {{0, 1.0},
+                                                                        {1, 0.814617217},
+                                                                        {28, 0.00321144611},
+                                                                        {29, 0.00216657063},
+                                                                        {30, 0.00137189368},
+                                                                        {33, 0.00031269365},
+                                                                        {34, 0.000178507791},
+                                                                        {35, 9.55621217e-05},
+                                                                        {36, 7.78465546e-05},
+                                                                        {63, 3.06892588e-07}});
 }
 
 TEST(RotaryFrequencies, OfLlama31MeetAtTheEdgesOfTheMixedRange) {
@@ -109,17 +107,16 @@ TEST(RotaryFrequencies, OfLlama31MeetAtTheEdgesOfTheMixedRange) {
 
 // The same source for Qwen2.5-7B with the scaling its model card recommends: the ramp goes from pair 23 to pair 40.
 TEST(RotaryFrequencies, OfYarnAreThePublishedOnes) {
-  ExpectFrequencies(ConfigWith(128, 1e6, 32768, Qwen25YarnScaling()),
-                    {{0, 1.0},
-                     {1, 0.805842221},
-                     {22, 0.00865964312},
-                     {23, 0.00697830599},
-                     {24, 0.00537532149},
-                     {30, 0.00106436096},
-                     {39, 6.4903943e-05},
-                     {40, 4.44569851e-05},
-                     {41, 3.58253164e-05},
-                     {63, 3.10234441e-07}});
+  ExpectFrequencies(ConfigWith(128, 1e6, 32768, Qwen25YarnScaling()), {{0, 1.0},
+                                                                       {1, 0.805842221},
+                                                                       {22, 0.00865964312},
+                                                                       {23, 0.00697830599},
+                                                                       {24, 0.00537532149},
+                                                                       {30, 0.00106436096},
+                                                                       {39, 6.4903943e-05},
+                                                                       {40, 4.44569851e-05},
+                                                                       {41, 3.58253164e-05},
+                                                                       {63, 3.10234441e-07}});
 }
 
 TEST(RotaryFrequencies, OfYarnAreFiniteWhereTheRampHasNoLength) {

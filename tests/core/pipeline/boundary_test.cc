@@ -34,16 +34,15 @@ TEST(Boundary, SurvivesTheStoreBitByBit) {
 
 TEST(Boundary, OfAnotherShapeIsRefused) {
   const std::unique_ptr<Backend> backend = MakeCpuBackend({.thread_count = 1});
-  const auto activations =
-      Activations::Allocate(*backend, {.sample_count = 1, .sequence_length = 2, .hidden_size = 4});
+  const auto activations = Activations::Allocate(*backend, {.sample_count = 1, .sequence_length = 2, .hidden_size = 4});
   ASSERT_TRUE(activations.ok());
   MemoryDirectory memory;
   auto file = memory.Create("boundary");
   ASSERT_TRUE(WriteBoundary(*activations, **file).ok());
   ASSERT_TRUE((*file)->Close().ok());
 
-  const auto back = ReadBoundary(*memory.Open("boundary"),
-                                 {.sample_count = 2, .sequence_length = 2, .hidden_size = 4}, *backend);
+  const auto back =
+      ReadBoundary(*memory.Open("boundary"), {.sample_count = 2, .sequence_length = 2, .hidden_size = 4}, *backend);
 
   EXPECT_EQ(back.status().code(), absl::StatusCode::kInvalidArgument);
 }

@@ -71,8 +71,7 @@ class EvaluateDirectoryTest : public ::testing::Test {
     options.facts.shard_layers = model_.layer_count;
     options.facts.numerics_class = backend_->numerics_class();
     options.facts.linears = observer.reports;
-    const auto assembled =
-        AssembleCheckpoint(source_, (*source)->checkpoint(), observer.artifacts, options, result_);
+    const auto assembled = AssembleCheckpoint(source_, (*source)->checkpoint(), observer.artifacts, options, result_);
     ASSERT_TRUE(assembled.ok()) << assembled.status();
   }
 

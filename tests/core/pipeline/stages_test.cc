@@ -93,8 +93,8 @@ class Station {
   std::vector<float> HostValues(const Activations& activations) {
     std::vector<float> values(activations.token_count() * activations.shape().hidden_size);
     EXPECT_TRUE(activations
-                    .CopyRowsToHost(0, MatrixView<float>(values.data(), activations.token_count(),
-                                                         activations.shape().hidden_size))
+                    .CopyRowsToHost(
+                        0, MatrixView<float>(values.data(), activations.token_count(), activations.shape().hidden_size))
                     .ok());
     return values;
   }
@@ -252,8 +252,7 @@ TEST(QuantizeShard, RefusesAnArtifactOfAnotherLayer) {
 TEST(CaptureShard, ShardsInAChainGiveTheActivationsOfTheWholeModel) {
   Station station;
   RecordingObserver whole_observer;
-  const auto whole =
-      CaptureShard(station.context(), {0, station.layer_count()}, station.Embedded(), whole_observer);
+  const auto whole = CaptureShard(station.context(), {0, station.layer_count()}, station.Embedded(), whole_observer);
   ASSERT_TRUE(whole.ok()) << whole.status();
 
   RecordingObserver first_observer;

@@ -111,8 +111,9 @@ struct SvdCase {
     const std::int64_t cols = layer.weights.cols;
     const int centroids = spec.centroid_count();
     TestRandom random(7);
-    state = VectorState::Make(*backend, DeviceMatrix<float>::FromHost(*backend, layer.narrow.data(), rows, cols).value(),
-                              spec).value();
+    state = VectorState::Make(*backend,
+                              DeviceMatrix<float>::FromHost(*backend, layer.narrow.data(), rows, cols).value(), spec)
+                .value();
     const auto assignments = random.Bytes(rows * cols, centroids);
     state.assignments = DeviceMatrix<std::uint8_t>::FromHost(*backend, assignments.data(), rows, cols).value();
     for (std::size_t i = 0; i < state.values.size(); ++i) {
@@ -180,7 +181,8 @@ struct SvdCase {
       const Dense product = Product(columns[i], h);
       for (std::size_t e = 0; e < product.values.size(); ++e) right(i, 0) += columns[i].values[e] * target.values[e];
       for (std::int64_t j = 0; j < n; ++j) {
-        for (std::size_t e = 0; e < product.values.size(); ++e) normal(i, j) += columns[j].values[e] * product.values[e];
+        for (std::size_t e = 0; e < product.values.size(); ++e)
+          normal(i, j) += columns[j].values[e] * product.values[e];
       }
     }
     Dense basis(Basis().rows, Basis().cols);
@@ -270,8 +272,7 @@ TEST(TuneFactors, EndsAtTheBestBasisForItsCodes) {
   test.Compress(3);
   const double before = test.Loss();
 
-  ASSERT_TRUE(
-      TuneFactors(*test.backend, test.hessian, 200, 1e-9, test.state, test.residual, test.scratch).ok());
+  ASSERT_TRUE(TuneFactors(*test.backend, test.hessian, 200, 1e-9, test.state, test.residual, test.scratch).ok());
 
   EXPECT_LT(test.Loss(), 0.9 * before);
   EXPECT_TRUE(CloseNumber(test.Loss(), test.SmallestLossOverBases(), {1e-4, "f32 products in conjugate gradient"}));

@@ -19,11 +19,12 @@ struct UpdateCase {
     const std::int64_t rows = layer.weights.rows;
     const std::int64_t cols = layer.weights.cols;
     TestRandom random(99);
-    state = VectorState::Make(*backend, DeviceMatrix<float>::FromHost(*backend, layer.narrow.data(), rows, cols).value(),
-                              spec).value();
+    state = VectorState::Make(*backend,
+                              DeviceMatrix<float>::FromHost(*backend, layer.narrow.data(), rows, cols).value(), spec)
+                .value();
     const auto assignments = random.Bytes(rows * cols / spec.vector_dim, spec.centroid_count());
-    state.assignments = DeviceMatrix<std::uint8_t>::FromHost(*backend, assignments.data(), rows,
-                                                             cols / spec.vector_dim).value();
+    state.assignments =
+        DeviceMatrix<std::uint8_t>::FromHost(*backend, assignments.data(), rows, cols / spec.vector_dim).value();
     state.values = random.Normals(static_cast<std::int64_t>(state.values.size()), 0.05);
     EXPECT_TRUE(state.RoundCodebooks(*backend, 0, state.layout.group_count()).ok());
     residual = Residual::Allocate(*backend, rows, cols).value();
@@ -40,7 +41,8 @@ struct UpdateCase {
     Dense q(layer.weights.rows, layer.weights.cols);
     for (const Stripe& stripe : state.layout.stripes()) {
       for (std::int64_t b = 0; b < stripe.row_block_count; ++b) {
-        for (std::int64_t r = state.layout.RowBlockBegin(stripe, b); r < state.layout.RowBlockBegin(stripe, b + 1); ++r) {
+        for (std::int64_t r = state.layout.RowBlockBegin(stripe, b); r < state.layout.RowBlockBegin(stripe, b + 1);
+             ++r) {
           for (std::int64_t c = stripe.column_begin; c < stripe.column_begin + stripe.column_count; ++c) {
             const std::int64_t k = assignments[(r * q.cols + c) / d];
             q(r, c) = values[((stripe.first_group + b) << spec.index_bits) * d + k * d + c % d];
@@ -73,7 +75,8 @@ struct UpdateCase {
       const Dense product = Product(columns[i], h);
       for (std::size_t e = 0; e < product.values.size(); ++e) right(i, 0) += columns[i].values[e] * target.values[e];
       for (std::int64_t j = 0; j < n; ++j) {
-        for (std::size_t e = 0; e < product.values.size(); ++e) normal(i, j) += columns[j].values[e] * product.values[e];
+        for (std::size_t e = 0; e < product.values.size(); ++e)
+          normal(i, j) += columns[j].values[e] * product.values[e];
       }
     }
     for (std::int64_t i = 0; i < n; ++i) normal(i, i) += 1e-9 * (normal(i, i) + 1);  // centroids that nothing uses
@@ -117,7 +120,8 @@ TEST(SolveNormalEquations, EveryFurtherIterationLowersTheLoss) {
   double previous = test.Loss();
   for (int iterations = 1; iterations <= 6; ++iterations) {
     const UpdateStep step =
-        SolveNormalEquations(*test.backend, test.hessian, test.state, test.residual, iterations, 0, test.scratch).value();
+        SolveNormalEquations(*test.backend, test.hessian, test.state, test.residual, iterations, 0, test.scratch)
+            .value();
     std::vector<double> values(test.state.values.begin(), test.state.values.end());
     for (std::size_t i = 0; i < values.size(); ++i) values[i] += step.delta[i];
     EXPECT_EQ(step.iterations, iterations);

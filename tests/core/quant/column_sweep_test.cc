@@ -134,8 +134,8 @@ TEST(SweepAllColumns, ChoosesAsTheInverseFactorFormAndItsErrorsAddUpToTheLoss) {
       const double accumulated = FollowInverseForm(layer, swept, spec);
       const Dense error = Difference(layer.weights, Decoded(swept, spec));
       const double loss = QuadraticLoss(error, Damped(layer.hessian, spec.damping));
-      EXPECT_TRUE(CloseNumber(accumulated, loss, kLossBound));                // identity (3), inverse form
-      EXPECT_TRUE(CloseNumber(swept.statistics.loss, loss, kLossBound));      // identity (3), block LDL form
+      EXPECT_TRUE(CloseNumber(accumulated, loss, kLossBound));            // identity (3), inverse form
+      EXPECT_TRUE(CloseNumber(swept.statistics.loss, loss, kLossBound));  // identity (3), block LDL form
     }
   }
 }
@@ -171,7 +171,8 @@ TEST(SweepAllColumns, DiagonalHessianEqualsPlainRounding) {
       const auto distance = [&](int k) {
         const std::vector<double> q = VectorOf(swept, spec, r, c, k);
         double sum = 0;
-        for (int j = 0; j < 2; ++j) sum += damped(c + j, c + j) * (layer.weights(r, c + j) - q[j]) * (layer.weights(r, c + j) - q[j]);
+        for (int j = 0; j < 2; ++j)
+          sum += damped(c + j, c + j) * (layer.weights(r, c + j) - q[j]) * (layer.weights(r, c + j) - q[j]);
         return sum;
       };
       double best = std::numeric_limits<double>::infinity();

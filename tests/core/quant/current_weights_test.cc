@@ -56,7 +56,8 @@ TEST(CurrentWeights, AreTheBestCompensationForTheErrorsOfEarlierColumns) {
     const DeviceMatrix<float> device_stripe = on_device(stripe), device_targets = on_device(targets);
     CurrentWeights current = CurrentWeights::Make(*backend, 6, 32).value();
 
-    const MatrixView<const float> got = current.At(hessian, kBegin, device_stripe.view(), device_targets.view()).value();
+    const MatrixView<const float> got =
+        current.At(hessian, kBegin, device_stripe.view(), device_targets.view()).value();
 
     const Dense expected = Compensated(layer.weights, fixed_error, Damped(layer.hessian, spec.damping));
     for (std::int64_t r = 0; r < 6; ++r) {

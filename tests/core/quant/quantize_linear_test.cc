@@ -55,7 +55,8 @@ TEST(QuantizeLinear, EveryPresetRunsAndReportsTheErrorOfWhatItStores) {
 
 TEST(QuantizeLinear, ShapesThatDivideNothingAreQuantizedWhole) {
   const auto backend = CpuForTests();
-  const std::pair<std::int64_t, std::int64_t> shapes[] = {{72, 72}, {24, 72}, {56, 112}, {172, 44}, {1, 4}, {3, 36}, {5, 924}};
+  const std::pair<std::int64_t, std::int64_t> shapes[] = {{72, 72}, {24, 72}, {56, 112}, {172, 44},
+                                                          {1, 4},   {3, 36},  {5, 924}};
   for (const auto& [rows, cols] : shapes) {
     for (int d : {1, 2, 4}) {
       SCOPED_TRACE(testing::Message() << rows << " x " << cols << ", d " << d);
@@ -170,7 +171,8 @@ TEST(QuantizeLinear, PermutingTheRowsOfAGroupPermutesTheResult) {
 TEST(QuantizeLinear, AZeroMatrixStaysZeroAndHasNoError) {
   const auto backend = CpuForTests();
   const LayerCase layer = ALayer(Dense(16, 64), CorrelatedHessian(64, 200, 8));
-  for (const char* preset : {"1d-2.125bpv", "2d-2.125bpv", "4d-2.25bpv", "2d-2.125bpv-s64", "gptq-3bit-g64", "rtn-4bit-g128"}) {
+  for (const char* preset :
+       {"1d-2.125bpv", "2d-2.125bpv", "4d-2.25bpv", "2d-2.125bpv-s64", "gptq-3bit-g64", "rtn-4bit-g128"}) {
     const auto result = Quantize(*backend, layer, FindPreset(preset).value());
 
     ASSERT_TRUE(result.ok()) << preset << ": " << result.status();

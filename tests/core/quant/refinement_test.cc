@@ -19,11 +19,12 @@ struct RefineCase {
     TestRandom random(7);
     const std::int64_t rows = layer.weights.rows;
     const std::int64_t cols = layer.weights.cols;
-    state = VectorState::Make(*backend, DeviceMatrix<float>::FromHost(*backend, layer.narrow.data(), rows, cols).value(),
-                              spec).value();
+    state = VectorState::Make(*backend,
+                              DeviceMatrix<float>::FromHost(*backend, layer.narrow.data(), rows, cols).value(), spec)
+                .value();
     const auto assignments = random.Bytes(rows * cols / spec.vector_dim, spec.centroid_count());
-    state.assignments = DeviceMatrix<std::uint8_t>::FromHost(*backend, assignments.data(), rows,
-                                                             cols / spec.vector_dim).value();
+    state.assignments =
+        DeviceMatrix<std::uint8_t>::FromHost(*backend, assignments.data(), rows, cols / spec.vector_dim).value();
     state.values = random.Normals(static_cast<std::int64_t>(state.values.size()), 0.05);
     EXPECT_TRUE(state.RoundCodebooks(*backend, 0, state.layout.group_count()).ok());
     residual = Residual::Allocate(*backend, rows, cols).value();
@@ -33,8 +34,10 @@ struct RefineCase {
   // tr(E H' E^T) of what the state decodes to.
   double Loss() {
     auto q = DeviceMatrix<float>::Allocate(*backend, layer.weights.rows, layer.weights.cols).value();
-    EXPECT_TRUE(backend->quant().DecodeVectors(state.code(), std::as_const(state.codebooks).view(),
-                                               std::as_const(state.assignments).view(), q.view()).ok());
+    EXPECT_TRUE(backend->quant()
+                    .DecodeVectors(state.code(), std::as_const(state.codebooks).view(),
+                                   std::as_const(state.assignments).view(), q.view())
+                    .ok());
     const Dense decoded(layer.weights.rows, layer.weights.cols, q.ToHost(*backend).value());
     return QuadraticLoss(Difference(layer.weights, decoded), Damped(layer.hessian, spec.damping));
   }

@@ -83,10 +83,10 @@ TEST(UniformRecipe, ActOrderIsGptqOnColumnsSortedByTheirDiagonal) {
   const auto& linear = std::get<UniformQuantizedLinear>(result.linear);
   const std::vector<std::int64_t> order(linear.permutation.begin(), linear.permutation.end());
   ExpectGptq(layer.weights, Damped(layer.hessian, spec.damping), linear, order);
-  EXPECT_TRUE(CloseNumber(result.report.relative_error,
-                          QuadraticLoss(ErrorOf(layer, result), layer.hessian) /
-                              QuadraticLoss(layer.weights, layer.hessian),
-                          {2e-3, "f32 loss with H' minus its damped part"}));
+  EXPECT_TRUE(
+      CloseNumber(result.report.relative_error,
+                  QuadraticLoss(ErrorOf(layer, result), layer.hessian) / QuadraticLoss(layer.weights, layer.hessian),
+                  {2e-3, "f32 loss with H' minus its damped part"}));
 }
 
 TEST(UniformRecipe, RoundToNearestIgnoresTheHessian) {

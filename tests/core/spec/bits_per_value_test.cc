@@ -51,7 +51,7 @@ TEST(CountBits, CountsScalesZeroPointsAndPermutationOfUniformGrids) {
 
   const BitCount count = CountBits(linear);
 
-  EXPECT_EQ(count.index_bits, 8 * 904);             // 900 bits a row, in bytes
+  EXPECT_EQ(count.index_bits, 8 * 904);              // 900 bits a row, in bytes
   EXPECT_EQ(count.block_scale_bits, 8 * (48 + 16));  // three scales of 16 bits, three zero points of 3 bits in bytes
   EXPECT_EQ(count.permutation_bits, 300 * 32);
 }
@@ -59,8 +59,12 @@ TEST(CountBits, CountsScalesZeroPointsAndPermutationOfUniformGrids) {
 TEST(BitCount, SumsByPartAndHasNoValueWithoutWeights) {
   BitCount sum;
   EXPECT_EQ(sum.bits_per_value(), 0.0);
-  const BitCount part = {.weights = 100, .index_bits = 200, .codebook_bits = 20, .codebook_scale_bits = 16,
-                         .block_scale_bits = 8, .permutation_bits = 6};
+  const BitCount part = {.weights = 100,
+                         .index_bits = 200,
+                         .codebook_bits = 20,
+                         .codebook_scale_bits = 16,
+                         .block_scale_bits = 8,
+                         .permutation_bits = 6};
 
   sum += part;
   sum += part;

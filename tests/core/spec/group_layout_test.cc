@@ -49,9 +49,9 @@ TEST(GroupLayout, GivesANarrowLastStripeTallerGroups) {
 
 // The shapes that broke the published code, and some that break everything else.
 TEST(GroupLayout, CoversEveryWeightOnceAndNeverMakesAGroupSmallerThanNominal) {
-  const std::pair<std::int64_t, std::int64_t> shapes[] = {{576, 576},  {192, 576},   {576, 1536},  {896, 4864},
-                                                          {128, 896},  {1376, 4096}, {4096, 1376}, {1024, 29568},
-                                                          {1, 4},      {7, 260},     {3, 252},     {1000, 12}};
+  const std::pair<std::int64_t, std::int64_t> shapes[] = {{576, 576}, {192, 576},   {576, 1536},  {896, 4864},
+                                                          {128, 896}, {1376, 4096}, {4096, 1376}, {1024, 29568},
+                                                          {1, 4},     {7, 260},     {3, 252},     {1000, 12}};
   for (const auto& [rows, cols] : shapes) {
     for (const QuantSpec& spec : {Spec(1, 256), Spec(2, 2048), Spec(4, 65536), Spec(2, 96, 32)}) {
       const auto layout = GroupLayout::Make(rows, cols, spec);

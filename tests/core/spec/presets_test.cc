@@ -23,8 +23,8 @@ VectorQuantizedLinear ZeroLinear(const QuantSpec& spec) {
   linear.assignments.resize(kRows * kCols / spec.vector_dim);
   const std::size_t entries = linear.layout.group_count() * (spec.vector_dim << spec.index_bits);
   if (spec.codebook_dtype == CodebookDType::kInt8) {
-    linear.codebooks = Int8Codebooks{std::vector<std::int8_t>(entries),
-                                     std::vector<float>(linear.layout.group_count())};
+    linear.codebooks =
+        Int8Codebooks{std::vector<std::int8_t>(entries), std::vector<float>(linear.layout.group_count())};
   } else {
     linear.codebooks = Fp16Codebooks{std::vector<std::uint16_t>(entries)};
   }
@@ -65,14 +65,25 @@ TEST(Presets, HaveThePublishedSettings) {
     std::int64_t l;
     int scale_columns;
   };
-  const Row rows[] = {
-      {"1d-2.125bpv", 1, 4, 256, 0},        {"1d-2.125bpv-s64", 1, 4, 512, 64},   {"1d-2.25bpv", 1, 4, 128, 0},
-      {"1d-2.1875bpv-s64", 1, 4, 256, 64},  {"2d-2.125bpv", 2, 16, 2048, 0},      {"2d-2.125bpv-s64", 2, 16, 4096, 64},
-      {"2d-2.25bpv", 2, 16, 1024, 0},       {"2d-2.1875bpv-s64", 2, 16, 2048, 64}, {"4d-2.125bpv", 4, 256, 65536, 0},
-      {"4d-2.25bpv", 4, 256, 32768, 0},     {"4d-2.1875bpv-s64", 4, 256, 65536, 64}, {"1d-3.125bpv", 1, 8, 512, 0},
-      {"1d-3.125bpv-s64", 1, 8, 1024, 64},  {"2d-3.125bpv", 2, 64, 8192, 0},      {"2d-3.125bpv-s64", 2, 64, 16384, 64},
-      {"1d-4.125bpv", 1, 16, 1024, 0},      {"1d-4.125bpv-s64", 1, 16, 2048, 64}, {"2d-4.125bpv", 2, 256, 32768, 0},
-      {"2d-4.125bpv-s64", 2, 256, 65536, 64}};
+  const Row rows[] = {{"1d-2.125bpv", 1, 4, 256, 0},
+                      {"1d-2.125bpv-s64", 1, 4, 512, 64},
+                      {"1d-2.25bpv", 1, 4, 128, 0},
+                      {"1d-2.1875bpv-s64", 1, 4, 256, 64},
+                      {"2d-2.125bpv", 2, 16, 2048, 0},
+                      {"2d-2.125bpv-s64", 2, 16, 4096, 64},
+                      {"2d-2.25bpv", 2, 16, 1024, 0},
+                      {"2d-2.1875bpv-s64", 2, 16, 2048, 64},
+                      {"4d-2.125bpv", 4, 256, 65536, 0},
+                      {"4d-2.25bpv", 4, 256, 32768, 0},
+                      {"4d-2.1875bpv-s64", 4, 256, 65536, 64},
+                      {"1d-3.125bpv", 1, 8, 512, 0},
+                      {"1d-3.125bpv-s64", 1, 8, 1024, 64},
+                      {"2d-3.125bpv", 2, 64, 8192, 0},
+                      {"2d-3.125bpv-s64", 2, 64, 16384, 64},
+                      {"1d-4.125bpv", 1, 16, 1024, 0},
+                      {"1d-4.125bpv-s64", 1, 16, 2048, 64},
+                      {"2d-4.125bpv", 2, 256, 32768, 0},
+                      {"2d-4.125bpv-s64", 2, 256, 65536, 64}};
   for (const Row& row : rows) {
     SCOPED_TRACE(row.name);
     const auto spec = FindPreset(row.name);

@@ -86,7 +86,8 @@ TEST(Dequantize, Int8CodebooksWithBlockScalesFollowTheFormula) {
         const std::int64_t group = GroupOf(linear, r, c);
         const int centroid = linear.assignments[r * (kCols / d) + c / d];
         const int code = linear.block_scales.codes[r * 3 + c / 16];
-        const double scale = std::pow(2.0, linear.block_scales.offsets[c / 16] + linear.block_scales.steps[c / 16] * code);
+        const double scale =
+            std::pow(2.0, linear.block_scales.offsets[c / 16] + linear.block_scales.steps[c / 16] * code);
         const double expected = scale * codebooks.codes[(group * 8 + centroid) * d + c % d] * codebooks.scales[group];
         EXPECT_NEAR(weights[r * kCols + c], expected, 1e-6 * std::abs(expected)) << r << ", " << c;
       }
@@ -191,7 +192,10 @@ TEST(QuantizedLinear, RefusesEachBrokenUniformArrayByName) {
       {"codes", [](auto& l) { l.codes[0] = 8; }},
       {"scales", [](auto& l) { l.scales[1] = 0x7c00; }},  // infinity
       {"zero points", [](auto& l) { l.zero_points.clear(); }},
-      {"permutation", [](auto& l) { l.permutation = {1, 2, 3}; }},
+      {"permutation",
+       [](auto& l) {
+         l.permutation = {1, 2, 3};
+       }},
       {"permutation", [](auto& l) { l.permutation.assign(kCols, 0); }},
       {"permutation", [](auto& l) { l.permutation.assign(kCols, -1); }},
   };

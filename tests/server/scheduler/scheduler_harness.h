@@ -84,14 +84,11 @@ class SchedulerHarness {
   static TaskResult ResultFor(const TaskDescription& task) {
     const Digest boundary = DigestOf("boundary after " + std::to_string(task.layers.end));
     switch (task.kind) {
-      case TaskKind::kCapture:
-        return {{}, CaptureResult{boundary}};
+      case TaskKind::kCapture: return {{}, CaptureResult{boundary}};
       case TaskKind::kQuantize:
         return {{}, QuantizeResult{task.output_boundary_wanted ? std::optional(boundary) : std::nullopt}};
-      case TaskKind::kFinalize:
-        return {{}, FinalizeResult{1000, DigestOf("manifest")}};
-      case TaskKind::kEvaluate:
-        return {{}, EvaluateResult{10.0, 100}};
+      case TaskKind::kFinalize: return {{}, FinalizeResult{1000, DigestOf("manifest")}};
+      case TaskKind::kEvaluate: return {{}, EvaluateResult{10.0, 100}};
     }
     return {};
   }
