@@ -15,7 +15,7 @@
 #include "platform/metrics.h"
 #include "platform/object_store/storage.h"
 #include "server/coordinator_daemon.h"
-#include "server/source_model_probe.h"
+#include "server/storage_input_probe.h"
 #include "worker/device_slots.h"
 #include "worker/grpc_coordinator_link.h"
 #include "worker/lease_loop.h"
@@ -84,7 +84,7 @@ struct EmbeddedRunner::Parts {
   Logger log;
   SystemClock clock;
   const Storage storage;
-  SourceModelProbe probe;
+  StorageInputProbe probe;
   MetricsRegistry registry;
   std::unique_ptr<CoordinatorDaemon> daemon;
   std::unique_ptr<JobClient> client;

@@ -156,7 +156,9 @@ absl::StatusOr<JobView> JobClient::Submit(const JobSpec& spec, const std::string
   v1::SubmitJobResponse response;
   GPTVQ_RETURN_IF_ERROR(CallWithRetry(
       address_, [&](grpc::ClientContext& context) { return stubs_->jobs->SubmitJob(&context, message, &response); }));
-  return ViewOf(response.job());
+  JobView job = ViewOf(response.job());
+  job.warnings.assign(response.warnings().begin(), response.warnings().end());
+  return job;
 }
 
 absl::StatusOr<JobView> JobClient::Get(const std::string& job_id) {

@@ -40,6 +40,7 @@ struct JobView {
   std::string failure;                                    // why the job failed
   FailureClass failure_class = FailureClass::kTransient;  // of a job that failed
   std::string numerics_class;
+  std::vector<std::string> warnings;  // about its model; only in the answer to a submit
 };
 
 // Share of a task that is done, 0 to 1.

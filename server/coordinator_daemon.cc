@@ -47,7 +47,7 @@ absl::Status CoordinatorDaemonOptions::Validate() const {
 // In the order in which they are built; destroyed in the opposite one.
 struct CoordinatorDaemon::Parts {
   Parts(std::unique_ptr<JobStore> store, std::unique_ptr<ObjectStore> objects, std::string secret, std::string uri,
-        const CoordinatorDaemonOptions& options, ModelProbe& probe, Clock& clock, MetricsRegistry& registry,
+        const CoordinatorDaemonOptions& options, InputProbe& probe, Clock& clock, MetricsRegistry& registry,
         Logger& log)
       : log(log),
         job_store(std::move(store)),
@@ -76,7 +76,7 @@ struct CoordinatorDaemon::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> CoordinatorDaemon::Start(const CoordinatorDaemonOptions& options,
-                                                                            ModelProbe& probe, Clock& clock,
+                                                                            InputProbe& probe, Clock& clock,
                                                                             MetricsRegistry& registry, Logger& log) {
   GPTVQ_RETURN_IF_ERROR(options.Validate());
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<JobStore> job_store, SqliteJobStore::Open(options.data_directory));

@@ -11,7 +11,7 @@
 #include "platform/log.h"
 #include "platform/metrics.h"
 #include "server/grpc_server.h"
-#include "server/model_probe.h"
+#include "server/input_probe.h"
 
 namespace gptvq {
 
@@ -33,7 +33,7 @@ class CoordinatorDaemon {
   // Errors: InvalidArgument (options); FailedPrecondition (the data directory is in use, or of a newer version);
   // those of JobStore, Storage and GrpcServer.
   static absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> Start(const CoordinatorDaemonOptions& options,
-                                                                  ModelProbe& probe, Clock& clock,
+                                                                  InputProbe& probe, Clock& clock,
                                                                   MetricsRegistry& registry, Logger& log);
   // As Stop without grace, if Stop was not called.
   ~CoordinatorDaemon();

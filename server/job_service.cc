@@ -84,13 +84,15 @@ grpc::Status GrpcJobService::SubmitJob(grpc::ServerContext*, const v1::SubmitJob
 absl::Status GrpcJobService::Submit(const v1::SubmitJobRequest& request, v1::SubmitJobResponse& response) {
   GPTVQ_ASSIGN_OR_RETURN(const JobSpec spec, FromProto(request.spec()));
   if (request.validate_only()) {
-    GPTVQ_ASSIGN_OR_RETURN(const JobSnapshot planned, submission_.Plan(spec));
-    *response.mutable_job() = ToProto(planned, {}, JobDetail::kFull);
+    GPTVQ_ASSIGN_OR_RETURN(const PlannedJob planned, submission_.Plan(spec));
+    *response.mutable_job() = ToProto(planned.job, {}, JobDetail::kFull);
+    for (const std::string& warning : planned.warnings) response.add_warnings(warning);
     return absl::OkStatus();
   }
-  GPTVQ_ASSIGN_OR_RETURN(const std::string job_id, submission_.Submit(request.request_id(), spec));
-  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
+  GPTVQ_ASSIGN_OR_RETURN(const AcceptedJob accepted, submission_.Submit(request.request_id(), spec));
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(accepted.job_id));
   *response.mutable_job() = Full(standing);
+  for (const std::string& warning : accepted.warnings) response.add_warnings(warning);
   return absl::OkStatus();
 }
 

@@ -11,7 +11,7 @@
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
 #include "server/coordinator_daemon.h"
-#include "server/source_model_probe.h"
+#include "server/storage_input_probe.h"
 
 namespace gptvq {
 namespace {
@@ -100,7 +100,7 @@ int Serve(const Options& options, const sigset_t& stop_signals) {
   MetricsRegistry registry("coordinator");
   registry.AddProcessMetrics();
   const Storage storage({});
-  SourceModelProbe probe(storage);
+  StorageInputProbe probe(storage);
 
   const auto daemon = CoordinatorDaemon::Start(options.daemon, probe, clock, registry, log);
   if (!daemon.ok()) {

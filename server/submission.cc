@@ -36,48 +36,50 @@ absl::Status RefusePlace(absl::string_view place, const absl::Status& cause, Err
 
 }  // namespace
 
-absl::StatusOr<std::string> Submission::Submit(std::string_view request_id, const JobSpec& spec) {
+absl::StatusOr<AcceptedJob> Submission::Submit(std::string_view request_id, const JobSpec& spec) {
   if (!IsRequestId(request_id)) {
     return Refuse(ErrorReason::kInvalidField, "request_id: not a UUID of 36 lower-case characters");
   }
   const std::string job_id = JobIdFor(request_id);
   // A repetition is answered without looking at the model, which may have moved since.
   const absl::StatusOr<StandingJob> known = coordinator_.FindJob(job_id);
-  if (known.ok() && known->job.description.spec == spec) return job_id;
+  if (known.ok() && known->job.description.spec == spec) return AcceptedJob{job_id, {}};
 
-  GPTVQ_ASSIGN_OR_RETURN(SubmitJob event, Prepare(job_id, spec));
-  event.job.request_id = std::string(request_id);
-  GPTVQ_RETURN_IF_ERROR(coordinator_.Record(std::move(event)).status());
-  return job_id;
+  GPTVQ_ASSIGN_OR_RETURN(Prepared prepared, Prepare(job_id, spec));
+  prepared.event.job.request_id = std::string(request_id);
+  GPTVQ_RETURN_IF_ERROR(coordinator_.Record(std::move(prepared.event)).status());
+  return AcceptedJob{job_id, std::move(prepared.warnings)};
 }
 
-absl::StatusOr<JobSnapshot> Submission::Plan(const JobSpec& spec) {
-  GPTVQ_ASSIGN_OR_RETURN(SubmitJob event, Prepare("", spec));
-  JobSnapshot job;
+absl::StatusOr<PlannedJob> Submission::Plan(const JobSpec& spec) {
+  GPTVQ_ASSIGN_OR_RETURN(Prepared prepared, Prepare("", spec));
+  SubmitJob& event = prepared.event;
+  PlannedJob planned = {.job = {}, .warnings = std::move(prepared.warnings)};
+  JobSnapshot& job = planned.job;
   job.description = std::move(event.job);
   job.description.task_count = static_cast<int>(event.tasks.size());
   job.description.create_time = coordinator_.Now().wall;
   job.layers.resize(job.description.layer_count);
   for (TaskDescription& description : event.tasks) job.tasks.push_back({std::move(description), {}});
-  return job;
+  return planned;
 }
 
-absl::StatusOr<SubmitJob> Submission::Prepare(const std::string& job_id, const JobSpec& spec) {
+absl::StatusOr<Submission::Prepared> Submission::Prepare(const std::string& job_id, const JobSpec& spec) {
   GPTVQ_RETURN_IF_ERROR(CheckUris(spec));
   GPTVQ_RETURN_IF_ERROR(CheckPlaces(spec));
   const std::string model = absl::StrCat("model ", spec.model_uri);
-  const absl::StatusOr<int> layer_count = probe_.CountLayers(spec.model_uri);
-  if (!layer_count.ok()) return RefusePlace(model, layer_count.status(), ErrorReason::kModelUnusable);
-  absl::StatusOr<JobPlan> plan = PlanJob(spec, *layer_count, job_id);
+  absl::StatusOr<ModelSummary> summary = probe_.SummarizeModel(spec.model_uri);
+  if (!summary.ok()) return RefusePlace(model, summary.status(), ErrorReason::kModelUnusable);
+  absl::StatusOr<JobPlan> plan = PlanJob(spec, summary->layer_count, job_id);
   if (!plan.ok()) return RefusePlace(model, plan.status(), ErrorReason::kModelUnusable);
 
   SubmitJob event;
   event.job.job_id = job_id;
   event.job.spec = spec;
-  event.job.layer_count = *layer_count;
+  event.job.layer_count = summary->layer_count;
   event.job.shard_layers = plan->shard_layers;
   event.tasks = std::move(plan->tasks);
-  return event;
+  return Prepared{std::move(event), std::move(summary->warnings)};
 }
 
 absl::Status Submission::CheckPlaces(const JobSpec& spec) {

@@ -3,32 +3,49 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/coordinator.h"
-#include "server/model_probe.h"
+#include "server/input_probe.h"
 
 namespace gptvq {
+
+// A job that was accepted.
+struct AcceptedJob {
+  std::string job_id;
+  std::vector<std::string> warnings;  // about its model; of a repetition: none
+};
+
+// A job that would be accepted.
+struct PlannedJob {
+  JobSnapshot job;  // its id is empty
+  std::vector<std::string> warnings;
+};
 
 // From a client's wish to a journaled job: looks at the places it names, plans, records. Borrows both. Thread-safe.
 class Submission {
  public:
-  Submission(Coordinator& coordinator, ModelProbe& probe) : coordinator_(coordinator), probe_(probe) {}
+  Submission(Coordinator& coordinator, InputProbe& probe) : coordinator_(coordinator), probe_(probe) {}
 
-  // Accepts a job, or answers the one that was accepted under this request id. Returns its id.
+  // Accepts a job, or answers the one that was accepted under this request id.
   // Errors: InvalidArgument (INVALID_FIELD), NotFound (INPUT_MISSING), FailedPrecondition (MODEL_UNUSABLE), AlreadyExists
   // (IDEMPOTENCY_MISMATCH), ResourceExhausted (TOO_MANY_JOBS), Unavailable.
-  absl::StatusOr<std::string> Submit(std::string_view request_id, const JobSpec& spec);
+  absl::StatusOr<AcceptedJob> Submit(std::string_view request_id, const JobSpec& spec);
 
-  // What Submit would accept, without accepting it: the job with its plan and an empty id. Errors: as Submit.
-  absl::StatusOr<JobSnapshot> Plan(const JobSpec& spec);
+  // What Submit would accept, without accepting it. Errors: as Submit.
+  absl::StatusOr<PlannedJob> Plan(const JobSpec& spec);
 
  private:
-  absl::StatusOr<SubmitJob> Prepare(const std::string& job_id, const JobSpec& spec);
+  struct Prepared {
+    SubmitJob event;
+    std::vector<std::string> warnings;
+  };
+  absl::StatusOr<Prepared> Prepare(const std::string& job_id, const JobSpec& spec);
   absl::Status CheckPlaces(const JobSpec& spec);
 
   Coordinator& coordinator_;
-  ModelProbe& probe_;
+  InputProbe& probe_;
 };
 
 // The id that a job submitted under `request_id` gets: the same for every repetition, also before the journal knows it.

@@ -78,6 +78,12 @@ void PrintPlan(const JobView& plan, OutputFormat output, Terminal& terminal) {
 
 }  // namespace
 
+void PrintWarnings(const JobView& job, Terminal& terminal) {
+  for (const std::string& warning : job.warnings) {
+    terminal.err << "warning: " << Printable(job.model, 256) << ": " << Printable(warning, 2048) << std::endl;
+  }
+}
+
 ExitCode SubmitJob(JobClient& client, const SubmitOptions& options, const MonotonicClock& clock, Terminal& terminal) {
   const absl::StatusOr<JobSpec> request = MakeJobSpec(options.job);
   if (!request.ok()) {
@@ -96,6 +102,7 @@ ExitCode SubmitJob(JobClient& client, const SubmitOptions& options, const Monoto
   const absl::StatusOr<JobView> job = client.Submit(*request, pending->request_id(), options.mode);
   if (IsAnswer(job.status())) pending->Forget();
   if (!job.ok()) return Fail(terminal, job.status());
+  PrintWarnings(*job, terminal);
   if (options.mode == SubmitMode::kDryRun) {
     PrintPlan(*job, options.output, terminal);
     return ExitCode::kOk;

@@ -39,6 +39,9 @@ ExitCode ReportJob(JobClient& client, const std::string& job_id, OutputFormat ou
 // Shows progress until the job ends. kJobFailed and kCancelled tell how.
 ExitCode WatchJob(JobClient& client, const std::string& job_id, const MonotonicClock& clock, Terminal& terminal);
 
+// What the coordinator found odd about the model of a submitted job, to the error stream.
+void PrintWarnings(const JobView& job, Terminal& terminal);
+
 // Waits silently. `timeout_seconds` absent: for ever; passed: kTimeout.
 ExitCode WaitForJob(JobClient& client, const std::string& job_id, std::optional<double> timeout_seconds,
                     const MonotonicClock& clock, Terminal& terminal);

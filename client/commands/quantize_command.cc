@@ -19,6 +19,7 @@ ExitCode QuantizeModel(const JobFlags& flags, const EmbeddedRunnerOptions& runne
   JobClient& client = (*runner)->client();
   const absl::StatusOr<JobView> job = client.Submit(*spec, NewRequestId(), SubmitMode::kAccept);
   if (!job.ok()) return Fail(terminal, job.status());
+  PrintWarnings(*job, terminal);
   const ExitCode end = WatchJob(client, job->job_id, clock, terminal);
   if (end != ExitCode::kOk) return end;
   return ReportJob(client, job->job_id, output, terminal);

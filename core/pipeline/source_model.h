@@ -2,6 +2,8 @@
 #define GPTVQ_CORE_PIPELINE_SOURCE_MODEL_H_
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/base/file.h"
@@ -23,6 +25,10 @@ class SourceModel {
   const ReadableDirectory& directory() const { return directory_; }
   const ModelConfig& config() const { return config_; }
   const Checkpoint& checkpoint() const { return checkpoint_; }
+
+  // What its owner may want to know before days of computing, one sentence each: oddities of the checkpoint, and tensors
+  // that the architecture does not read, which reach the result unchanged.
+  std::vector<std::string> Warnings() const;
 
  private:
   SourceModel(const ReadableDirectory& directory, ModelConfig config, Checkpoint checkpoint)

@@ -33,6 +33,7 @@ class FakeJobService final : public v1::JobService::Service {
   // What every call is answered with: `job`, or `refusal` when that is no OK.
   v1::Job job;
   grpc::Status refusal;
+  std::vector<std::string> warnings;  // in the answer to a submit
   // After the snapshot; then the watch ends with `watch_end`.
   std::vector<v1::JobEvent> events;
   grpc::Status watch_end;
@@ -43,6 +44,7 @@ class FakeJobService final : public v1::JobService::Service {
                          v1::SubmitJobResponse* response) override {
     submits.push_back(*request);
     *response->mutable_job() = job;
+    response->mutable_warnings()->Assign(warnings.begin(), warnings.end());
     return refusal;
   }
 

@@ -57,6 +57,16 @@ TEST_F(JobCommands, SubmitPrintsTheJobIdAloneAndForgetsTheRequest) {
   EXPECT_FALSE(KeepsAnId());
 }
 
+TEST_F(JobCommands, SubmitTellsWhatIsOddAboutTheModelBesideTheJobId) {
+  coordinator.job.mutable_spec()->set_model_uri("file:///models/tiny");
+  coordinator.warnings = {"a tensor too many"};
+
+  EXPECT_EQ(Submit(), ExitCode::kOk);
+
+  EXPECT_EQ(out.str(), "job-0123456789abcdef\n");
+  EXPECT_EQ(err.str(), "warning: file:///models/tiny: a tensor too many\n");
+}
+
 TEST_F(JobCommands, RepeatedSubmitNamesTheSameRequestUntilItIsAnswered) {
   coordinator.refusal = grpc::Status(grpc::StatusCode::INTERNAL, "the connection broke");
   EXPECT_EQ(Submit(), ExitCode::kInternal);

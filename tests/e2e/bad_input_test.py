@@ -396,6 +396,15 @@ class BadInputTest(unittest.TestCase):
         for file in ("model.safetensors: SHA-256", "config.json: missing", "extra.bin: is not in the manifest"):
             self.assertIn(file, message)
 
+    def test_a_tensor_too_many_is_a_warning(self):
+        """D59: odd, but no mistake; the owner is told before days of computing."""
+        root = self.case()
+        tensors(lambda kept: kept.update({"adapter.weight": ("F32", [2], f32(1, 2))}))(root)
+        result = self.run_client("quantize", root)
+        message = result.stderr.decode()
+        self.assertEqual(result.returncode, 0, message)
+        self.assertRegex(message, "warning: file://.*/model: .*keeps unchanged: adapter.weight")
+
     def test_zeros_and_denormals_are_quantized(self):
         """D57: odd, but no mistake; zeros come back exactly."""
         for values in ((0.0, -0.0), (1e-45, -1e-40)):

@@ -27,7 +27,7 @@ class CoordinatorDaemonTest : public testing::Test {
   }
 
   const TemporaryDirectory directory_;
-  FakeModelProbe probe_;
+  FakeInputProbe probe_;
   SystemClock clock_;
   MetricsRegistry registry_{"coordinator"};
   std::ostringstream log_text_;

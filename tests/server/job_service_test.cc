@@ -1,5 +1,6 @@
 #include "server/job_service.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -11,12 +12,21 @@ namespace gptvq {
 namespace {
 
 using JobStub = v1::JobService::Stub;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 absl::StatusOr<v1::Job> Submit(Service& service, const v1::SubmitJobRequest& request = ASubmitRequest()) {
   v1::SubmitJobResponse response;
   const absl::Status status = service.Call(*service.jobs, &JobStub::SubmitJob, request, response);
   if (!status.ok()) return status;
   return response.job();
+}
+
+std::vector<std::string> WarningsOf(Service& service, const v1::SubmitJobRequest& request) {
+  v1::SubmitJobResponse response;
+  const absl::Status status = service.Call(*service.jobs, &JobStub::SubmitJob, request, response);
+  EXPECT_TRUE(status.ok()) << status;
+  return {response.warnings().begin(), response.warnings().end()};
 }
 
 absl::StatusOr<v1::Job> Get(Service& service, const std::string& job_id) {
@@ -95,6 +105,18 @@ TEST(SubmitJobCall, ADryRunPlansAndAcceptsNothing) {
   EXPECT_TRUE(service.coordinator.store().ListJobs({})->empty());
 }
 
+TEST(SubmitJobCall, OdditiesOfTheModelAreToldOnceAndInEveryDryRun) {
+  Service service;
+  service.probe.answer = ModelSummary{.layer_count = 2, .warnings = {"a tensor too many"}};
+  v1::SubmitJobRequest dry_run = ASubmitRequest();
+  dry_run.set_validate_only(true);
+
+  EXPECT_THAT(WarningsOf(service, dry_run), ElementsAre("a tensor too many"));
+  EXPECT_THAT(WarningsOf(service, dry_run), ElementsAre("a tensor too many"));
+  EXPECT_THAT(WarningsOf(service, ASubmitRequest()), ElementsAre("a tensor too many"));
+  EXPECT_THAT(WarningsOf(service, ASubmitRequest()), IsEmpty()) << "of a repetition nothing is looked at";
+}
+
 TEST(SubmitJobCall, RequestIdsThatAreNoUuidsAreRefused) {
   Service service;
   for (const std::string& id :
@@ -121,7 +143,7 @@ TEST(SubmitJobCall, AnUnusableModelIsAPreconditionAndAnAbsentStorageIsNot) {
   Service service;
   service.probe.answer = absl::InvalidArgumentError("architecture X is not supported");
   const absl::Status unsupported = Submit(service).status();
-  service.probe.answer = kMaxPlannedLayers + 1;
+  service.probe.answer = ModelSummary{.layer_count = kMaxPlannedLayers + 1};
   const absl::Status too_deep = Submit(service).status();
   service.probe.answer = absl::UnavailableError("storage does not answer");
   const absl::Status away = Submit(service).status();
@@ -136,7 +158,7 @@ TEST(SubmitJobCall, PlacesThatCanNotBeUsedAreRefusedByField) {
   Service service;
   service.probe.answer = absl::NotFoundError("/m: No such file or directory");
   const absl::Status model = Submit(service).status();
-  service.probe.answer = 2;
+  service.probe.answer = ModelSummary{.layer_count = 2};
   service.probe.text_answer = absl::NotFoundError("/t: No such file or directory");
   const absl::Status text = Submit(service).status();
   service.probe.text_answer = absl::FailedPreconditionError("/t: is a directory, not a file");

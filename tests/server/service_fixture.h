@@ -29,9 +29,9 @@
 namespace gptvq {
 
 // Answers what the test says.
-class FakeModelProbe final : public ModelProbe {
+class FakeInputProbe final : public InputProbe {
  public:
-  absl::StatusOr<int> CountLayers(std::string_view model_uri) override {
+  absl::StatusOr<ModelSummary> SummarizeModel(std::string_view model_uri) override {
     const std::lock_guard lock(mutex_);
     last_uri = std::string(model_uri);
     return answer;
@@ -47,7 +47,7 @@ class FakeModelProbe final : public ModelProbe {
     return output_answer;
   }
 
-  absl::StatusOr<int> answer = 2;
+  absl::StatusOr<ModelSummary> answer = ModelSummary{.layer_count = 2};
   absl::Status text_answer;
   absl::Status output_answer;
   std::string last_uri;
@@ -102,7 +102,7 @@ class Service {
   MemoryObjectStore objects;
   ArtifactStore artifacts{objects};
   const Seal seal{"key"};
-  FakeModelProbe probe;
+  FakeInputProbe probe;
   Coordinator coordinator;
   Submission submission;
   GrpcJobService job_service;

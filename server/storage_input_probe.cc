@@ -1,4 +1,4 @@
-#include "server/source_model_probe.h"
+#include "server/storage_input_probe.h"
 
 #include <memory>
 
@@ -8,19 +8,19 @@
 
 namespace gptvq {
 
-absl::StatusOr<int> SourceModelProbe::CountLayers(std::string_view model_uri) {
+absl::StatusOr<ModelSummary> StorageInputProbe::SummarizeModel(std::string_view model_uri) {
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ObjectUri::Parse(model_uri));
   GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableDirectory> directory, storage_.OpenDirectory(uri));
   GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<SourceModel> model, SourceModel::Open(*directory));
-  return model->config().layer_count;
+  return ModelSummary{.layer_count = model->config().layer_count, .warnings = model->Warnings()};
 }
 
-absl::Status SourceModelProbe::CheckText(std::string_view text_uri) {
+absl::Status StorageInputProbe::CheckText(std::string_view text_uri) {
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ObjectUri::Parse(text_uri));
   return storage_.OpenFile(uri).status();
 }
 
-absl::Status SourceModelProbe::CheckOutput(std::string_view output_uri) {
+absl::Status StorageInputProbe::CheckOutput(std::string_view output_uri) {
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ObjectUri::Parse(output_uri));
   return storage_.CheckCreatable(uri);
 }

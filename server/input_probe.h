@@ -1,21 +1,29 @@
-#ifndef GPTVQ_SERVER_MODEL_PROBE_H_
-#define GPTVQ_SERVER_MODEL_PROBE_H_
+#ifndef GPTVQ_SERVER_INPUT_PROBE_H_
+#define GPTVQ_SERVER_INPUT_PROBE_H_
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace gptvq {
 
-// Looks at the places that a job names before it is accepted, so that what can not work is refused at submit. Thread-safe.
-class ModelProbe {
- public:
-  virtual ~ModelProbe() = default;
+// What a submit has to know of a model.
+struct ModelSummary {
+  int layer_count = 0;                     // decoder layers, at least 1
+  std::vector<std::string> warnings = {};  // oddities that do not make it unusable, one sentence each
+};
 
-  // Number of decoder layers of the model at `model_uri`, at least 1.
+// Looks at the places that a job names before it is accepted, so that what can not work is refused at submit. Thread-safe.
+class InputProbe {
+ public:
+  virtual ~InputProbe() = default;
+
+  // Opens the model at `model_uri` as far as its headers.
   // Errors: NotFound (no model there), InvalidArgument (malformed, or of a kind that is not supported; the message lists what
   // was not recognised), PermissionDenied, Unavailable (the storage did not answer).
-  virtual absl::StatusOr<int> CountLayers(std::string_view model_uri) = 0;
+  virtual absl::StatusOr<ModelSummary> SummarizeModel(std::string_view model_uri) = 0;
 
   // Whether there is a file at `text_uri`; what it holds is for the workers to judge.
   // Errors: NotFound, FailedPrecondition (a directory, a pipe, a device), PermissionDenied, Unavailable.
@@ -28,4 +36,4 @@ class ModelProbe {
 
 }  // namespace gptvq
 
-#endif  // GPTVQ_SERVER_MODEL_PROBE_H_
+#endif  // GPTVQ_SERVER_INPUT_PROBE_H_
