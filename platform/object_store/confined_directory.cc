@@ -1,5 +1,6 @@
 #include "platform/object_store/confined_directory.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -21,10 +23,10 @@ namespace {
 constexpr mode_t kDirectoryMode = 0777;  // less the umask
 
 // glibc 2.36 has no wrapper for this call.
-int OpenBeneath(int directory_fd, const char* relative, int flags) {
+int OpenBeneath(int directory_fd, const char* relative, int flags, __u64 resolve) {
   open_how how = {};
   how.flags = static_cast<__u64>(flags) | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve;
   return static_cast<int>(syscall(SYS_openat2, directory_fd, relative, &how, sizeof(how)));
 }
 
@@ -38,6 +40,10 @@ bool IsRelativePath(std::string_view relative) {
   }
   return true;
 }
+
+struct CloseDirectory {
+  void operator()(DIR* stream) const { closedir(stream); }
+};
 
 }  // namespace
 
@@ -53,8 +59,8 @@ absl::Status ErrnoToStatus(int error_number, std::string_view context) {
     case EACCES:
     case EPERM:
     case EROFS: return absl::PermissionDeniedError(message);
-    case ELOOP:
-    case EXDEV: return absl::PermissionDeniedError(absl::StrCat(message, " (symbolic links are not followed)"));
+    case ELOOP: return absl::PermissionDeniedError(absl::StrCat(message, " (symbolic links are not followed)"));
+    case EXDEV: return absl::PermissionDeniedError(absl::StrCat(message, " (a symbolic link leads outside)"));
     case ENOSPC:
     case EDQUOT:
     case EFBIG: return absl::ResourceExhaustedError(message);
@@ -73,7 +79,7 @@ absl::StatusOr<ConfinedDirectory> ConfinedDirectory::Open(const std::string& pat
   if (fd.get() < 0) return ErrnoToStatus(errno, path);
   if (resolver == Resolver::kBest) {
     // Old kernels answer ENOSYS, sandboxes that do not know the call EPERM.
-    const FileDescriptor probe(OpenBeneath(fd.get(), ".", O_PATH | O_DIRECTORY));
+    const FileDescriptor probe(OpenBeneath(fd.get(), ".", O_PATH | O_DIRECTORY, 0));
     if (probe.get() < 0) resolver = Resolver::kWalk;
   }
   return ConfinedDirectory(std::move(fd), path, resolver);
@@ -86,13 +92,13 @@ absl::StatusOr<ConfinedDirectory> ConfinedDirectory::Create(const std::string& p
   return Open(path);
 }
 
-absl::StatusOr<ConfinedDirectory> ConfinedDirectory::OpenDirectory(std::string_view relative) const {
+absl::StatusOr<ConfinedDirectory> ConfinedDirectory::OpenDirectory(std::string_view relative, Links links) const {
   if (relative.empty()) {
     FileDescriptor fd(fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
     if (fd.get() < 0) return ErrnoToStatus(errno, path_);
     return ConfinedDirectory(std::move(fd), path_, resolver_);
   }
-  GPTVQ_ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(relative, O_RDONLY | O_DIRECTORY));
+  GPTVQ_ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(relative, O_RDONLY | O_DIRECTORY, links));
   return ConfinedDirectory(std::move(fd), absl::StrCat(path_, "/", std::string(relative)), resolver_);
 }
 
@@ -109,12 +115,39 @@ absl::StatusOr<ConfinedDirectory> ConfinedDirectory::MakeDirectories(std::string
   return OpenDirectory(relative);
 }
 
-absl::StatusOr<FileDescriptor> ConfinedDirectory::OpenFile(std::string_view relative, int flags) const {
+absl::StatusOr<FileDescriptor> ConfinedDirectory::OpenFile(std::string_view relative, int flags, Links links) const {
   if (!IsRelativePath(relative)) return Failure(EINVAL, relative);
+  const std::string path(relative);
+  if (links == Links::kAnywhere) {
+    FileDescriptor fd(openat(fd_.get(), path.c_str(), flags | O_CLOEXEC));
+    if (fd.get() < 0) return Failure(errno, relative);
+    return fd;
+  }
   if (resolver_ == Resolver::kWalk) return Walk(relative, flags);
-  FileDescriptor fd(OpenBeneath(fd_.get(), std::string(relative).c_str(), flags));
+  FileDescriptor fd(OpenBeneath(fd_.get(), path.c_str(), flags, links == Links::kRefused ? RESOLVE_NO_SYMLINKS : 0));
   if (fd.get() < 0) return Failure(errno, relative);
   return fd;
+}
+
+absl::StatusOr<std::vector<DirectoryEntry>> ConfinedDirectory::List() const {
+  FileDescriptor fd(openat(fd_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));  // a position of its own
+  if (fd.get() < 0) return ErrnoToStatus(errno, path_);
+  const std::unique_ptr<DIR, CloseDirectory> stream(fdopendir(fd.get()));
+  if (stream == nullptr) return ErrnoToStatus(errno, path_);
+  fd.Release();  // the stream owns it now
+  std::vector<DirectoryEntry> entries;
+  errno = 0;
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    struct stat info;
+    // An entry that has gone since is no longer part of the answer.
+    if (name != "." && name != ".." && fstatat(fd_.get(), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
+      entries.push_back({std::string(name), info});
+    }
+    errno = 0;
+  }
+  if (errno != 0) return ErrnoToStatus(errno, path_);
+  return entries;
 }
 
 absl::StatusOr<FileDescriptor> ConfinedDirectory::Walk(std::string_view relative, int flags) const {

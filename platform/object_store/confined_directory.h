@@ -1,9 +1,12 @@
 #ifndef GPTVQ_PLATFORM_OBJECT_STORE_CONFINED_DIRECTORY_H_
 #define GPTVQ_PLATFORM_OBJECT_STORE_CONFINED_DIRECTORY_H_
 
+#include <sys/stat.h>
+
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,10 +37,23 @@ class FileDescriptor {
 // gives to the cause.
 absl::Status ErrnoToStatus(int error_number, std::string_view context);
 
+struct DirectoryEntry {
+  std::string name;
+  struct stat info;  // of the entry itself, not of what a symbolic link points to
+};
+
 // A directory of the local file system out of which no path leads: below it neither symbolic links nor ".." are
-// followed, not even when they are put there between check and use. Immutable, thread-safe. Owns its descriptor.
+// followed, not even when they are put there between check and use, unless the caller asks for links. Immutable,
+// thread-safe. Owns its descriptor.
 class ConfinedDirectory {
  public:
+  // What becomes of a symbolic link on the way to a file.
+  enum class Links {
+    kRefused,
+    kInside,    // followed while it leads nowhere outside this directory; refused by Resolver::kWalk
+    kAnywhere,  // followed, for processes that may open every file by its path as well
+  };
+
   enum class Resolver {
     kBest,  // the kernel's openat2, or the walk where the kernel or a sandbox does not offer it
     kWalk,  // segment by segment with O_NOFOLLOW
@@ -50,13 +66,16 @@ class ConfinedDirectory {
   static absl::StatusOr<ConfinedDirectory> Create(const std::string& path);
 
   // The directory `relative` below this one; "" is this one again.
-  absl::StatusOr<ConfinedDirectory> OpenDirectory(std::string_view relative) const;
+  absl::StatusOr<ConfinedDirectory> OpenDirectory(std::string_view relative, Links links = Links::kRefused) const;
 
   // As OpenDirectory, after making what is missing, durably.
   absl::StatusOr<ConfinedDirectory> MakeDirectories(std::string_view relative) const;
 
   // open(2) below this directory. `relative` is a path of segments joined by '/', none empty, "." or "..".
-  absl::StatusOr<FileDescriptor> OpenFile(std::string_view relative, int flags) const;
+  absl::StatusOr<FileDescriptor> OpenFile(std::string_view relative, int flags, Links links = Links::kRefused) const;
+
+  // What it holds except "." and "..", in no order.
+  absl::StatusOr<std::vector<DirectoryEntry>> List() const;
 
   // For the *at(2) family, with single names only.
   int fd() const { return fd_.get(); }

@@ -1,6 +1,5 @@
 #include "platform/object_store/local_object_store.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -154,43 +153,12 @@ absl::Status CheckReplaceable(const ConfinedDirectory& directory, const std::str
   return CheckRegular(info, absl::StrCat(directory.path(), "/", name));
 }
 
-struct CloseDirectory {
-  void operator()(DIR* stream) const { closedir(stream); }
-};
-
-struct DirectoryEntry {
-  std::string name;
-  struct stat info;
-};
-
-// The entries of one directory except "." and "..", in no order.
-absl::StatusOr<std::vector<DirectoryEntry>> ReadDirectory(const ConfinedDirectory& directory) {
-  FileDescriptor fd(openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));  // a position of its own
-  if (fd.get() < 0) return ErrnoToStatus(errno, directory.path());
-  const std::unique_ptr<DIR, CloseDirectory> stream(fdopendir(fd.get()));
-  if (stream == nullptr) return ErrnoToStatus(errno, directory.path());
-  fd.Release();  // the stream owns it now
-  std::vector<DirectoryEntry> entries;
-  errno = 0;
-  while (const dirent* entry = readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    struct stat info;
-    // An entry that has gone since is no longer part of the answer.
-    if (name != "." && name != ".." && fstatat(directory.fd(), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
-      entries.push_back({std::string(name), info});
-    }
-    errno = 0;
-  }
-  if (errno != 0) return ErrnoToStatus(errno, directory.path());
-  return entries;
-}
-
 // Calls visit(directory key, directory, entry) for everything below `directory` that has a key, and for temporaries.
 using Visitor = std::function<absl::Status(std::string_view, const ConfinedDirectory&, const DirectoryEntry&)>;
 
 absl::Status VisitTree(const ConfinedDirectory& directory, std::string_view key, ListScope scope, int depth,
                        const Visitor& visit) {
-  GPTVQ_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ReadDirectory(directory));
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, directory.List());
   for (const DirectoryEntry& entry : entries) {
     GPTVQ_RETURN_IF_ERROR(visit(key, directory, entry));
     if (!S_ISDIR(entry.info.st_mode) || scope == ListScope::kDirect || depth >= kMaxKeySegments) continue;
@@ -292,14 +260,15 @@ absl::Status LocalObjectStore::RemoveAbandonedWrites(ListScope scope) {
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenLocalFile(const ConfinedDirectory& directory,
-                                                                std::string_view relative_path, std::string name) {
+                                                                std::string_view relative_path, std::string name,
+                                                                ConfinedDirectory::Links links) {
   const std::string path = absl::StrCat(directory.path(), "/", std::string(relative_path));
   // O_PATH opens nothing but the name: a device is not touched, a pipe is not waited for.
-  GPTVQ_ASSIGN_OR_RETURN(const FileDescriptor place, directory.OpenFile(relative_path, O_PATH));
+  GPTVQ_ASSIGN_OR_RETURN(const FileDescriptor place, directory.OpenFile(relative_path, O_PATH, links));
   struct stat info;
   if (fstat(place.get(), &info) != 0) return ErrnoToStatus(errno, path);
   GPTVQ_RETURN_IF_ERROR(CheckRegular(info, path));
-  GPTVQ_ASSIGN_OR_RETURN(FileDescriptor fd, directory.OpenFile(relative_path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  GPTVQ_ASSIGN_OR_RETURN(FileDescriptor fd, directory.OpenFile(relative_path, O_RDONLY | O_NONBLOCK | O_NOCTTY, links));
   if (fstat(fd.get(), &info) != 0) return ErrnoToStatus(errno, path);
   GPTVQ_RETURN_IF_ERROR(CheckRegular(info, path));  // it may have been replaced in between
   return std::make_unique<LocalFile>(std::move(fd), std::move(name), static_cast<std::uint64_t>(info.st_size));

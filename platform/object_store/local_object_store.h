@@ -34,8 +34,9 @@ class LocalObjectStore final : public ObjectStore {
 
 // One regular file below `directory`, at any path that the file system allows. Opening a pipe or a device is refused and
 // neither waits nor has an effect on it. `name` is what the file calls itself. Errors: those of ObjectStore.
-absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenLocalFile(const ConfinedDirectory& directory,
-                                                                std::string_view relative_path, std::string name);
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenLocalFile(
+    const ConfinedDirectory& directory, std::string_view relative_path, std::string name,
+    ConfinedDirectory::Links links = ConfinedDirectory::Links::kRefused);
 
 }  // namespace gptvq
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "platform/object_store/confined_directory.h"
+#include "platform/object_store/linked_directory.h"
 #include "platform/object_store/local_object_store.h"
 #include "platform/object_store/object_directory.h"
 
@@ -44,11 +45,29 @@ absl::StatusOr<ConfinedDirectory> CreateLocalDirectory(const StorageOptions& opt
   return place.root.MakeDirectories(place.relative);
 }
 
+// Reading follows links that lead nowhere the process could not be sent by a URI.
+absl::StatusOr<std::unique_ptr<ReadableDirectory>> OpenForReading(const StorageOptions& options,
+                                                                  const std::string& path) {
+  using Links = ConfinedDirectory::Links;
+  if (options.file_roots.empty()) {
+    GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, ConfinedDirectory::Open(path));
+    return std::make_unique<LinkedDirectory>(std::move(directory), "", Links::kAnywhere);
+  }
+  GPTVQ_ASSIGN_OR_RETURN(ConfinedPath place, Confine(options, path));
+  GPTVQ_RETURN_IF_ERROR(place.root.OpenDirectory(place.relative, Links::kInside).status());
+  return std::make_unique<LinkedDirectory>(std::move(place.root), std::move(place.relative), Links::kInside);
+}
+
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenFileAt(const StorageOptions& options, const std::string& path) {
+  using Links = ConfinedDirectory::Links;
+  if (!options.file_roots.empty()) {
+    GPTVQ_ASSIGN_OR_RETURN(const ConfinedPath place, Confine(options, path));
+    return OpenLocalFile(place.root, place.relative, path, Links::kInside);
+  }
   const std::size_t slash = path.rfind('/');
   GPTVQ_ASSIGN_OR_RETURN(const ConfinedDirectory directory,
-                         OpenLocalDirectory(options, slash == 0 ? "/" : path.substr(0, slash)));
-  return OpenLocalFile(directory, path.substr(slash + 1), path);
+                         ConfinedDirectory::Open(slash == 0 ? "/" : path.substr(0, slash)));
+  return OpenLocalFile(directory, path.substr(slash + 1), path, Links::kAnywhere);
 }
 
 // Looks upwards to the first thing that exists.
@@ -103,8 +122,10 @@ absl::Status Storage::CheckCreatable(const ObjectUri& uri) const {
 }
 
 absl::StatusOr<std::unique_ptr<ReadableDirectory>> Storage::OpenDirectory(const ObjectUri& uri) const {
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store, OpenStore(uri));
-  return std::make_unique<ObjectDirectory>(std::move(store));
+  switch (uri.scheme()) {
+    case UriScheme::kFile: return OpenForReading(options_, uri.path());
+  }
+  return absl::InternalError("unknown URI scheme");
 }
 
 absl::StatusOr<std::unique_ptr<WritableDirectory>> Storage::CreateDirectory(const ObjectUri& uri) const {

@@ -14,8 +14,9 @@
 namespace gptvq {
 
 struct StorageOptions {
-  // Directories that file:// URIs may point to or below, absolute. Below them no symbolic link is followed. Empty: any
-  // directory, for a machine whose jobs are its user's own.
+  // Directories that file:// URIs may point to or below, absolute. Symbolic links below them are followed for reading as
+  // long as they stay below the same root, and never for writing. Empty: any directory and any link, for a machine whose
+  // jobs are its user's own.
   std::vector<std::string> file_roots;
 
   // Errors: InvalidArgument for a root that is not absolute.

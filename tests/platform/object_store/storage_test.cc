@@ -106,6 +106,65 @@ TEST(Storage, RootsConfineEveryUri) {
   }
 }
 
+// As in the cache of Hugging Face: a snapshot of links to files named by their digests.
+void WriteSnapshot(const TemporaryDirectory& cache) {
+  cache.WriteFile("blobs/0a1b", "{}");
+  std::filesystem::create_directories(cache.Join("snapshots/main"));
+  std::filesystem::create_symlink("../../blobs/0a1b", cache.Join("snapshots/main/config.json"));
+  std::filesystem::create_symlink("../../blobs", cache.Join("snapshots/main/directory"));
+  std::filesystem::create_symlink("../../blobs/gone", cache.Join("snapshots/main/dangling"));
+}
+
+TEST(Storage, ReadsASnapshotOfLinks) {
+  const TemporaryDirectory cache;
+  WriteSnapshot(cache);
+  for (const Storage& storage : {Storage({}), Storage({.file_roots = {cache.path()}})}) {
+    auto snapshot = storage.OpenDirectory(UriOf(cache.Join("snapshots/main")));
+    auto text = storage.OpenFile(ObjectUri::Parse("file://" + cache.Join("snapshots/main/config.json")).value());
+
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    EXPECT_THAT((*snapshot)->List().value(), ElementsAre("config.json"));
+    EXPECT_EQ(ReadWholeFile(**(*snapshot)->Open("config.json"), 10).value(), "{}");
+    EXPECT_EQ((*snapshot)->Open("dangling").status().code(), absl::StatusCode::kNotFound);
+    EXPECT_EQ((*snapshot)->Open("directory").status().code(), absl::StatusCode::kFailedPrecondition);
+    ASSERT_TRUE(text.ok()) << text.status();
+    EXPECT_EQ(ReadWholeFile(**text, 10).value(), "{}");
+  }
+}
+
+TEST(Storage, NoLinkLeadsOutOfTheRoots) {
+  const TemporaryDirectory cache;
+  WriteSnapshot(cache);
+  const Storage storage({.file_roots = {cache.Join("snapshots")}});
+
+  auto snapshot = storage.OpenDirectory(UriOf(cache.Join("snapshots/main")));
+
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  EXPECT_THAT((*snapshot)->List().value(), ElementsAre());
+  const absl::Status status = (*snapshot)->Open("config.json").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("a symbolic link leads outside"));
+}
+
+TEST(Storage, NothingIsWrittenThroughALink) {
+  const TemporaryDirectory directory;
+  directory.WriteFile("real/x", "as it was");
+  std::filesystem::create_directory_symlink("real", directory.Join("link"));
+  const Storage storage({.file_roots = {directory.path()}});
+
+  EXPECT_EQ(storage.CreateDirectory(ObjectUri::Parse("file://" + directory.Join("link")).value()).status().code(),
+            absl::StatusCode::kPermissionDenied);
+  auto output = storage.CreateDirectory(UriOf(directory.Join("output")));
+  ASSERT_TRUE(output.ok()) << output.status();
+  std::filesystem::create_symlink("../real/x", directory.Join("output/x"));
+  auto file = (*output)->Create("x");
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append(AsBytes("new")).ok());
+  ASSERT_TRUE((*file)->Close().ok());
+
+  EXPECT_EQ(ReadWholeFile(**storage.OpenFile(UriOf(directory.Join("real/x"))), 10).value(), "as it was");
+}
+
 TEST(StorageOptions, RootsMustBeAbsolute) {
   EXPECT_TRUE(StorageOptions{.file_roots = {"/data"}}.Validate().ok());
   EXPECT_FALSE(StorageOptions{.file_roots = {"data"}}.Validate().ok());
