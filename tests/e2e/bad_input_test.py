@@ -336,7 +336,7 @@ class BadInputTest(unittest.TestCase):
             "linear": ["linear", "--weight", f"{root / 'linear.safetensors'}:w", "--hessian",
                        f"{root / 'linear.safetensors'}:h", *FAST, "--output", root / "packed.safetensors"],
         }[command]
-        return subprocess.run([BIN / "gptvq-client", *map(str, arguments)], capture_output=True, timeout=30,
+        return subprocess.run([BIN / "gptvq-client", *map(str, arguments)], capture_output=True, timeout=120,
                               check=False)
 
     def case(self):

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import unittest
 
-from service_harness import BIN, Cluster, Model, kill, wait_until
+from service_harness import BIN, DEADLINE_SECONDS, Cluster, Model, kill, wait_until
 
 
 class ServiceTest(unittest.TestCase):
@@ -139,7 +139,7 @@ class ServiceTest(unittest.TestCase):
     def test_quantize_in_one_process_gives_the_digest_of_the_service(self):
         flags = self.model.job_flags(self.root / "result")
         result = subprocess.run([str(BIN / "gptvq-client"), "quantize", *flags, "--threads", "2", "-o", "json"],
-                                capture_output=True, text=True, timeout=120, check=False)
+                                capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(json.loads(result.stdout)["manifest_sha256"], self.quiet_digest())
 
@@ -149,7 +149,7 @@ class RefusalTest(unittest.TestCase):
 
     def run_client(self, *arguments):
         return subprocess.run([str(BIN / "gptvq-client"), *map(str, arguments)], capture_output=True, text=True,
-                              timeout=60, check=False)
+                              timeout=DEADLINE_SECONDS, check=False)
 
     def test_usage_errors(self):
         for arguments, words in (
