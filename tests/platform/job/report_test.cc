@@ -16,11 +16,10 @@ JobSnapshot AJobWithResults() {
   job.description.create_time = WallTime(seconds(100));
   job.status.numerics_class = "cpu-ref/k1";
   const auto add = [&](TaskKind kind, std::optional<EvaluationTarget> target, std::optional<TaskResult> result) {
-    Task task;
+    Task& task = job.tasks.emplace_back();
     task.description.kind = kind;
     task.description.target = target;
     task.status.result = std::move(result);
-    job.tasks.push_back(task);
   };
   add(TaskKind::kQuantize, {}, TaskResult{{{TaskPhase::kLoad, 1}, {TaskPhase::kQuantize, 4}}, QuantizeResult{}});
   add(TaskKind::kQuantize, {}, TaskResult{{{TaskPhase::kQuantize, 6}}, QuantizeResult{}});
