@@ -26,6 +26,9 @@ if(GPTVQ_SANITIZE)
   list(JOIN GPTVQ_SANITIZE "," sanitizers)
   add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${sanitizers})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    add_compile_options(-Wno-maybe-uninitialized)  # of std::optional, GCC 12 says so wrongly under a sanitizer
+  endif()
 endif()
 if(GPTVQ_FUZZ)
   # Also in the libraries, so that the fuzzer sees which inputs reach new code there.
