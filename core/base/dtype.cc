@@ -96,6 +96,7 @@ void DecodeToFloat(DType dtype, absl::Span<const std::byte> source, absl::Span<f
   GPTVQ_CHECK(source.size() == values_out.size() * DTypeBytes(dtype));
   const std::byte* data = source.data();
   const std::size_t count = values_out.size();
+  if (count == 0) return;  // memcpy takes no null, not even for no bytes
   switch (dtype) {
     case DType::kF32: std::memcpy(values_out.data(), data, source.size()); return;
     case DType::kF64:
@@ -115,6 +116,7 @@ void EncodeFromFloat(DType dtype, absl::Span<const float> values, absl::Span<std
   GPTVQ_CHECK(target_out.size() == values.size() * DTypeBytes(dtype));
   std::byte* data = target_out.data();
   const std::size_t count = values.size();
+  if (count == 0) return;  // as above
   switch (dtype) {
     case DType::kF32: std::memcpy(data, values.data(), target_out.size()); return;
     case DType::kF64:
