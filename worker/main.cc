@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <random>
 #include <stop_token>
 #include <string>
@@ -26,6 +27,7 @@
 #include "worker/grpc_coordinator_link.h"
 #include "worker/lease_loop.h"
 #include "worker/pipeline_executor.h"
+#include "worker/ready_file_link.h"
 #include "worker/retrying_link.h"
 #include "worker/self_test.h"
 #include "worker/worker_metrics.h"
@@ -86,11 +88,15 @@ absl::Status Serve(const WorkerOptions& options, std::vector<PlacedBackend> slot
                              {"threads_per_slot", options.threads_per_slot()}});
 
   GrpcCoordinatorLink link(MakeChannel(options.coordinator), identity);
-  RetryingLink retrying(link, {.seed = std::random_device()()}, clock, log, metrics.call_retries);
+  std::optional<ReadyFileLink> ready;
+  if (!options.ready_file.empty()) ready.emplace(link, options.ready_file, log);
+  CoordinatorLink& observed = ready ? static_cast<CoordinatorLink&>(*ready) : link;
+  RetryingLink retrying(observed, {.seed = std::random_device()()}, clock, log, metrics.call_retries);
   LeaseLoop loop({}, borrowed, retrying, clock, log, metrics);
   std::stop_source drain;
   const StopSignals signals([&](int signal) {
     if (drain.stop_requested()) _exit(kExitBySignal + signal);
+    if (ready) ready->RemoveFile();
     log.Info("signal received: releasing tasks and ending; a second one ends at once", {{"signal", signal}});
     drain.request_stop();
   });

@@ -52,6 +52,10 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
                        .help = "Serve Prometheus metrics there; port 0 picks a free one.",
                        .value = "HOST:PORT"},
                       &options->metrics_listen);
+  command.AddString({.name = "--ready-file",
+                     .help = "Keep this file while the coordinator answers and the worker does not drain.",
+                     .value = "FILE"},
+                    &options->ready_file);
   command.AddChoice<LogLevel>({.name = "--log-level", .help = "Least important line that is logged."},
                               &options->log_level,
                               {{"debug", LogLevel::kDebug},

@@ -19,6 +19,7 @@ struct WorkerOptions {
   int device_slots = 1;
   std::vector<std::string> file_roots;
   HostPort metrics_listen;  // empty host: no metrics are served
+  std::string ready_file;   // empty: none
   LogLevel log_level = LogLevel::kInfo;
   bool selftest = false;
 

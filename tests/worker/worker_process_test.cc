@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -75,6 +76,19 @@ TEST_F(WorkerProcess, TermWhileIdleEndsItWithZero) {
 
   EXPECT_EQ(worker->Wait(kPatience), 0) << Log();
   EXPECT_THAT(server.coordinator.Calls(), ElementsAre("register"));
+}
+
+TEST_F(WorkerProcess, TheReadyFileIsThereWhileTheCoordinatorAnswersAndGoneAfterTheEnd) {
+  const std::string ready_file = directory_.Join("ready");
+  FakeCoordinatorServer server(address_);
+  const auto worker = StartWorker({"--coordinator", address_, "--threads", "1", "--ready-file", ready_file});
+  server.coordinator.Await("poll");
+  EXPECT_TRUE(std::filesystem::exists(ready_file)) << Log();
+
+  worker->Signal(SIGTERM);
+
+  EXPECT_EQ(worker->Wait(kPatience), 0) << Log();
+  EXPECT_FALSE(std::filesystem::exists(ready_file));
 }
 
 TEST_F(WorkerProcess, TermWhileWorkingReleasesTheTaskAndEndsItWithZero) {

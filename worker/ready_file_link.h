@@ -1,0 +1,58 @@
+#ifndef GPTVQ_WORKER_READY_FILE_LINK_H_
+#define GPTVQ_WORKER_READY_FILE_LINK_H_
+
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "platform/log.h"
+#include "worker/coordinator_link.h"
+
+namespace gptvq {
+
+// Keeps a file for as long as the coordinator answers: what a readiness probe looks at. A worker that waits for its
+// coordinator is alive and not ready; a worker that drains is not ready either.
+//
+// Made by the first call that was answered, a refusal too; removed by a call that was not (Unavailable,
+// DeadlineExceeded), by RemoveFile and by the destructor. A call that the worker itself stopped tells nothing. Every
+// worker polls or renews a lease within seconds, so the file is never much older than the truth.
+//
+// Borrows the link and the log. Thread-safe.
+class ReadyFileLink final : public CoordinatorLink {
+ public:
+  // A file that lies there from an earlier run is removed.
+  ReadyFileLink(CoordinatorLink& link, std::string path, Logger& log);
+  ~ReadyFileLink() override;
+
+  // From now on there is no file, whatever the coordinator answers.
+  void RemoveFile();
+
+  absl::StatusOr<Registration> Register(std::stop_token stop) override;
+  absl::StatusOr<PollAnswer> PollTask(std::string_view poll_id, std::chrono::milliseconds wait,
+                                      std::stop_token stop) override;
+  absl::StatusOr<RenewalAnswer> RenewLease(const Lease& lease, const TaskProgress& progress,
+                                           std::stop_token stop) override;
+  absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) override;
+  absl::Status CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) override;
+  absl::Status FailTask(const Lease& lease, FailureClass failure_class, std::string_view message,
+                        std::stop_token stop) override;
+  absl::Status ReleaseTask(const Lease& lease, std::stop_token stop) override;
+
+ private:
+  enum class State { kNotReady, kReady, kClosed };
+
+  void See(const absl::Status& status);
+  void Enter(State state);
+
+  CoordinatorLink& link_;
+  const std::string path_;
+  Logger& log_;
+
+  std::mutex mutex_;
+  State state_ = State::kNotReady;
+  bool has_warned_ = false;  // once is enough: every answer tries again
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_WORKER_READY_FILE_LINK_H_
