@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test demo quality bench lint fmt coverage asan tsan fuzz e2e clean configure-%
+.PHONY: help build test demo quality bench lint fmt coverage asan tsan fuzz e2e packages clean configure-%
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
@@ -69,6 +69,13 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS (20)
 	cmake --preset fuzz
 	cmake --build --preset fuzz --parallel $(JOBS) --target tests/fuzz/all
 	tools/fuzz.sh build/fuzz/bin/fuzz $(FUZZ_SECONDS)
+
+PACKAGE_PRESET ?= release
+packages: configure-$(PACKAGE_PRESET)  ## Debian packages of the three programs into build/release/packages
+	tools/install_packages.sh package
+	cmake --build --preset $(PACKAGE_PRESET) --parallel $(JOBS) --target packaging/all
+	rm -rf build/$(PACKAGE_PRESET)/packages
+	cpack --config build/$(PACKAGE_PRESET)/CPackConfig.cmake
 
 configure-%:
 	tools/install_packages.sh build

@@ -15,13 +15,13 @@ function(gptvq_library name)
   endif()
 endfunction()
 
-# gptvq_binary(NAME SRCS ... DEPS ...): an installed program called <NAME>.
+# gptvq_binary(NAME SRCS ... DEPS ...): an installed program called <NAME>, in an install component of that name.
 function(gptvq_binary name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-  install(TARGETS ${name} RUNTIME DESTINATION bin)
+  install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT ${name})
 endfunction()
 
 # gptvq_test_timeout(VARIABLE SECONDS): SECONDS, or four times that where instruments slow a test down.

@@ -8,6 +8,7 @@
 #   fuzz      clang with libFuzzer
 #   coverage  gcovr
 #   lint      clang-format, clang-tidy, shellcheck
+#   package   what CPack runs to make .deb packages
 # shellcheck disable=SC2034  # the groups are read through a nameref
 set -euo pipefail
 
@@ -22,12 +23,13 @@ test=("${demo[@]}" python3-torch)
 fuzz=(clang-14 libclang-rt-14-dev)
 coverage=(gcovr)
 lint=(clang-format clang-tidy shellcheck)
+package=(binutils dpkg-dev file)
 
 [ $# -gt 0 ] || { sed -n '2,/^# shellcheck/{/shellcheck/!s/^# \{0,1\}//p}' "$0"; exit 2; }
 wanted=()
 for purpose in "$@"; do
   case $purpose in
-    build|demo|test|fuzz|coverage|lint) declare -n group=$purpose; wanted+=("${group[@]}") ;;
+    build|demo|test|fuzz|coverage|lint|package) declare -n group=$purpose; wanted+=("${group[@]}") ;;
     *) echo "$0: unknown purpose '$purpose'" >&2; exit 2 ;;
   esac
 done
