@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test demo quality bench lint fmt coverage asan tsan fuzz e2e packages clean configure-%
+.PHONY: help build test demo quality bench lint fmt coverage asan tsan fuzz e2e packages images clean configure-%
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
@@ -20,6 +20,7 @@ test: build  ## every test that needs no GPU
 	tools/install_packages.sh test
 	tools/prepare_demo.sh
 	tools/python_env.sh build/oracle-venv tools/oracle_requirements.txt
+	tools/python_env.sh build/deploy-venv tools/deploy_requirements.txt
 	$(CTEST) --test-dir build/release --label-exclude gpu
 
 demo: configure-release  ## coordinator, two workers and a real model on this machine
@@ -49,14 +50,14 @@ coverage: configure-coverage  ## line coverage of core and server; fails under 8
 	tools/install_packages.sh coverage demo
 	cmake --build --preset coverage --parallel $(JOBS)
 	find build/coverage -name '*.gcda' -delete
-	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle'
+	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|deploy'
 	gcovr --root . --object-directory build/coverage --filter core/ --filter server/ -j $(JOBS) --fail-under-line 85
 
 # A test asks for more memory than there is, to see it refused.
 asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	cmake --build --preset asan --parallel $(JOBS)
 	ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle'
+	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|deploy'
 
 # Debian's gRPC is not instrumented: its modules are ignored, and only the tests that stay inside our code run.
 tsan: configure-tsan  ## tests under ThreadSanitizer
@@ -76,6 +77,12 @@ packages: configure-$(PACKAGE_PRESET)  ## Debian packages of the three programs 
 	cmake --build --preset $(PACKAGE_PRESET) --parallel $(JOBS) --target packaging/all
 	rm -rf build/$(PACKAGE_PRESET)/packages
 	cpack --config build/$(PACKAGE_PRESET)/CPackConfig.cmake
+
+images: packages  ## as root: packages on a clean Debian, images built, run and talking to each other
+	tools/install_packages.sh images
+	cmake --build --preset release --parallel $(JOBS) --target make_tiny_model
+	tests/deploy/clean_install_test.sh build/release/packages build/release/tests/e2e/make_tiny_model
+	tests/deploy/images_test.sh build/release/tests/e2e/make_tiny_model
 
 configure-%:
 	tools/install_packages.sh build

@@ -4,11 +4,12 @@
 # usage: tools/install_packages.sh PURPOSE...
 #   build     compiler, CMake and the libraries that the three binaries and their tests link to
 #   demo      what tools/prepare_demo.sh runs: Python with NumPy
-#   test      the oracle of the tests: PyTorch for Debian's own Python
+#   test      the oracle of the tests, PyTorch for Debian's own Python; systemd's checks of units
 #   fuzz      clang with libFuzzer
 #   coverage  gcovr
 #   lint      clang-format, clang-tidy, shellcheck
 #   package   what CPack runs to make .deb packages
+#   images    what builds and runs the images and a clean Debian without a container engine; as root
 # shellcheck disable=SC2034  # the groups are read through a nameref
 set -euo pipefail
 
@@ -19,17 +20,21 @@ build=(
   nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 demo=(ca-certificates python3 python3-numpy python3-venv)
-test=("${demo[@]}" python3-torch)
+test=("${demo[@]}" python3-torch systemd)
 fuzz=(clang-14 libclang-rt-14-dev)
 coverage=(gcovr)
 lint=(clang-format clang-tidy shellcheck)
 package=(binutils dpkg-dev file)
+images=(
+  "${package[@]}" aardvark-dns buildah catatonit conmon containernetworking-plugins
+  golang-github-containers-common iproute2 lintian mmdebstrap netavark podman runc
+)
 
 [ $# -gt 0 ] || { sed -n '2,/^# shellcheck/{/shellcheck/!s/^# \{0,1\}//p}' "$0"; exit 2; }
 wanted=()
 for purpose in "$@"; do
   case $purpose in
-    build|demo|test|fuzz|coverage|lint|package) declare -n group=$purpose; wanted+=("${group[@]}") ;;
+    build|demo|test|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
     *) echo "$0: unknown purpose '$purpose'" >&2; exit 2 ;;
   esac
 done

@@ -1,0 +1,182 @@
+"""Every overlay renders, is valid by Kubernetes' own schemas, hangs together, and tells the programs nothing they do not know."""
+
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+import kubernetes_validate
+import yaml
+
+from manifests import KUBERNETES, OVERLAYS, objects, of_kind, pod_templates
+
+BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
+# Kinds of operators, whose schemas no package carries; what matters in them is tested by name below.
+CUSTOM_KINDS = {"ServiceMonitor", "PodMonitor", "ScaledObject", "LocalQueue"}
+KUBERNETES_VERSION = "1.37"
+# A variable that a program reads beside its flags.
+FOREIGN_VARIABLES = {"OPENBLAS_NUM_THREADS"}
+
+
+def flags_of(program, *command):
+    help_text = subprocess.run([BIN / program, *command, "--help"], check=True, capture_output=True, text=True).stdout
+    return set(re.findall(r"^  (?:-\w,)?(--[a-z-]+)", help_text, re.MULTILINE))
+
+
+def selects(selector, labels):
+    """Whether a LabelSelector takes a pod with these labels."""
+    if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
+        return False
+    for expression in selector.get("matchExpressions", []):
+        assert expression["operator"] == "In", expression
+        if labels.get(expression["key"]) not in expression["values"]:
+            return False
+    return True
+
+
+class OverlayChecks:
+    """What must hold for every overlay; a test case of its own for each is made below."""
+
+    overlay: pathlib.Path
+
+    def setUp(self):
+        self.manifest = objects(self.overlay)
+        self.assertGreater(len(self.manifest), 10)
+
+    def test_is_valid_by_the_schemas_of_a_current_version(self):
+        manifest = self.manifest
+        checked = 0
+        for item in manifest:
+            if item["kind"] in CUSTOM_KINDS:
+                continue
+            kubernetes_validate.validate(item, KUBERNETES_VERSION, strict=True)
+            checked += 1
+        self.assertGreater(checked, 10)
+
+    def test_selectors_find_pods(self):
+        manifest = self.manifest
+        pods = [template["metadata"]["labels"] for template in pod_templates(manifest).values()]
+        services = [item["metadata"]["labels"] for item in of_kind("Service", manifest)]
+        for item in of_kind("Service", manifest):
+            self.assertTrue(any(selects({"matchLabels": item["spec"]["selector"]}, labels) for labels in pods), item)
+        for kind in ("PodDisruptionBudget", "PodMonitor", "Deployment", "StatefulSet"):
+            for item in of_kind(kind, manifest):
+                self.assertTrue(any(selects(item["spec"]["selector"], labels) for labels in pods), item)
+        for item in of_kind("ServiceMonitor", manifest):
+            self.assertTrue(any(selects(item["spec"]["selector"], labels) for labels in services), item)
+        for item in of_kind("NetworkPolicy", manifest):
+            self.assertTrue(any(selects(item["spec"]["podSelector"], labels) for labels in pods), item)
+        for kind in ("ScaledObject", "HorizontalPodAutoscaler"):
+            for item in of_kind(kind, manifest):
+                target = item["spec"]["scaleTargetRef"]["name"]
+                scaled = next(other for other in of_kind("Deployment", manifest) if other["metadata"]["name"] == target)
+                self.assertNotIn("replicas", scaled["spec"], "two masters over one number")
+
+    def test_ports_are_those_of_the_containers_and_of_the_configuration(self):
+        manifest = self.manifest
+        config = {item["metadata"]["name"]: item["data"] for item in of_kind("ConfigMap", manifest)}
+        names = {}
+        for template in pod_templates(manifest).values():
+            for container in template["spec"]["containers"]:
+                ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+                names[container["name"]] = ports
+                values = config[container["envFrom"][0]["configMapRef"]["name"]]
+                self.assertTrue(values["GPTVQ_METRICS_LISTEN"].endswith(f":{ports['metrics']}"))
+                if "GPTVQ_LISTEN" in values:
+                    self.assertTrue(values["GPTVQ_LISTEN"].endswith(f":{ports['grpc']}"))
+                if "GPTVQ_COORDINATOR" in values:
+                    service = of_kind("Service", manifest)[0]
+                    port = next(port["port"] for port in service["spec"]["ports"] if port["name"] == "grpc")
+                    self.assertEqual(values["GPTVQ_COORDINATOR"], f"{service['metadata']['name']}:{port}")
+        known = set(names["coordinator"].values())
+        for item in of_kind("NetworkPolicy", manifest):
+            for rule in item["spec"].get("ingress", []):
+                self.assertLessEqual({port["port"] for port in rule["ports"]}, known, item)
+        for kind, key in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
+            for item in of_kind(kind, manifest):
+                for endpoint in item["spec"][key]:
+                    self.assertIn(endpoint["port"], names["coordinator"])
+
+    def test_every_variable_is_a_flag_of_its_program(self):
+        manifest = self.manifest
+        config = {item["metadata"]["name"]: item["data"] for item in of_kind("ConfigMap", manifest)}
+        for template in pod_templates(manifest).values():
+            for container in template["spec"]["containers"]:
+                variables = set(config[container["envFrom"][0]["configMapRef"]["name"]])
+                variables |= {entry["name"] for entry in container.get("env", [])}
+                flags = flags_of(f"gptvq-{container['name']}")
+                for variable in variables - FOREIGN_VARIABLES:
+                    flag = "--" + variable.removeprefix("GPTVQ_").lower().replace("_", "-")
+                    self.assertIn(flag, flags, variable)
+
+    def test_what_a_container_writes_lies_on_a_volume(self):
+        manifest = self.manifest
+        config = {item["metadata"]["name"]: item["data"] for item in of_kind("ConfigMap", manifest)}
+        for template in pod_templates(manifest).values():
+            for container in template["spec"]["containers"]:
+                mounts = [pathlib.PurePath(mount["mountPath"]) for mount in container["volumeMounts"]]
+                self.assertTrue(container["securityContext"]["readOnlyRootFilesystem"])
+                for variable, value in config[container["envFrom"][0]["configMapRef"]["name"]].items():
+                    if value.startswith("/"):
+                        path = pathlib.PurePath(value)
+                        self.assertTrue(any(path.is_relative_to(mount) for mount in mounts), variable)
+
+    def test_pods_end_later_than_their_programs_give_up(self):
+        """10 s: kStopGrace of the coordinator, farewell_timeout of the worker; twice that and more for the way there."""
+        manifest = self.manifest
+        for name, template in pod_templates(manifest).items():
+            self.assertGreaterEqual(template["spec"]["terminationGracePeriodSeconds"], 30, name)
+
+
+for path in OVERLAYS:
+    case = "Overlay_" + path.name.replace("-", "_")
+    globals()[case] = type(case, (OverlayChecks, unittest.TestCase), {"overlay": path})
+
+
+class SomeOverlays(unittest.TestCase):
+    def test_all_are_found(self):
+        self.assertEqual({path.name for path in OVERLAYS}, {"cpu-demo", "gpu", "gpu-ha", "hpa", "kueue"})
+
+    def test_gpu_workers_have_one_gpu_each(self):
+        for name in ("gpu", "gpu-ha"):
+            templates = pod_templates(objects(KUBERNETES / "overlays" / name))
+            limits = templates["gptvq-worker"]["spec"]["containers"][0]["resources"]["limits"]
+            self.assertEqual(limits["nvidia.com/gpu"], 1)
+
+    def test_cpu_demo_needs_no_operator(self):
+        kinds = {item["kind"] for item in objects(KUBERNETES / "overlays" / "cpu-demo")}
+        self.assertFalse(kinds & CUSTOM_KINDS)
+
+    def test_the_queue_label_is_on_the_workers(self):
+        overlay = next(path for path in OVERLAYS if path.name == "kueue")
+        worker = of_kind("Deployment", objects(overlay))[0]
+        queue = of_kind("LocalQueue", objects(overlay))[0]
+        self.assertEqual(worker["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], queue["metadata"]["name"])
+
+
+class SubmitJob(unittest.TestCase):
+    def setUp(self):
+        self.job = yaml.safe_load((KUBERNETES / "examples" / "submit-job.yaml").read_text())
+        self.container = self.job["spec"]["template"]["spec"]["containers"][0]
+
+    def test_is_valid(self):
+        kubernetes_validate.validate(self.job, KUBERNETES_VERSION, strict=True)
+
+    def test_its_command_line_is_accepted_up_to_the_coordinator(self):
+        arguments = [argument for argument in self.container["args"] if not argument.startswith(("--coordinator", "--state-dir"))]
+        arguments = [argument.replace("file:///data", f"file://{KUBERNETES}") for argument in arguments]
+        with open(os.devnull, "w") as null:
+            result = subprocess.run([BIN / "gptvq-client", *arguments, "--coordinator=unix:/nowhere/socket", "--dry-run"],
+                                    stdout=null, stderr=subprocess.PIPE, text=True, timeout=120)
+        self.assertEqual(result.returncode, 4, result.stderr)
+
+    def test_may_pass_the_network_policies(self):
+        labels = self.job["spec"]["template"]["metadata"]["labels"]
+        policies = of_kind("NetworkPolicy", objects(KUBERNETES / "overlays" / "cpu-demo"))
+        opening = {item["metadata"]["name"] for item in policies if selects(item["spec"]["podSelector"], labels)}
+        self.assertEqual(opening, {"default-deny", "allow-dns", "to-coordinator"})
+
+
+if __name__ == "__main__":
+    unittest.main()
