@@ -32,7 +32,7 @@ function(gptvq_test_timeout variable seconds)
   set(${variable} ${seconds} PARENT_SCOPE)
 endfunction()
 
-# gptvq_test(NAME SRCS ... DEPS ... [LABELS unit|conformance|sim|golden|e2e|gpu|fuzz|oracle]):
+# gptvq_test(NAME SRCS ... DEPS ... [LABELS unit|conformance|sim|golden|e2e|gpu|fuzz|oracle|s3]):
 # one GoogleTest program, one CTest entry, label `unit` unless told otherwise.
 function(gptvq_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})

@@ -18,7 +18,7 @@ class Clock {
   // Never goes back; for leases, timeouts and durations. Its origin means nothing.
   virtual MonotonicTime MonotonicNow() const = 0;
 
-  // The date, for people: it may jump. Nothing is decided by it.
+  // The date, for people and for signatures that carry it: it may jump. Nothing is decided by it.
   virtual WallTime WallNow() const = 0;
 
   // Returns when `duration` has passed on the monotonic clock or `stop` is requested, whichever is first; at once when

@@ -5,6 +5,7 @@
 #   build     compiler, CMake and the libraries that the three binaries and their tests link to
 #   demo      what tools/prepare_demo.sh runs: Python with NumPy
 #   test      the oracle of the tests, PyTorch for Debian's own Python; systemd's checks of units
+#   s3        Ceph's object gateway, a real S3 server for the tests
 #   fuzz      clang with libFuzzer
 #   coverage  gcovr
 #   lint      clang-format, clang-tidy, shellcheck
@@ -15,12 +16,13 @@ set -euo pipefail
 
 build=(
   cmake g++ make ninja-build ccache mold pkg-config python3
-  libabsl-dev libcli11-dev libfmt-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev libicu-dev
-  libopenblas-dev libprotobuf-dev libspdlog-dev libsqlite3-dev libssl-dev
+  libabsl-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev libicu-dev
+  libopenblas-dev libprotobuf-dev libpugixml-dev libspdlog-dev libsqlite3-dev libssl-dev
   nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 demo=(ca-certificates python3 python3-numpy python3-venv)
 test=("${demo[@]}" python3-torch systemd)
+s3=(ceph-mgr ceph-mon ceph-osd curl openssl python3 radosgw)
 fuzz=(clang-14 libclang-rt-14-dev)
 coverage=(gcovr)
 lint=(clang-format clang-tidy shellcheck)
@@ -34,7 +36,7 @@ images=(
 wanted=()
 for purpose in "$@"; do
   case $purpose in
-    build|demo|test|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
+    build|demo|test|s3|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
     *) echo "$0: unknown purpose '$purpose'" >&2; exit 2 ;;
   esac
 done
