@@ -17,7 +17,7 @@ build: configure-release  ## the three binaries, tests and benchmarks into build
 	cmake --build --preset release --parallel $(JOBS)
 
 test: build  ## every test that needs no GPU
-	tools/install_packages.sh test
+	tools/install_packages.sh test s3
 	tools/prepare_demo.sh
 	tools/python_env.sh build/oracle-venv tools/oracle_requirements.txt
 	tools/python_env.sh build/deploy-venv tools/deploy_requirements.txt
@@ -29,6 +29,7 @@ demo: configure-release  ## coordinator, two workers and a real model on this ma
 	tools/demo.sh build/release/bin
 
 e2e: build  ## the tests that start the real binaries
+	tools/install_packages.sh s3
 	$(CTEST) --test-dir build/release --label-regex e2e
 
 quality: build  ## about an hour: perplexity and error of every method and size, as a table
@@ -50,20 +51,20 @@ coverage: configure-coverage  ## line coverage of core and server; fails under 8
 	tools/install_packages.sh coverage demo
 	cmake --build --preset coverage --parallel $(JOBS)
 	find build/coverage -name '*.gcda' -delete
-	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|deploy'
+	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|deploy|s3'
 	gcovr --root . --object-directory build/coverage --filter core/ --filter server/ -j $(JOBS) --fail-under-line 85
 
 # A test asks for more memory than there is, to see it refused.
 asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	cmake --build --preset asan --parallel $(JOBS)
 	ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|deploy'
+	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|deploy|s3'
 
 # Debian's gRPC is not instrumented: its modules are ignored, and only the tests that stay inside our code run.
 tsan: configure-tsan  ## tests under ThreadSanitizer
 	cmake --build --preset tsan --parallel $(JOBS)
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1 history_size=4 exitcode=66" \
-	  $(CTEST) --test-dir build/tsan --label-regex 'unit|conformance|sim'
+	  $(CTEST) --test-dir build/tsan --label-regex 'unit|conformance|sim' --label-exclude s3
 
 fuzz:  ## each fuzz target for FUZZ_SECONDS (20)
 	tools/install_packages.sh build fuzz

@@ -26,8 +26,8 @@ enum class ListScope {
 };
 
 // Objects behind keys: the one interface between the project and whatever stores its bytes. A store is rooted somewhere
-// (a directory, a bucket and prefix) and nothing outside is reachable through it. Implementations: LocalObjectStore;
-// the conformance suite in tests/platform/object_store says what each must do.
+// (a directory, a bucket and prefix) and nothing outside is reachable through it. Implementations: LocalObjectStore and
+// S3ObjectStore; the conformance suite in tests/platform/object_store says what each must do.
 //
 // A key is a path of plain segments, "artifacts/sha256/0a/0a12...": see IsObjectKey. An object appears whole or not at
 // all: readers never see one that is being written, and a writer that dies leaves nothing visible.
@@ -47,7 +47,8 @@ class ObjectStore {
   // Errors: FailedPrecondition when something that is no object (a directory, a pipe, a device) has that name.
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) = 0;
 
-  // The object as it is now: replacing or deleting it later does not change what this file reads. Its name() is the key.
+  // The object as it is now: after it was replaced or deleted this file reads the same bytes or, where the storage does not keep
+  // them (S3), fails with FailedPrecondition; it never reads others. Its name() is the key.
   virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const = 0;
 
   virtual absl::StatusOr<ObjectInfo> Stat(std::string_view key) const = 0;
@@ -60,7 +61,7 @@ class ObjectStore {
   virtual absl::Status Delete(std::string_view key) = 0;
 
   // Frees the space of writes at the root, or anywhere, whose writer died. Never touches one in progress, in whichever
-  // process.
+  // process: the implementation says how it knows.
   virtual absl::Status RemoveAbandonedWrites(ListScope scope) = 0;
 };
 

@@ -6,6 +6,7 @@
 #include "platform/object_store/linked_directory.h"
 #include "platform/object_store/local_object_store.h"
 #include "platform/object_store/object_directory.h"
+#include "platform/object_store/s3_connector.h"
 
 namespace gptvq {
 namespace {
@@ -94,8 +95,14 @@ absl::Status StorageOptions::Validate() const {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<S3ObjectStore>> Storage::OpenS3(const ObjectUri& uri) const {
+  if (options_.s3 != nullptr) return options_.s3->Open(uri);
+  return absl::FailedPreconditionError(absl::StrCat(uri.ToString(), ": this process has no S3 storage"));
+}
+
 absl::StatusOr<std::unique_ptr<ObjectStore>> Storage::OpenStore(const ObjectUri& uri) const {
   switch (uri.scheme()) {
+    case UriScheme::kS3: return OpenS3(uri);
     case UriScheme::kFile: {
       GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, OpenLocalDirectory(options_, uri.path()));
       return std::make_unique<LocalObjectStore>(std::move(directory));
@@ -106,6 +113,7 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> Storage::OpenStore(const ObjectUri&
 
 absl::StatusOr<std::unique_ptr<ObjectStore>> Storage::CreateStore(const ObjectUri& uri) const {
   switch (uri.scheme()) {
+    case UriScheme::kS3: return OpenS3(uri);
     case UriScheme::kFile: {
       GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, CreateLocalDirectory(options_, uri.path()));
       return std::make_unique<LocalObjectStore>(std::move(directory));
@@ -117,6 +125,10 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> Storage::CreateStore(const ObjectUr
 absl::Status Storage::CheckCreatable(const ObjectUri& uri) const {
   switch (uri.scheme()) {
     case UriScheme::kFile: return CheckLocalCreatable(options_, uri.path());
+    case UriScheme::kS3: {
+      GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<S3ObjectStore> store, OpenS3(uri));
+      return store->CheckReachable();
+    }
   }
   return absl::InternalError("unknown URI scheme");
 }
@@ -124,6 +136,11 @@ absl::Status Storage::CheckCreatable(const ObjectUri& uri) const {
 absl::StatusOr<std::unique_ptr<ReadableDirectory>> Storage::OpenDirectory(const ObjectUri& uri) const {
   switch (uri.scheme()) {
     case UriScheme::kFile: return OpenForReading(options_, uri.path());
+    case UriScheme::kS3: {
+      GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<S3ObjectStore> prefix, OpenS3(uri));
+      GPTVQ_RETURN_IF_ERROR(prefix->CheckNotEmpty());
+      return std::make_unique<ObjectDirectory>(std::move(prefix));
+    }
   }
   return absl::InternalError("unknown URI scheme");
 }
@@ -136,6 +153,7 @@ absl::StatusOr<std::unique_ptr<WritableDirectory>> Storage::CreateDirectory(cons
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> Storage::OpenFile(const ObjectUri& uri) const {
   switch (uri.scheme()) {
     case UriScheme::kFile: return OpenFileAt(options_, uri.path());
+    case UriScheme::kS3: GPTVQ_RETURN_IF_ERROR(OpenS3(uri).status()); return options_.s3->OpenFile(uri);
   }
   return absl::InternalError("unknown URI scheme");
 }

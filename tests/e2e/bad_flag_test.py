@@ -11,7 +11,7 @@ CLIENT = pathlib.Path(os.environ["GPTVQ_BIN"]) / "gptvq-client"
 
 WHOLE = ["", "x", "-3", "2.5", "NaN", "99999999999999999999"]
 SHARE = ["", "x", "-1", "2", "NaN", "1e400"]
-URI = ["", "s3://bucket/key", "ftp://host/x", "file://host/x", "file:///a/../b"]
+URI = ["", "s3://B_ad/key", "ftp://host/x", "file://host/x", "file:///a/../b"]
 
 # Values that are wrong whatever else is said, by the flag's name, or else by the placeholder that its help shows.
 BAD_VALUES = {
@@ -26,6 +26,7 @@ BAD_VALUES = {
     "--request-id": ["x", "0F8FAD5B-D9CB-469F-A165-70867728950E"],
     "--weight": ["", "file", ":tensor", "file:"], "--hessian": ["", "file", ":tensor", "file:"],
     "--dtype": ["", "int4"], "export --format": ["", "gguf"],
+    "PROFILES": ["/nonexistent/profiles.json"],
     "ACTION": ["", "guess"], "SHELL": ["", "tcsh"],
     "submit --model": URI, "submit --calibration": URI, "submit --output": URI, "submit --evaluation": URI[1:],
     "quantize --model": URI, "quantize --calibration": URI, "quantize --output": URI, "quantize --evaluation": URI[1:],

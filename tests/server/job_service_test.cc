@@ -130,7 +130,7 @@ TEST(SubmitJobCall, RequestIdsThatAreNoUuidsAreRefused) {
 
 TEST(SubmitJobCall, UrisThatNoStoreTakesAreRefusedByField) {
   Service service;
-  for (const char* uri : {"s3://bucket/model", "file:///a/../b", "file:///a//b", "file:///a?x=1", "file:///a%2e"}) {
+  for (const char* uri : {"s3://B_ad/model", "file:///a/../b", "file:///a//b", "file:///a?x=1", "file:///a%2e"}) {
     JobSpec spec = AJobSpec();
     spec.evaluation_uri = uri;
     const absl::Status status = Submit(service, ASubmitRequest(spec)).status();

@@ -1,161 +1,11 @@
-// What every ObjectStore must do. A new implementation adds one line at the end.
+// The object stores that need no server.
 
-#include <functional>
-#include <string>
-
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
+#include "tests/platform/object_store/object_store_conformance.h"
 #include "platform/object_store/local_object_store.h"
-#include "platform/object_store/object_store.h"
 #include "tests/support/memory_object_store.h"
-#include "tests/support/temporary_directory.h"
 
 namespace gptvq {
 namespace {
-
-using testing::ElementsAre;
-using testing::IsEmpty;
-
-struct Implementation {
-  std::string name;
-  std::function<std::unique_ptr<ObjectStore>(const TemporaryDirectory&)> make;
-};
-
-class ObjectStoreConformance : public testing::TestWithParam<Implementation> {
- protected:
-  absl::Status Put(std::string_view key, std::string_view contents) {
-    auto file = store_->Create(key);
-    if (!file.ok()) return file.status();
-    if (absl::Status status = (*file)->Append(AsBytes(contents)); !status.ok()) return status;
-    return (*file)->Close();
-  }
-
-  std::string Get(std::string_view key) {
-    auto file = store_->Open(key);
-    if (!file.ok()) return file.status().ToString();
-    return ReadWholeFile(**file, 1 << 20).value();
-  }
-
-  TemporaryDirectory directory_;
-  std::unique_ptr<ObjectStore> store_ = GetParam().make(directory_);
-};
-
-TEST_P(ObjectStoreConformance, ReturnsWhatWasPut) {
-  const std::string contents("bytes\0and more\xff", 15);
-
-  ASSERT_TRUE(Put("a/b/c.bin", contents).ok());
-
-  EXPECT_EQ(Get("a/b/c.bin"), contents);
-  EXPECT_EQ(store_->Stat("a/b/c.bin")->size_bytes, contents.size());
-  EXPECT_EQ((*store_->Open("a/b/c.bin"))->name(), "a/b/c.bin");
-}
-
-TEST_P(ObjectStoreConformance, KeepsAnEmptyObject) {
-  ASSERT_TRUE(Put("empty", "").ok());
-
-  EXPECT_EQ(Get("empty"), "");
-  EXPECT_EQ(store_->Stat("empty")->size_bytes, 0u);
-}
-
-TEST_P(ObjectStoreConformance, JoinsPiecesInOrder) {
-  auto file = store_->Create("pieces");
-  ASSERT_TRUE(file.ok());
-  for (const char* piece : {"one", "", "two", "three"}) ASSERT_TRUE((*file)->Append(AsBytes(piece)).ok());
-  ASSERT_TRUE((*file)->Close().ok());
-
-  EXPECT_EQ(Get("pieces"), "onetwothree");
-}
-
-TEST_P(ObjectStoreConformance, ShowsNothingBeforeClose) {
-  auto file = store_->Create("d/x");
-  ASSERT_TRUE(file.ok());
-  ASSERT_TRUE((*file)->Append(AsBytes("half")).ok());
-
-  EXPECT_EQ(store_->Open("d/x").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(store_->Stat("d/x").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(store_->List("", ListScope::kRecursive).value(), IsEmpty());
-}
-
-TEST_P(ObjectStoreConformance, LeavesTheOldObjectWhenAWriteIsDropped) {
-  ASSERT_TRUE(Put("x", "old").ok());
-
-  { ASSERT_TRUE((*store_->Create("x"))->Append(AsBytes("new")).ok()); }
-
-  EXPECT_EQ(Get("x"), "old");
-}
-
-TEST_P(ObjectStoreConformance, ReplacesAnObjectWithoutDisturbingItsReaders) {
-  ASSERT_TRUE(Put("x", "old").ok());
-  auto reader = store_->Open("x");
-  ASSERT_TRUE(reader.ok());
-
-  ASSERT_TRUE(Put("x", "newer").ok());
-
-  EXPECT_EQ(ReadWholeFile(**reader, 10).value(), "old");
-  EXPECT_EQ(Get("x"), "newer");
-}
-
-TEST_P(ObjectStoreConformance, ReadsRangesAndRefusesThosePastTheEnd) {
-  ASSERT_TRUE(Put("x", "0123456789").ok());
-  auto file = store_->Open("x");
-  ASSERT_TRUE(file.ok());
-  std::string bytes(3, '?');
-  const auto read = [&](std::uint64_t offset) {
-    return (*file)->ReadAt(offset, {reinterpret_cast<std::byte*>(bytes.data()), bytes.size()});
-  };
-
-  EXPECT_TRUE(read(7).ok());
-  EXPECT_EQ(bytes, "789");
-  EXPECT_EQ(read(8).code(), absl::StatusCode::kOutOfRange);
-  EXPECT_EQ(read(~0ull).code(), absl::StatusCode::kOutOfRange);
-}
-
-TEST_P(ObjectStoreConformance, ListsSortedByScope) {
-  for (const char* key : {"b/z", "a", "b/c/y", "c", "b/a"}) ASSERT_TRUE(Put(key, "12").ok());
-
-  EXPECT_THAT(store_->List("", ListScope::kDirect).value(), ElementsAre(ObjectInfo{"a", 2}, ObjectInfo{"c", 2}));
-  EXPECT_THAT(store_->List("b", ListScope::kDirect).value(), ElementsAre(ObjectInfo{"b/a", 2}, ObjectInfo{"b/z", 2}));
-  EXPECT_THAT(store_->List("b", ListScope::kRecursive).value(),
-              ElementsAre(ObjectInfo{"b/a", 2}, ObjectInfo{"b/c/y", 2}, ObjectInfo{"b/z", 2}));
-  EXPECT_THAT(store_->List("nowhere", ListScope::kRecursive).value(), IsEmpty());
-}
-
-TEST_P(ObjectStoreConformance, DeletesAndForgivesASecondDelete) {
-  ASSERT_TRUE(Put("d/x", "1").ok());
-
-  EXPECT_TRUE(store_->Delete("d/x").ok());
-  EXPECT_TRUE(store_->Delete("d/x").ok());
-  EXPECT_TRUE(store_->Delete("never/was").ok());
-
-  EXPECT_EQ(store_->Open("d/x").status().code(), absl::StatusCode::kNotFound);
-}
-
-TEST_P(ObjectStoreConformance, RefusesKeysThatAreNotKeys) {
-  const std::string long_key = std::string(255, 'a') + "/" + std::string(255, 'b') + "/" + std::string(255, 'c') + "/" +
-                               std::string(255, 'd') + "/e";
-  std::string deep_key = "a";
-  for (int i = 0; i < kMaxKeySegments; ++i) deep_key += "/a";
-  const std::string nul_key("a\0b", 3);
-  for (const std::string& key :
-       std::vector<std::string>{"", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a\\b", nul_key, "%2e%2e/a",
-                                "a b", "\xc3\xa9", ".gptvq-tmp-1", "a/.gptvq-tmp-1", long_key, deep_key}) {
-    EXPECT_EQ(store_->Open(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
-    EXPECT_EQ(store_->Create(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
-    EXPECT_EQ(store_->Stat(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
-    EXPECT_EQ(store_->Delete(key).code(), absl::StatusCode::kInvalidArgument) << key;
-  }
-}
-
-TEST_P(ObjectStoreConformance, KeepsWritesInProgressWhenAbandonedOnesAreRemoved) {
-  auto file = store_->Create("d/x");
-  ASSERT_TRUE(file.ok());
-  ASSERT_TRUE((*file)->Append(AsBytes("alive")).ok());
-
-  ASSERT_TRUE(store_->RemoveAbandonedWrites(ListScope::kRecursive).ok());
-
-  ASSERT_TRUE((*file)->Close().ok());
-  EXPECT_EQ(Get("d/x"), "alive");
-}
 
 std::unique_ptr<ObjectStore> MakeLocal(const TemporaryDirectory& directory, ConfinedDirectory::Resolver resolver) {
   return std::make_unique<LocalObjectStore>(ConfinedDirectory::Open(directory.path(), resolver).value());
@@ -163,11 +13,12 @@ std::unique_ptr<ObjectStore> MakeLocal(const TemporaryDirectory& directory, Conf
 
 INSTANTIATE_TEST_SUITE_P(
     All, ObjectStoreConformance,
-    testing::Values(Implementation{"Memory", [](const auto&) { return std::make_unique<MemoryObjectStore>(); }},
-                    Implementation{"Local",
-                                   [](const auto& d) { return MakeLocal(d, ConfinedDirectory::Resolver::kBest); }},
-                    Implementation{"LocalWithoutOpenat2",
-                                   [](const auto& d) { return MakeLocal(d, ConfinedDirectory::Resolver::kWalk); }}),
+    testing::Values(
+        ObjectStoreImplementation{"Memory", [](const auto&) { return std::make_unique<MemoryObjectStore>(); }},
+        ObjectStoreImplementation{"Local",
+                                  [](const auto& d) { return MakeLocal(d, ConfinedDirectory::Resolver::kBest); }},
+        ObjectStoreImplementation{"LocalWithoutOpenat2",
+                                  [](const auto& d) { return MakeLocal(d, ConfinedDirectory::Resolver::kWalk); }}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -20,6 +20,32 @@ TEST(ObjectUri, TakesAnAbsolutePath) {
   EXPECT_EQ(ObjectUri::Parse(uri->ToString()).value(), *uri);
 }
 
+TEST(ObjectUri, TakesABucketAndWhatIsInIt) {
+  const auto bucket = ObjectUri::Parse("s3://my-bucket.1/");
+  const auto prefix = ObjectUri::Parse("s3://my-bucket.1/models/it's (here)/");
+
+  ASSERT_TRUE(bucket.ok() && prefix.ok()) << bucket.status() << prefix.status();
+  EXPECT_EQ(bucket->scheme(), UriScheme::kS3);
+  EXPECT_EQ(bucket->bucket(), "my-bucket.1");
+  EXPECT_EQ(bucket->path(), "");
+  EXPECT_EQ(bucket->ToString(), "s3://my-bucket.1");
+  EXPECT_EQ(prefix->path(), "models/it's (here)");
+  EXPECT_EQ(ObjectUri::Parse(prefix->ToString()).value(), *prefix);
+}
+
+TEST(ObjectUri, KnowsItsParent) {
+  const auto parent = [](std::string_view text) { return ObjectUri::Parse(text)->Parent().value().ToString(); };
+
+  EXPECT_EQ(parent("file:///a/b"), "file:///a");
+  EXPECT_EQ(parent("file:///a"), "file:///");
+  EXPECT_EQ(parent("s3://bucket/a/b"), "s3://bucket/a");
+  EXPECT_EQ(parent("s3://bucket/a"), "s3://bucket");
+  EXPECT_FALSE(ObjectUri::Parse("s3://bucket")->Parent().ok());
+  EXPECT_EQ(ObjectUri::Parse("s3://bucket/a/b")->FileName(), "b");
+  EXPECT_EQ(ObjectUri::Parse("s3://bucket/a")->FileName(), "a");
+  EXPECT_EQ(ObjectUri::Parse("file:///a")->FileName(), "a");
+}
+
 TEST(ObjectUri, RefusesEverySpellingThatIsNotThePlainOne) {
   const std::string nul("file:///a\0b", 11);
   for (const std::string& text : std::vector<std::string>{"",
@@ -28,6 +54,17 @@ TEST(ObjectUri, RefusesEverySpellingThatIsNotThePlainOne) {
                                                           "s3://",
                                                           "s3:///k",
                                                           "s3://B_ad/k",
+                                                          "s3://ab/k",
+                                                          "s3://-bucket/k",
+                                                          "s3://bucket./k",
+                                                          "s3://buc..ket/k",
+                                                          "s3://host:9000/k",
+                                                          "s3://user@bucket/k",
+                                                          "s3://bucket//k",
+                                                          "s3://bucket/a/../b",
+                                                          "s3://bucket/%2e%2e",
+                                                          "s3://bucket/a?endpoint=http://evil",
+                                                          "s3://" + std::string(64, 'a') + "/k",
                                                           "S3://bucket/k",
                                                           "http://host/x",
                                                           "https://host/x",
@@ -59,7 +96,7 @@ TEST(ObjectUri, RefusesEverySpellingThatIsNotThePlainOne) {
                                                           "file:///" + std::string(1024, 'a')}) {
     const absl::Status status = ObjectUri::Parse(text).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("accepted: file:///absolute/path"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("accepted: file:///absolute/path, s3://bucket/prefix"));
     EXPECT_LT(status.message().size(), 900u);
   }
 }

@@ -170,5 +170,26 @@ TEST(StorageOptions, RootsMustBeAbsolute) {
   EXPECT_FALSE(StorageOptions{.file_roots = {"data"}}.Validate().ok());
 }
 
+TEST(Storage, WithoutAConnectorThereIsNoS3) {
+  const ObjectUri uri = ObjectUri::Parse("s3://bucket/x").value();
+  const Storage storage({});
+
+  EXPECT_EQ(storage.OpenStore(uri).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(storage.CreateStore(uri).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(storage.CheckCreatable(uri).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(storage.OpenDirectory(uri).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(storage.CreateDirectory(uri).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(storage.OpenFile(uri).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(Storage, WithoutRootsOpensWhatTheOperatorNames) {
+  const TemporaryDirectory allowed;
+  const TemporaryDirectory outside;
+  const Storage storage({.file_roots = {allowed.path()}});
+
+  EXPECT_EQ(storage.OpenStore(UriOf(outside.path())).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_TRUE(storage.WithoutRoots().OpenStore(UriOf(outside.path())).ok());
+}
+
 }  // namespace
 }  // namespace gptvq
