@@ -47,6 +47,13 @@ void AddOutput(Command& command, ClientOptions& options, std::vector<std::pair<s
                                   std::move(formats));
 }
 
+void AddStorageProfiles(Command& command, ClientOptions& options) {
+  command.AddString({.name = "--storage-profiles",
+                     .help = "JSON file that says how s3:// URIs are reached; without it AWS in AWS_REGION.",
+                     .value = "PROFILES"},
+                    &options.storage_profiles);
+}
+
 void AddThreads(Command& command, ClientOptions& options) {
   command.AddInteger<int>({.name = "--threads",
                            .help = "Threads to compute with; 0: one per core. The result does not depend on it.",
@@ -220,6 +227,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
   Command& quantize = line.AddCommand("quantize", "Runs a whole job inside this process and prints its report.");
   AddJobFlags(quantize, options.job);
   AddThreads(quantize, options);
+  AddStorageProfiles(quantize, options);
   quantize.AddString(
       {.name = "--state-dir", .help = "Where intermediate results are kept while it runs.", .value = "DIR"},
       &options.state_dir);
@@ -230,9 +238,11 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
 
   Command& verify = line.AddCommand("verify", "Checks every byte of a result against its manifest.");
   verify.AddArgument(directory_argument, &options.directory);
+  AddStorageProfiles(verify, options);
 
   Command& inspect = line.AddCommand("inspect", "Shows what a result holds.");
   inspect.AddArgument(directory_argument, &options.directory);
+  AddStorageProfiles(inspect, options);
   AddOutput(inspect, options, text_json);
 
   Command& eval = line.AddCommand("eval", "Measures the perplexity of a model or result on a text.");
@@ -245,6 +255,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
       {.name = "--evaluation-tokens", .help = "Tokens to measure, at most; 0: all.", .value = "N"},
       &options.job.evaluation_tokens, {.min = 0, .max = std::int64_t{1} << 40});
   AddThreads(eval, options);
+  AddStorageProfiles(eval, options);
   AddOutput(eval, options, text_json);
 
   Command& export_command = line.AddCommand("export", "Writes a result in another format.");
@@ -258,6 +269,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
                             .value = "URI",
                             .presence = Presence::kRequired},
                            &options.export_output);
+  AddStorageProfiles(export_command, options);
 
   Command& linear =
       line.AddCommand("linear", "Quantizes one matrix offline; the report goes to standard output as JSON.");
@@ -280,6 +292,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
   linear.AddInteger<std::uint64_t>({.name = "--seed", .help = "Root of every random choice.", .value = "S"},
                                    &options.job.seed, {.min = 0, .max = ~std::uint64_t{0}});
   AddThreads(linear, options);
+  AddStorageProfiles(linear, options);
 
   Command& calibration =
       line.AddCommand("calibration", "`calibration inspect` shows what calibration files turn into.");
@@ -295,6 +308,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
                           .value = "FILE",
                           .presence = Presence::kRequired},
                          &options.job.calibration);
+  AddStorageProfiles(calibration, options);
   calibration.AddInteger<int>({.name = "--samples", .help = "Calibration rows.", .value = "N"}, &options.job.samples,
                               {.min = 1, .max = 65536});
   calibration.AddInteger<int>({.name = "--sequence-length", .help = "Tokens per row.", .value = "L"},

@@ -30,6 +30,8 @@ struct ClientOptions {
   int threads = 0;  // quantize, eval, linear; 0: all cores
   int workers = 1;  // quantize
 
+  std::string storage_profiles;  // whatever opens files itself
+
   std::string directory;  // verify, inspect, export, eval: a model or result
   std::string text;       // eval: text file
   std::string export_format = "dequantized";

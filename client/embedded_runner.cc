@@ -69,8 +69,12 @@ class EmbeddedWorker {
 
 // In the order in which they are built; destroyed in the opposite one.
 struct EmbeddedRunner::Parts {
-  explicit Parts(std::string directory)
-      : directory(std::move(directory)), log(kLogLevel), storage({}), probe(storage), registry("coordinator") {}
+  Parts(std::string directory, const S3Connector* s3)
+      : directory(std::move(directory)),
+        log(kLogLevel),
+        storage({.file_roots = {}, .s3 = s3}),
+        probe(storage),
+        registry("coordinator") {}
   ~Parts() {
     workers.clear();
     client.reset();
@@ -92,7 +96,7 @@ struct EmbeddedRunner::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<EmbeddedRunner>> EmbeddedRunner::Start(const EmbeddedRunnerOptions& options) {
-  auto parts = std::make_unique<Parts>(absl::StrCat(options.state_dir, "/quantize-", NewRequestId()));
+  auto parts = std::make_unique<Parts>(absl::StrCat(options.state_dir, "/quantize-", NewRequestId()), options.s3);
   CoordinatorDaemonOptions daemon_options;
   daemon_options.data_directory = parts->directory;
   daemon_options.server.address = absl::StrCat("unix:", parts->directory, "/socket");

@@ -9,10 +9,13 @@
 
 namespace gptvq {
 
+class S3Connector;
+
 struct EmbeddedRunnerOptions {
   int workers = 1;
   int threads = 0;        // all workers together; 0: one per core
   std::string state_dir;  // for the journal and artifacts while the runner lives; made, and emptied at the end
+  const S3Connector* s3 = nullptr;  // for s3:// URIs; borrowed; null: there are none
 };
 
 // A coordinator and workers inside this process: the shipping code over channels without a socket. Together with the

@@ -16,7 +16,10 @@
 #include "client/commands/result_commands.h"
 #include "client/terminal.h"
 #include "core/base/monotonic_clock.h"
+#include "core/base/status_macros.h"
 #include "platform/clock.h"
+#include "platform/object_store/s3_connector.h"
+#include "platform/object_store/storage.h"
 #include "platform/options.h"
 #include "platform/stop_signals.h"
 #include "platform/version.h"
@@ -86,18 +89,27 @@ ExitCode RunVersion(const ClientOptions& options, Terminal& terminal) {
   return ExitCode::kOk;
 }
 
-ExitCode RunCalibration(const ClientOptions& options, Terminal& terminal) {
+ExitCode RunCalibration(const Storage& storage, const ClientOptions& options, Terminal& terminal) {
   if (options.calibration_action != "inspect") {
     terminal.err << "error: calibration '" << Printable(options.calibration_action, 64) << "'; allowed: inspect"
                  << std::endl;
     return ExitCode::kUsage;
   }
   const JobFlags& job = options.job;
-  return InspectCalibrationFiles({job.model, job.calibration, job.samples, job.sequence_length, job.seed}, terminal);
+  return InspectCalibrationFiles(storage, {job.model, job.calibration, job.samples, job.sequence_length, job.seed},
+                                 terminal);
 }
 
 ExitCode RunCommand(const std::string& command, const ClientOptions& options, Terminal& terminal) {
   const ProcessClock clock;
+  SystemClock wall_clock;
+  const absl::StatusOr<S3Connector> s3 =
+      S3Connector::Create(options.storage_profiles, ProcessEnvironment(), wall_clock);
+  if (!s3.ok()) {
+    Fail(terminal, WithContext(s3.status(), "--storage-profiles"));
+    return ExitCode::kUsage;
+  }
+  const Storage storage({.file_roots = {}, .s3 = &*s3});
   const std::map<std::string, std::function<ExitCode()>> runs = {
       {"submit", [&] { return RunSubmit(options, clock, terminal); }},
       {"get",
@@ -133,29 +145,32 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
        }},
       {"linear",
        [&] {
-         return QuantizeOneLinear({options.weight, options.hessian, options.linear_output, options.job.spec,
+         return QuantizeOneLinear(storage,
+                                  {options.weight, options.hessian, options.linear_output, options.job.spec,
                                    options.job.seed, options.threads},
                                   clock, terminal);
        }},
       {"quantize",
        [&] {
-         return QuantizeModel(options.job, {options.workers, options.threads, StateDir(options)}, options.output, clock,
-                              terminal);
+         return QuantizeModel(options.job, {options.workers, options.threads, StateDir(options), &*s3}, options.output,
+                              clock, terminal);
        }},
-      {"verify", [&] { return VerifyResult(options.directory, terminal); }},
-      {"inspect", [&] { return InspectResult(options.directory, options.output, terminal); }},
+      {"verify", [&] { return VerifyResult(storage, options.directory, terminal); }},
+      {"inspect", [&] { return InspectResult(storage, options.directory, options.output, terminal); }},
       {"export",
        [&] {
-         return ExportResult({options.directory, options.export_format, options.export_dtype, options.export_output},
+         return ExportResult(storage,
+                             {options.directory, options.export_format, options.export_dtype, options.export_output},
                              terminal);
        }},
       {"eval",
        [&] {
-         return EvaluateModel({options.directory, options.text, options.job.sequence_length,
+         return EvaluateModel(storage,
+                              {options.directory, options.text, options.job.sequence_length,
                                options.job.evaluation_tokens, options.threads},
                               options.output, terminal);
        }},
-      {"calibration", [&] { return RunCalibration(options, terminal); }},
+      {"calibration", [&] { return RunCalibration(storage, options, terminal); }},
       {"presets", [&] { return Presets(options.output, terminal); }},
       {"completion", [&] { return Completion(options.shell, CommandNames(), terminal); }},
       {"version", [&] { return RunVersion(options, terminal); }},

@@ -82,7 +82,8 @@ absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> CoordinatorDaemon::Start(cons
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<JobStore> job_store, SqliteJobStore::Open(options.data_directory));
   GPTVQ_ASSIGN_OR_RETURN(std::string secret, job_store->Secret());
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ArtifactStoreUri(options));
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> object_store, Storage({}).CreateStore(uri));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> object_store,
+                         Storage({.file_roots = {}, .s3 = options.s3}).CreateStore(uri));
   GPTVQ_RETURN_IF_ERROR(WithContext(object_store->RemoveAbandonedWrites(ListScope::kRecursive), uri.ToString()));
 
   auto parts = std::make_unique<Parts>(std::move(job_store), std::move(object_store), std::move(secret), uri.ToString(),

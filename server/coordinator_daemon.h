@@ -15,11 +15,14 @@
 
 namespace gptvq {
 
+class S3Connector;
+
 struct CoordinatorDaemonOptions {
   std::string data_directory;      // journal and lock; made if it is missing
   std::string artifact_store_uri;  // empty: file://<data_directory>/store
   GrpcServerOptions server;
   std::chrono::milliseconds lease_ttl{30'000};  // 100 ms to 1 h
+  const S3Connector* s3 = nullptr;              // for an s3:// artifact store; borrowed; null: there can be none
 
   // Errors: InvalidArgument naming the field.
   absl::Status Validate() const;

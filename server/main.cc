@@ -8,6 +8,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/metrics.h"
+#include "platform/object_store/s3_connector.h"
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
 #include "server/coordinator_daemon.h"
@@ -24,6 +25,7 @@ constexpr std::chrono::seconds kStopGrace(10);
 
 struct Options {
   CoordinatorDaemonOptions daemon{.data_directory = "", .artifact_store_uri = "", .server = {}};
+  std::string storage_profiles;
   HostPort metrics_listen{"127.0.0.1", 0};
   bool metrics_enabled = false;
   std::string address_file;
@@ -43,6 +45,10 @@ void DeclareOptions(Command& command, Options& options) {
   command.AddString(
       {.name = "--store", .help = "Artifact store, a URI or directory; default DATA_DIR/store.", .value = "URI"},
       &options.daemon.artifact_store_uri);
+  command.AddString({.name = "--storage-profiles",
+                     .help = "JSON file that says how s3:// URIs are reached; without it AWS in AWS_REGION.",
+                     .value = "FILE"},
+                    &options.storage_profiles);
   command.AddParsed({.name = "--metrics-listen",
                      .help = "Where to serve /metrics; without it they are not served.",
                      .value = "HOST:PORT"},
@@ -94,12 +100,18 @@ bool WriteAddressFile(const std::string& path, const std::string& address) {
   return std::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
-int Serve(const Options& options, const sigset_t& stop_signals) {
+int Serve(Options options, const sigset_t& stop_signals) {
   SystemClock clock;
   Logger log(options.log_level);
   MetricsRegistry registry("coordinator");
   registry.AddProcessMetrics();
-  const Storage storage({});
+  const absl::StatusOr<S3Connector> s3 = S3Connector::Create(options.storage_profiles, ProcessEnvironment(), clock);
+  if (!s3.ok()) {
+    std::cerr << "gptvq-coordinator: --storage-profiles: " << s3.status().message() << "\n";
+    return kUsage;
+  }
+  options.daemon.s3 = &*s3;
+  const Storage storage({.file_roots = {}, .s3 = &*s3});
   StorageInputProbe probe(storage);
 
   const auto daemon = CoordinatorDaemon::Start(options.daemon, probe, clock, registry, log);

@@ -18,6 +18,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/metrics.h"
+#include "platform/object_store/s3_connector.h"
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
 #include "platform/rpc/channel.h"
@@ -56,7 +57,8 @@ std::string DrawIncarnation() {
   return incarnation;
 }
 
-absl::Status Serve(const WorkerOptions& options, std::vector<PlacedBackend> slots, Clock& clock, Logger& log) {
+absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vector<PlacedBackend> slots, Clock& clock,
+                   Logger& log) {
   MetricsRegistry registry("worker");
   registry.AddProcessMetrics();
   WorkerMetrics metrics(registry);
@@ -67,7 +69,7 @@ absl::Status Serve(const WorkerOptions& options, std::vector<PlacedBackend> slot
     log.Info("serving metrics", {{"host", options.metrics_listen.host}, {"port", metrics_server->port()}});
   }
 
-  const Storage storage({.file_roots = options.file_roots});
+  const Storage storage({.file_roots = options.file_roots, .s3 = &s3});
   WorkerIdentity identity;
   identity.name = options.name;
   identity.incarnation = DrawIncarnation();
@@ -117,6 +119,11 @@ int Main(int argc, char** argv) {
   }
 
   SystemClock clock;
+  const absl::StatusOr<S3Connector> s3 = S3Connector::Create(options.storage_profiles, ProcessEnvironment(), clock);
+  if (!s3.ok()) {
+    std::cerr << "gptvq-worker: --storage-profiles: " << s3.status().message() << "\n";
+    return kExitUsage;
+  }
   Logger log(options.log_level);
   std::vector<PlacedBackend> slots =
       MakeDeviceSlots({.slot_count = options.device_slots, .threads_per_slot = options.threads_per_slot()});
@@ -130,7 +137,7 @@ int Main(int argc, char** argv) {
   }
   if (options.selftest) return 0;
 
-  const absl::Status status = Serve(options, std::move(slots), clock, log);
+  const absl::Status status = Serve(options, *s3, std::move(slots), clock, log);
   if (status.ok()) return 0;
   log.Error("worker ends", {{"error", status.ToString()}});
   return IsDeviceLost(status) ? kExitDeviceLost : kExitFailed;

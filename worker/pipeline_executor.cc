@@ -59,9 +59,9 @@ class SessionObserver final : public StageObserver {
 class OpenedArtifacts {
  public:
   // Errors: Unavailable, because what this worker does not reach another one may.
-  static absl::StatusOr<OpenedArtifacts> Open(const std::string& uri) {
+  static absl::StatusOr<OpenedArtifacts> Open(const Storage& storage, const std::string& uri) {
     GPTVQ_ASSIGN_OR_RETURN(const ObjectUri parsed, ObjectUri::Parse(uri));
-    absl::StatusOr<std::unique_ptr<ObjectStore>> store = Storage({}).OpenStore(parsed);
+    absl::StatusOr<std::unique_ptr<ObjectStore>> store = storage.WithoutRoots().OpenStore(parsed);
     if (store.ok()) return OpenedArtifacts(*std::move(store));
     return absl::UnavailableError(
         absl::StrCat("the artifact store is not reachable from this worker: ", store.status().message()));
@@ -203,7 +203,8 @@ absl::StatusOr<Activations> TaskRun::EnterShard(const StageContext& context) {
     if (grant_.layers.begin == 0) return EmbedCalibration(context);
     return absl::InternalError(absl::StrCat("no boundary in front of layer ", grant_.layers.begin));
   }
-  GPTVQ_ASSIGN_OR_RETURN(const OpenedArtifacts artifacts, OpenedArtifacts::Open(session_.artifact_store_uri()));
+  GPTVQ_ASSIGN_OR_RETURN(const OpenedArtifacts artifacts,
+                         OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, artifacts.Read(*grant_.input_boundary));
   const Activations::Shape shape = {.sample_count = context.tokens.rows,
                                     .sequence_length = context.tokens.cols,
@@ -214,7 +215,7 @@ absl::StatusOr<Activations> TaskRun::EnterShard(const StageContext& context) {
 absl::StatusOr<std::vector<LayerArtifact>> TaskRun::OpenPublishedLayers() {
   std::vector<LayerArtifact> layers;
   if (grant_.published_layers.empty()) return layers;
-  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(session_.artifact_store_uri()));
+  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
   for (const PublishedLayer& published : grant_.published_layers) {
     GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, artifacts.Read(published.artifact));
     GPTVQ_ASSIGN_OR_RETURN(LayerArtifact layer, LayerArtifact::Open(ObserveReads(std::move(file), count_reads_)));
@@ -225,7 +226,7 @@ absl::StatusOr<std::vector<LayerArtifact>> TaskRun::OpenPublishedLayers() {
 
 absl::StatusOr<Digest> TaskRun::StoreBoundary(const Activations& boundary) {
   phases_.Enter(TaskPhase::kPublish);
-  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(session_.artifact_store_uri()));
+  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
   return artifacts.Write([&](WritableFile& file) { return WriteBoundary(boundary, file); });
 }
 

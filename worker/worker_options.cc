@@ -48,6 +48,10 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
                               "it every directory is allowed.",
                       .value = "DIR"},
                      &options->file_roots);
+  command.AddString({.name = "--storage-profiles",
+                     .help = "JSON file that says how s3:// URIs are reached; without it AWS in AWS_REGION.",
+                     .value = "FILE"},
+                    &options->storage_profiles);
   command.AddHostPort({.name = "--metrics-listen",
                        .help = "Serve Prometheus metrics there; port 0 picks a free one.",
                        .value = "HOST:PORT"},

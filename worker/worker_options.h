@@ -18,8 +18,9 @@ struct WorkerOptions {
   int threads = 0;   // of all slots together; 0: one per core
   int device_slots = 1;
   std::vector<std::string> file_roots;
-  HostPort metrics_listen;  // empty host: no metrics are served
-  std::string ready_file;   // empty: none
+  std::string storage_profiles;  // empty: AWS in AWS_REGION
+  HostPort metrics_listen;       // empty host: no metrics are served
+  std::string ready_file;        // empty: none
   LogLevel log_level = LogLevel::kInfo;
   bool selftest = false;
 

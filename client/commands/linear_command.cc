@@ -26,6 +26,7 @@ constexpr std::string_view kDequantizedTensor = "dequantized";
 
 // "FILE:TENSOR", as typed.
 struct TensorLocation {
+  std::string location;
   ObjectUri file;
   std::string tensor;
 };
@@ -43,9 +44,10 @@ absl::StatusOr<TensorLocation> ParseLocation(const char* flag, const std::string
     return absl::InvalidArgumentError(
         absl::StrCat(flag, " '", Printable(text, 80), "' is not of the form FILE:TENSOR"));
   }
-  const absl::StatusOr<ObjectUri> file = ObjectUri::ParseArgument(text.substr(0, colon));
+  const std::string location = text.substr(0, colon);
+  const absl::StatusOr<ObjectUri> file = ObjectUri::ParseArgument(location);
   if (!file.ok()) return WithContext(file.status(), flag);
-  return TensorLocation{*file, text.substr(colon + 1)};
+  return TensorLocation{location, *file, text.substr(colon + 1)};
 }
 
 absl::StatusOr<LinearRequest> ParseRequest(const LinearOptions& options) {
@@ -73,8 +75,8 @@ bool IsFloat(DType dtype) {
   return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
 }
 
-absl::StatusOr<Matrix> ReadMatrix(const TensorLocation& location) {
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(location.file.path()));
+absl::StatusOr<Matrix> ReadMatrix(const Storage& storage, const TensorLocation& location) {
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(storage, location.location));
   GPTVQ_ASSIGN_OR_RETURN(const SafetensorsReader reader, SafetensorsReader::Open(std::move(file)));
   const StoredTensor* stored = reader.Find(location.tensor);
   if (stored == nullptr) {
@@ -94,7 +96,8 @@ absl::StatusOr<Matrix> ReadMatrix(const TensorLocation& location) {
   return matrix;
 }
 
-absl::Status WriteResult(const std::string& path, const PackedModule& module, const LinearResult& result) {
+absl::Status WriteResult(const Storage& storage, const std::string& path, const PackedModule& module,
+                         const LinearResult& result) {
   GPTVQ_ASSIGN_OR_RETURN(std::vector<PackedTensor> tensors, PackLinear(module, result.linear));
   PackedTensor dequantized{{std::string(kDequantizedTensor), DType::kF32, {module.rows, module.cols}}, {}};
   dequantized.bytes.resize(dequantized.info.byte_count());
@@ -103,7 +106,7 @@ absl::Status WriteResult(const std::string& path, const PackedModule& module, co
 
   std::vector<TensorInfo> infos;
   for (const PackedTensor& tensor : tensors) infos.push_back(tensor.info);
-  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, CreateLocalFile(path));
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, CreateLocalFile(storage, path));
   const PackedModules modules{module.layout, {module}};
   GPTVQ_ASSIGN_OR_RETURN(SafetensorsWriter writer,
                          SafetensorsWriter::Begin(infos, {{"gptvq_modules", PackedModulesText(modules)}}, *file));
@@ -145,17 +148,17 @@ absl::StatusOr<PreparedHessian> Prepare(Backend& backend, const Matrix& hessian,
   return PreparedHessian::Make(backend, std::move(matrix), spec, &clock);
 }
 
-absl::StatusOr<std::string> QuantizeAndWrite(const LinearOptions& options, const LinearRequest& request,
-                                             const MonotonicClock& clock) {
-  GPTVQ_ASSIGN_OR_RETURN(const Matrix weight, ReadMatrix(request.weight));
-  GPTVQ_ASSIGN_OR_RETURN(const Matrix hessian, ReadMatrix(request.hessian));
+absl::StatusOr<std::string> QuantizeAndWrite(const Storage& storage, const LinearOptions& options,
+                                             const LinearRequest& request, const MonotonicClock& clock) {
+  GPTVQ_ASSIGN_OR_RETURN(const Matrix weight, ReadMatrix(storage, request.weight));
+  GPTVQ_ASSIGN_OR_RETURN(const Matrix hessian, ReadMatrix(storage, request.hessian));
   if (hessian.rows != weight.cols || hessian.cols != weight.cols) {
     return absl::InvalidArgumentError(absl::StrCat("the Hessian ", hessian.tensor, " is ", hessian.rows, " x ",
                                                    hessian.cols, "; the weight ", weight.tensor, " of ", weight.rows,
                                                    " x ", weight.cols, " needs ", weight.cols, " x ", weight.cols));
   }
   // A place that can not be written is better known before the work than after it. This file is gone at once.
-  GPTVQ_RETURN_IF_ERROR(CreateLocalFile(options.output).status());
+  GPTVQ_RETURN_IF_ERROR(CreateLocalFile(storage, options.output).status());
   const double start_seconds = clock.NowSeconds();
   const std::unique_ptr<Backend> backend = MakeLocalBackend(options.threads);
   const absl::StatusOr<PreparedHessian> prepared = Prepare(*backend, hessian, request.spec, clock);
@@ -166,19 +169,21 @@ absl::StatusOr<std::string> QuantizeAndWrite(const LinearOptions& options, const
                          QuantizeLinear(*backend, name, weight.view(), *prepared, request.spec, options.seed, &clock));
   result.report.seconds.factor = prepared->factor_seconds();
   const double seconds = clock.NowSeconds() - start_seconds;
-  GPTVQ_RETURN_IF_ERROR(WriteResult(options.output, {name, weight.rows, weight.cols, LayoutOf(request.spec)}, result));
+  GPTVQ_RETURN_IF_ERROR(
+      WriteResult(storage, options.output, {name, weight.rows, weight.cols, LayoutOf(request.spec)}, result));
   return ReportJson(result.report, seconds);
 }
 
 }  // namespace
 
-ExitCode QuantizeOneLinear(const LinearOptions& options, const MonotonicClock& clock, Terminal& terminal) {
+ExitCode QuantizeOneLinear(const Storage& storage, const LinearOptions& options, const MonotonicClock& clock,
+                           Terminal& terminal) {
   const absl::StatusOr<LinearRequest> request = ParseRequest(options);
   if (!request.ok()) {
     Fail(terminal, request.status());
     return ExitCode::kUsage;
   }
-  const absl::StatusOr<std::string> report = QuantizeAndWrite(options, *request, clock);
+  const absl::StatusOr<std::string> report = QuantizeAndWrite(storage, options, *request, clock);
   if (!report.ok()) return Fail(terminal, report.status());
   terminal.out << *report << std::flush;
   return ExitCode::kOk;

@@ -8,6 +8,7 @@
 #include "client/spec_flags.h"
 #include "client/terminal.h"
 #include "core/base/monotonic_clock.h"
+#include "platform/object_store/storage.h"
 
 namespace gptvq {
 
@@ -22,7 +23,8 @@ struct LinearOptions {
 
 // Quantizes one matrix in this process. The output file holds the packed tensors under the weight's name (docs/format.md)
 // and `dequantized` [R, C] in F32; the report goes to `out` as JSON. Nothing is written unless everything succeeded.
-ExitCode QuantizeOneLinear(const LinearOptions& options, const MonotonicClock& clock, Terminal& terminal);
+ExitCode QuantizeOneLinear(const Storage& storage, const LinearOptions& options, const MonotonicClock& clock,
+                           Terminal& terminal);
 
 }  // namespace gptvq
 

@@ -23,8 +23,8 @@ struct TokenizedRows {
   CalibrationSet rows;
 };
 
-absl::StatusOr<TokenizedRows> TokenizeRows(const ReadableDirectory& model, const std::vector<std::string>& locations,
-                                           CalibrationOptions options) {
+absl::StatusOr<TokenizedRows> TokenizeRows(const Storage& storage, const ReadableDirectory& model,
+                                           const std::vector<std::string>& locations, CalibrationOptions options) {
   GPTVQ_ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(model));
   // Files of token ids need none; text without one is refused below.
   absl::StatusOr<std::unique_ptr<Tokenizer>> loaded = LoadTokenizer(model);
@@ -34,7 +34,7 @@ absl::StatusOr<TokenizedRows> TokenizeRows(const ReadableDirectory& model, const
   std::vector<std::unique_ptr<RandomAccessFile>> files;
   std::vector<const RandomAccessFile*> borrowed;
   for (const std::string& location : locations) {
-    GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(location));
+    GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenLocalFile(storage, location));
     borrowed.push_back(file.get());
     files.push_back(std::move(file));
   }
@@ -42,24 +42,25 @@ absl::StatusOr<TokenizedRows> TokenizeRows(const ReadableDirectory& model, const
   return TokenizedRows{std::move(tokenizer), std::move(rows)};
 }
 
-absl::StatusOr<Perplexity> Evaluate(const EvalFlags& flags) {
-  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableDirectory> directory, OpenLocalDirectory(flags.directory));
+absl::StatusOr<Perplexity> Evaluate(const Storage& storage, const EvalFlags& flags) {
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableDirectory> directory,
+                         OpenLocalDirectory(storage, flags.directory));
   CalibrationOptions options;
   options.window_mode = WindowMode::kConsecutive;
   options.samples = flags.max_tokens / flags.sequence_length;
   options.sequence_length = flags.sequence_length;
-  GPTVQ_ASSIGN_OR_RETURN(const TokenizedRows rows, TokenizeRows(*directory, {flags.text}, options));
+  GPTVQ_ASSIGN_OR_RETURN(const TokenizedRows rows, TokenizeRows(storage, *directory, {flags.text}, options));
   const std::unique_ptr<Backend> backend = MakeLocalBackend(flags.threads);
   return EvaluateDirectory(*backend, *directory, rows.rows.tokens(), [](double) { return absl::OkStatus(); });
 }
 
-absl::StatusOr<CalibrationInspection> Inspect(const CalibrationFlags& flags) {
-  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableDirectory> directory, OpenLocalDirectory(flags.model));
+absl::StatusOr<CalibrationInspection> Inspect(const Storage& storage, const CalibrationFlags& flags) {
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableDirectory> directory, OpenLocalDirectory(storage, flags.model));
   CalibrationOptions options;
   options.samples = flags.samples;
   options.sequence_length = flags.sequence_length;
   options.seed = flags.seed;
-  GPTVQ_ASSIGN_OR_RETURN(const TokenizedRows rows, TokenizeRows(*directory, flags.calibration, options));
+  GPTVQ_ASSIGN_OR_RETURN(const TokenizedRows rows, TokenizeRows(storage, *directory, flags.calibration, options));
   return InspectCalibration(rows.rows, rows.tokenizer.get());
 }
 
@@ -86,13 +87,13 @@ void Print(const CalibrationInspection& inspection, Terminal& terminal) {
 
 }  // namespace
 
-ExitCode EvaluateModel(const EvalFlags& flags, OutputFormat output, Terminal& terminal) {
+ExitCode EvaluateModel(const Storage& storage, const EvalFlags& flags, OutputFormat output, Terminal& terminal) {
   if (flags.max_tokens > 0 && flags.max_tokens < flags.sequence_length) {
     terminal.err << "error: --evaluation-tokens is " << flags.max_tokens << ", less than one window of "
                  << flags.sequence_length << " tokens" << std::endl;
     return ExitCode::kUsage;
   }
-  const absl::StatusOr<Perplexity> perplexity = Evaluate(flags);
+  const absl::StatusOr<Perplexity> perplexity = Evaluate(storage, flags);
   if (!perplexity.ok()) return Fail(terminal, perplexity.status());
   if (output == OutputFormat::kJson) {
     terminal.out << absl::StrFormat("{\"perplexity\": %.8f, \"tokens\": %d, \"windows\": %d}\n", perplexity->value(),
@@ -105,8 +106,8 @@ ExitCode EvaluateModel(const EvalFlags& flags, OutputFormat output, Terminal& te
   return ExitCode::kOk;
 }
 
-ExitCode InspectCalibrationFiles(const CalibrationFlags& flags, Terminal& terminal) {
-  const absl::StatusOr<CalibrationInspection> inspection = Inspect(flags);
+ExitCode InspectCalibrationFiles(const Storage& storage, const CalibrationFlags& flags, Terminal& terminal) {
+  const absl::StatusOr<CalibrationInspection> inspection = Inspect(storage, flags);
   if (!inspection.ok()) return Fail(terminal, inspection.status());
   Print(*inspection, terminal);
   return ExitCode::kOk;

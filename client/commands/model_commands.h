@@ -8,6 +8,7 @@
 #include "client/commands/job_commands.h"
 #include "client/exit_code.h"
 #include "client/terminal.h"
+#include "platform/object_store/storage.h"
 
 namespace gptvq {
 
@@ -22,7 +23,7 @@ struct EvalFlags {
 };
 
 // Perplexity on consecutive windows of the text.
-ExitCode EvaluateModel(const EvalFlags& flags, OutputFormat output, Terminal& terminal);
+ExitCode EvaluateModel(const Storage& storage, const EvalFlags& flags, OutputFormat output, Terminal& terminal);
 
 struct CalibrationFlags {
   std::string model;
@@ -33,7 +34,7 @@ struct CalibrationFlags {
 };
 
 // Shows the calibration rows that a job with these flags would use.
-ExitCode InspectCalibrationFiles(const CalibrationFlags& flags, Terminal& terminal);
+ExitCode InspectCalibrationFiles(const Storage& storage, const CalibrationFlags& flags, Terminal& terminal);
 
 }  // namespace gptvq
 

@@ -88,9 +88,9 @@ std::optional<DType> ExportDType(const std::string& name) {
   return std::nullopt;
 }
 
-absl::Status Export(const ExportFlags& flags, DType dtype) {
-  GPTVQ_ASSIGN_OR_RETURN(const auto source, OpenLocalDirectory(flags.directory));
-  GPTVQ_ASSIGN_OR_RETURN(const auto output, CreateLocalDirectory(flags.output));
+absl::Status Export(const Storage& storage, const ExportFlags& flags, DType dtype) {
+  GPTVQ_ASSIGN_OR_RETURN(const auto source, OpenLocalDirectory(storage, flags.directory));
+  GPTVQ_ASSIGN_OR_RETURN(const auto output, CreateLocalDirectory(storage, flags.output));
   ExportOptions options;
   options.dtype = dtype;
   return ExportDequantized(*source, options, *output);
@@ -98,8 +98,8 @@ absl::Status Export(const ExportFlags& flags, DType dtype) {
 
 }  // namespace
 
-ExitCode VerifyResult(const std::string& directory, Terminal& terminal) {
-  const auto opened = OpenLocalDirectory(directory);
+ExitCode VerifyResult(const Storage& storage, const std::string& directory, Terminal& terminal) {
+  const auto opened = OpenLocalDirectory(storage, directory);
   if (!opened.ok()) return Fail(terminal, opened.status());
   const absl::StatusOr<Verification> verification = VerifyCheckpoint(**opened);
   if (!verification.ok()) return Fail(terminal, verification.status());
@@ -117,8 +117,8 @@ ExitCode VerifyResult(const std::string& directory, Terminal& terminal) {
   return ExitCode::kOk;
 }
 
-ExitCode InspectResult(const std::string& directory, OutputFormat output, Terminal& terminal) {
-  const auto opened = OpenLocalDirectory(directory);
+ExitCode InspectResult(const Storage& storage, const std::string& directory, OutputFormat output, Terminal& terminal) {
+  const auto opened = OpenLocalDirectory(storage, directory);
   if (!opened.ok()) return Fail(terminal, opened.status());
   const absl::StatusOr<CheckpointSummary> summary = InspectCheckpoint(**opened);
   if (!summary.ok()) return Fail(terminal, summary.status());
@@ -126,7 +126,7 @@ ExitCode InspectResult(const std::string& directory, OutputFormat output, Termin
   return ExitCode::kOk;
 }
 
-ExitCode ExportResult(const ExportFlags& flags, Terminal& terminal) {
+ExitCode ExportResult(const Storage& storage, const ExportFlags& flags, Terminal& terminal) {
   const std::optional<DType> dtype = ExportDType(flags.dtype);
   if (!dtype || flags.format != "dequantized") {
     terminal.err << "error: " << (dtype ? "--format" : "--dtype") << " is '"
@@ -134,7 +134,7 @@ ExitCode ExportResult(const ExportFlags& flags, Terminal& terminal) {
                  << "'; allowed: " << (dtype ? "dequantized" : "bf16, fp16, fp32") << std::endl;
     return ExitCode::kUsage;
   }
-  const absl::Status status = Export(flags, *dtype);
+  const absl::Status status = Export(storage, flags, *dtype);
   if (!status.ok()) return Fail(terminal, status);
   terminal.out << flags.output << std::endl;
   return ExitCode::kOk;

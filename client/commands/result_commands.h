@@ -6,16 +6,17 @@
 #include "client/commands/job_commands.h"
 #include "client/exit_code.h"
 #include "client/terminal.h"
+#include "platform/object_store/storage.h"
 
 namespace gptvq {
 
 // The commands that read a result where it lies. A directory is a path or a URI.
 
 // Checks every byte against the manifest. kJobFailed when something is wrong; each failure is named.
-ExitCode VerifyResult(const std::string& directory, Terminal& terminal);
+ExitCode VerifyResult(const Storage& storage, const std::string& directory, Terminal& terminal);
 
 // Shows what a result holds: spec, bits by part, errors, sizes.
-ExitCode InspectResult(const std::string& directory, OutputFormat output, Terminal& terminal);
+ExitCode InspectResult(const Storage& storage, const std::string& directory, OutputFormat output, Terminal& terminal);
 
 struct ExportFlags {
   std::string directory;
@@ -25,7 +26,7 @@ struct ExportFlags {
 };
 
 // Writes a result as a plain Hugging Face checkpoint.
-ExitCode ExportResult(const ExportFlags& flags, Terminal& terminal);
+ExitCode ExportResult(const Storage& storage, const ExportFlags& flags, Terminal& terminal);
 
 }  // namespace gptvq
 

@@ -60,7 +60,7 @@ struct LinearCall {
     WriteTensors(directory.Join("hessian.safetensors"), {ATensor("h", DType::kF32, {kCols, kCols}, hessian)});
   }
 
-  ExitCode Quantize() { return QuantizeOneLinear(options, clock, terminal); }
+  ExitCode Quantize() { return QuantizeOneLinear(Storage({}), options, clock, terminal); }
 
   std::string OutputBytes() const {
     std::ifstream file(options.output, std::ios::binary);

@@ -26,7 +26,7 @@ PackedTensor Zeros(std::string name, DType dtype, std::vector<std::int64_t> shap
 void WriteTensors(const std::string& path, const std::vector<PackedTensor>& tensors) {
   std::vector<TensorInfo> infos;
   for (const PackedTensor& tensor : tensors) infos.push_back(tensor.info);
-  auto file = CreateLocalFile(path);
+  auto file = CreateLocalFile(Storage({}), path);
   GPTVQ_CHECK(file.ok());
   auto writer = SafetensorsWriter::Begin(infos, {}, **file);
   GPTVQ_CHECK(writer.ok());
@@ -39,7 +39,7 @@ void WriteTensors(const std::string& path, const std::vector<PackedTensor>& tens
 }
 
 SafetensorsReader OpenTensors(const std::string& path) {
-  auto file = OpenLocalFile(path);
+  auto file = OpenLocalFile(Storage({}), path);
   GPTVQ_CHECK(file.ok());
   auto reader = SafetensorsReader::Open(*std::move(file));
   GPTVQ_CHECK(reader.ok());

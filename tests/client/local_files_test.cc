@@ -25,7 +25,7 @@ TEST(LocalFiles, OpensAPathAndAUriAlike) {
   directory.WriteFile("a.txt", "hello");
 
   for (const std::string& location : {directory.Join("a.txt"), "file://" + directory.Join("a.txt")}) {
-    const auto file = OpenLocalFile(location);
+    const auto file = OpenLocalFile(Storage({}), location);
 
     ASSERT_TRUE(file.ok()) << file.status();
     EXPECT_EQ(ReadWholeFile(**file, 100).value(), "hello");
@@ -37,7 +37,7 @@ TEST(LocalFiles, FollowsTheUsersOwnLinks) {
   directory.WriteFile("real/a.txt", "hello");
   std::filesystem::create_directory_symlink(directory.Join("real"), directory.Join("link"));
 
-  const auto file = OpenLocalFile(directory.Join("link/a.txt"));
+  const auto file = OpenLocalFile(Storage({}), directory.Join("link/a.txt"));
 
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(ReadWholeFile(**file, 100).value(), "hello");
@@ -47,20 +47,22 @@ TEST(LocalFiles, WhatIsMissingIsNotFoundByName) {
   const TemporaryDirectory directory;
   const std::string missing = directory.Join("missing");
 
-  EXPECT_EQ(OpenLocalFile(missing).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(OpenLocalDirectory(missing).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(CreateLocalFile(missing + "/a.txt").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(OpenLocalFile(missing).status().message()), HasSubstr("missing"));
-  EXPECT_THAT(std::string(CreateLocalFile(missing + "/a.txt").status().message()), HasSubstr("missing"));
+  EXPECT_EQ(OpenLocalFile(Storage({}), missing).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(OpenLocalDirectory(Storage({}), missing).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(CreateLocalFile(Storage({}), missing + "/a.txt").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(OpenLocalFile(Storage({}), missing).status().message()), HasSubstr("missing"));
+  EXPECT_THAT(std::string(CreateLocalFile(Storage({}), missing + "/a.txt").status().message()), HasSubstr("missing"));
   EXPECT_FALSE(std::filesystem::exists(missing)) << "a misspelt directory is not made";
 }
 
 TEST(LocalFiles, RefusesLocationsOfOtherKinds) {
   for (const char* location : {"", "http://host/a", "file://host/a", "file:///a/../b"}) {
-    EXPECT_EQ(OpenLocalFile(location).status().code(), absl::StatusCode::kInvalidArgument) << location;
-    EXPECT_EQ(CreateLocalFile(location).status().code(), absl::StatusCode::kInvalidArgument) << location;
-    EXPECT_EQ(OpenLocalDirectory(location).status().code(), absl::StatusCode::kInvalidArgument) << location;
-    EXPECT_EQ(CreateLocalDirectory(location).status().code(), absl::StatusCode::kInvalidArgument) << location;
+    EXPECT_EQ(OpenLocalFile(Storage({}), location).status().code(), absl::StatusCode::kInvalidArgument) << location;
+    EXPECT_EQ(CreateLocalFile(Storage({}), location).status().code(), absl::StatusCode::kInvalidArgument) << location;
+    EXPECT_EQ(OpenLocalDirectory(Storage({}), location).status().code(), absl::StatusCode::kInvalidArgument)
+        << location;
+    EXPECT_EQ(CreateLocalDirectory(Storage({}), location).status().code(), absl::StatusCode::kInvalidArgument)
+        << location;
   }
 }
 
@@ -68,7 +70,7 @@ TEST(LocalFiles, NewFileAppearsWhenItIsClosed) {
   const TemporaryDirectory directory;
   const std::string path = directory.Join("out.bin");
 
-  auto file = CreateLocalFile(path);
+  auto file = CreateLocalFile(Storage({}), path);
   ASSERT_TRUE(file.ok()) << file.status();
   ASSERT_TRUE((*file)->Append(AsBytes("bytes")).ok());
   EXPECT_FALSE(std::filesystem::exists(path));
@@ -82,29 +84,29 @@ TEST(LocalFiles, FileThatIsNeverClosedLeavesTheOldOne) {
   directory.WriteFile("out.bin", "old");
 
   {
-    auto file = CreateLocalFile(directory.Join("out.bin"));
+    auto file = CreateLocalFile(Storage({}), directory.Join("out.bin"));
     ASSERT_TRUE(file.ok()) << file.status();
     ASSERT_TRUE((*file)->Append(AsBytes("new")).ok());
   }
 
   EXPECT_EQ(ContentsOf(directory.Join("out.bin")), "old");
-  EXPECT_EQ(OpenLocalDirectory(directory.path()).value()->List().value().size(), 1u);
+  EXPECT_EQ(OpenLocalDirectory(Storage({}), directory.path()).value()->List().value().size(), 1u);
 }
 
 TEST(LocalFiles, RootIsNoNameForANewFile) {
-  EXPECT_EQ(CreateLocalFile("/").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(CreateLocalFile(Storage({}), "/").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(LocalFiles, NewDirectoryIsMadeAndTakesFiles) {
   const TemporaryDirectory directory;
   const std::string path = directory.Join("a/b");
 
-  const auto created = CreateLocalDirectory(path);
+  const auto created = CreateLocalDirectory(Storage({}), path);
   ASSERT_TRUE(created.ok()) << created.status();
   auto file = (*created)->Create("x");
   ASSERT_TRUE(file.ok() && (*file)->Append(AsBytes("1")).ok() && (*file)->Close().ok());
 
-  EXPECT_THAT(OpenLocalDirectory(path).value()->List().value(), ElementsAre("x"));
+  EXPECT_THAT(OpenLocalDirectory(Storage({}), path).value()->List().value(), ElementsAre("x"));
 }
 
 }  // namespace

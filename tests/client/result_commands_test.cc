@@ -33,7 +33,7 @@ struct ResultCommands : testing::Test {
 };
 
 TEST_F(ResultCommands, VerifyCountsWhatItChecked) {
-  EXPECT_EQ(VerifyResult(result, terminal), ExitCode::kOk);
+  EXPECT_EQ(VerifyResult(Storage({}), result, terminal), ExitCode::kOk);
 
   EXPECT_THAT(out.str(), HasSubstr("ok: " + std::to_string(manifest["files"].size()) + " files, "));
   EXPECT_THAT(out.str(), HasSubstr(std::to_string(manifest["linears"].size()) + " packed linears, manifest "));
@@ -46,7 +46,7 @@ TEST_F(ResultCommands, VerifyNamesEachDamagedFile) {
   weights.seekp(-1, std::ios::end).put('\x7f');
   weights.close();
 
-  EXPECT_EQ(VerifyResult(result, terminal), ExitCode::kJobFailed);
+  EXPECT_EQ(VerifyResult(Storage({}), result, terminal), ExitCode::kJobFailed);
 
   EXPECT_THAT(err.str(), HasSubstr("error: tokenizer.json"));
   EXPECT_THAT(err.str(), HasSubstr("error: model.safetensors"));
@@ -55,7 +55,7 @@ TEST_F(ResultCommands, VerifyNamesEachDamagedFile) {
 }
 
 TEST_F(ResultCommands, InspectAsJsonShowsTheManifest) {
-  EXPECT_EQ(InspectResult(result, OutputFormat::kJson, terminal), ExitCode::kOk);
+  EXPECT_EQ(InspectResult(Storage({}), result, OutputFormat::kJson, terminal), ExitCode::kOk);
 
   const json shown = json::parse(out.str());
   EXPECT_EQ(shown["method"], "gptvq");
@@ -71,7 +71,7 @@ TEST_F(ResultCommands, InspectAsJsonShowsTheManifest) {
 }
 
 TEST_F(ResultCommands, InspectAsTextShowsThePartsOfTheBits) {
-  EXPECT_EQ(InspectResult(result, OutputFormat::kText, terminal), ExitCode::kOk);
+  EXPECT_EQ(InspectResult(Storage({}), result, OutputFormat::kText, terminal), ExitCode::kOk);
 
   EXPECT_THAT(out.str(), HasSubstr("method             gptvq\n"));
   EXPECT_THAT(out.str(), HasSubstr("d = 2, K = 8, 300 weights per codebook, int8 codebooks\n"));
@@ -80,16 +80,16 @@ TEST_F(ResultCommands, InspectAsTextShowsThePartsOfTheBits) {
 }
 
 TEST_F(ResultCommands, WhatIsNoResultIsNotFound) {
-  EXPECT_EQ(InspectResult(directory.path(), OutputFormat::kText, terminal), ExitCode::kNotFound);
-  EXPECT_EQ(InspectResult(directory.Join("none"), OutputFormat::kText, terminal), ExitCode::kNotFound);
-  EXPECT_EQ(VerifyResult(directory.Join("none"), terminal), ExitCode::kNotFound);
+  EXPECT_EQ(InspectResult(Storage({}), directory.path(), OutputFormat::kText, terminal), ExitCode::kNotFound);
+  EXPECT_EQ(InspectResult(Storage({}), directory.Join("none"), OutputFormat::kText, terminal), ExitCode::kNotFound);
+  EXPECT_EQ(VerifyResult(Storage({}), directory.Join("none"), terminal), ExitCode::kNotFound);
   EXPECT_EQ(out.str(), "");
 }
 
 TEST_F(ResultCommands, ExportWritesPlainWeightsOfTheDtype) {
   const std::string output = directory.Join("plain");
 
-  EXPECT_EQ(ExportResult({result, "dequantized", "fp32", output}, terminal), ExitCode::kOk) << err.str();
+  EXPECT_EQ(ExportResult(Storage({}), {result, "dequantized", "fp32", output}, terminal), ExitCode::kOk) << err.str();
 
   EXPECT_EQ(out.str(), output + "\n");
   const SafetensorsReader plain = OpenTensors(output + "/model.safetensors");
@@ -104,8 +104,8 @@ TEST_F(ResultCommands, ExportWritesPlainWeightsOfTheDtype) {
 TEST_F(ResultCommands, ExportRefusesUnknownFormatsAndTypesBeforeItWrites) {
   const std::string output = directory.Join("plain");
 
-  EXPECT_EQ(ExportResult({result, "gguf", "bf16", output}, terminal), ExitCode::kUsage);
-  EXPECT_EQ(ExportResult({result, "dequantized", "int4", output}, terminal), ExitCode::kUsage);
+  EXPECT_EQ(ExportResult(Storage({}), {result, "gguf", "bf16", output}, terminal), ExitCode::kUsage);
+  EXPECT_EQ(ExportResult(Storage({}), {result, "dequantized", "int4", output}, terminal), ExitCode::kUsage);
 
   EXPECT_THAT(err.str(), HasSubstr("--format is 'gguf'; allowed: dequantized\n"));
   EXPECT_THAT(err.str(), HasSubstr("--dtype is 'int4'; allowed: bf16, fp16, fp32\n"));
@@ -115,7 +115,8 @@ TEST_F(ResultCommands, ExportRefusesUnknownFormatsAndTypesBeforeItWrites) {
 TEST_F(ResultCommands, ExportOfWhatIsNoResultWritesNothing) {
   const std::string output = directory.Join("plain");
 
-  EXPECT_EQ(ExportResult({directory.Join("none"), "dequantized", "bf16", output}, terminal), ExitCode::kNotFound);
+  EXPECT_EQ(ExportResult(Storage({}), {directory.Join("none"), "dequantized", "bf16", output}, terminal),
+            ExitCode::kNotFound);
 
   EXPECT_FALSE(std::filesystem::exists(output));
 }

@@ -28,8 +28,9 @@ def wait_until(condition, what):
 class Cluster:
     """A coordinator and workers in a temporary directory."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, store=None):
         self.directory = pathlib.Path(directory)
+        self.store = store or str(self.directory / "data" / "store")
         self.directory.mkdir(parents=True, exist_ok=True)
         self.processes = []
         self.coordinator = None
@@ -62,7 +63,7 @@ class Cluster:
         address_file.unlink(missing_ok=True)
         self.coordinator = self._spawn(
             "coordinator",
-            ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.directory / "data"),
+            ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.directory / "data"), "--store", self.store,
              "--address-file", str(address_file), "--lease-ttl-ms", "2000"])
         self.address = wait_until(
             lambda: address_file.exists() and address_file.read_text().strip(), "the coordinator's address")
