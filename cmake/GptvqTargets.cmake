@@ -33,7 +33,8 @@ function(gptvq_test_timeout variable seconds)
 endfunction()
 
 # gptvq_test(NAME SRCS ... DEPS ... [LABELS unit|conformance|sim|golden|e2e|gpu|fuzz|oracle|s3]):
-# one GoogleTest program, one CTest entry, label `unit` unless told otherwise.
+# one GoogleTest program, one CTest entry, label `unit` unless told otherwise. A test with a gRPC client and server in one
+# process is labelled in_process_rpc, too: ThreadSanitizer cannot judge it.
 function(gptvq_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT ARG_LABELS)

@@ -40,16 +40,21 @@ class Cluster:
         self.start_coordinator("127.0.0.1:0")
         return self
 
-    def __exit__(self, *unused):
-        for process in reversed(self.processes):
-            if process.poll() is None:
-                process.terminate()
-        for process in self.processes:
+    def __exit__(self, failure, *unused):
+        asked = [process for process in reversed(self.processes) if process.poll() is None]
+        for process in asked:
+            process.terminate()
+        for process in asked:
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=DEADLINE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        # A sanitizer tells what it found by the exit code.
+        unclean = [process for process in asked if process.returncode != 0]
+        if unclean and failure is None:
+            logs = "".join(path.read_text(errors="replace")[-20000:] for path in self.directory.glob("*.log"))
+            raise AssertionError(f"{[(process.args, process.returncode) for process in unclean]}\n{logs}")
 
     def _spawn(self, name, arguments):
         log = open(self.directory / f"{name}.log", "ab")

@@ -11,7 +11,9 @@ import unittest
 from service_harness import BIN, DEADLINE_SECONDS, Cluster, Model, kill, wait_until
 
 
-class ServiceTest(unittest.TestCase):
+class ServiceCase(unittest.TestCase):
+    """A model, and the digest that every way to quantize it has to give."""
+
     @classmethod
     def setUpClass(cls):
         cls.model = Model(layers=6, hidden=128)
@@ -45,6 +47,8 @@ class ServiceTest(unittest.TestCase):
                 self.digests[key] = self.digest(cluster, job_id)
         return self.digests[key]
 
+
+class ServiceTest(ServiceCase):
     def test_a_job_runs_from_submit_to_a_result_that_verifies(self):
         with Cluster(self.root / "cluster") as cluster:
             cluster.start_worker("a")
@@ -136,6 +140,8 @@ class ServiceTest(unittest.TestCase):
             self.assertEqual(cluster.client("list", "-o", "name"), "")
             self.assertFalse((self.root / "result").exists())
 
+
+class EmbeddedTest(ServiceCase):
     def test_quantize_in_one_process_gives_the_digest_of_the_service(self):
         flags = self.model.job_flags(self.root / "result")
         result = subprocess.run([str(BIN / "gptvq-client"), "quantize", *flags, "--threads", "2", "-o", "json"],
