@@ -81,3 +81,8 @@ function(gptvq_fuzzer name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/fuzz)
 endfunction()
+
+# gptvq_carried(NAME): the program also runs on machines that lack this one's C++ runtime, for instance a bare GPU machine.
+function(gptvq_carried name)
+  target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc)
+endfunction()

@@ -14,17 +14,17 @@ include(CTest)
 
 # Floating-point contraction would let the compiler round a*b+c differently from one inlining to the next; results must
 # not depend on that, so fused operations are written explicitly where they are wanted.
-add_compile_options(-Wall -Wextra -Wno-sign-compare -ffp-contract=off)
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-sign-compare;-ffp-contract=off>")
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  add_compile_options(-Wno-restrict)  # GCC 12 warns wrongly about std::string concatenation (GCC bug 105651)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)  # GCC 12 warns wrongly about std::string concatenation (GCC bug 105651)
 endif()
 if(GPTVQ_WERROR)
-  add_compile_options(-Werror)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
 
 if(GPTVQ_SANITIZE)
   list(JOIN GPTVQ_SANITIZE "," sanitizers)
-  add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${sanitizers};-fno-omit-frame-pointer>")
   add_link_options(-fsanitize=${sanitizers})
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     add_compile_options(-Wno-maybe-uninitialized)  # of std::optional, GCC 12 says so wrongly under a sanitizer
@@ -32,11 +32,11 @@ if(GPTVQ_SANITIZE)
 endif()
 if(GPTVQ_FUZZ)
   # Also in the libraries, so that the fuzzer sees which inputs reach new code there.
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)
 endif()
 option(GPTVQ_COVERAGE "Instrument for gcov" OFF)
 if(GPTVQ_COVERAGE)
-  add_compile_options(--coverage -fprofile-update=atomic)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:--coverage;-fprofile-update=atomic>")
   add_link_options(--coverage)
 endif()
 

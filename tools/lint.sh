@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
 
-git ls-files -z '*.h' '*.cc' '*.cu' | xargs -0 -r clang-format --dry-run -Werror || failed=1
+git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' | xargs -0 -r clang-format --dry-run -Werror || failed=1
 tools/check_layers.py || failed=1
 git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck || failed=1
 

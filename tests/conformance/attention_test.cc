@@ -9,8 +9,6 @@
 namespace gptvq {
 namespace {
 
-class AttentionConformance : public BackendConformance {};
-
 struct Inputs {
   std::vector<float> q, k, v;
 };
@@ -53,6 +51,26 @@ std::vector<double> Attention64(const Inputs& in, const AttentionShape& shape, s
   return out;
 }
 
+class AttentionConformance : public BackendConformance {
+ protected:
+  void ExpectSoftmax(const AttentionShape& shape, std::int64_t sequences, GuardedTensor::Rows rows) {
+    const std::int64_t tokens = sequences * shape.sequence_length;
+    const std::int64_t q_cols = shape.head_count * shape.head_dim, kv_cols = shape.kv_head_count * shape.head_dim;
+    const Inputs in = RandomInputs(backend().activation_dtype(), shape, tokens);
+
+    const auto out = OnEveryThreadCount([&](Backend& b) {
+      const GuardedTensor q(b, tokens, q_cols, in.q, rows), k(b, tokens, kv_cols, in.k, rows);
+      const GuardedTensor v(b, tokens, kv_cols, in.v, rows), out(b, tokens, q_cols, rows);
+      EXPECT_TRUE(b.forward().CausalAttention(q.view(), k.view(), v.view(), shape, out.view()).ok());
+      return std::make_tuple(out.Read());
+    });
+
+    const double unit = UnitRoundoff(backend().activation_dtype());
+    EXPECT_TRUE(Close(std::get<0>(out), Attention64(in, shape, tokens),
+                      {2 * unit + 300 * kFloatRoundoff, "weights and result rounded to the dtype; sums of up to 300"}));
+  }
+};
+
 TEST_P(AttentionConformance, EqualsSoftmaxOverVisiblePositions) {
   const AttentionShape cases[] = {
       {.sequence_length = 1, .head_count = 1, .kv_head_count = 1, .head_dim = 4, .score_scale = 0.5f},
@@ -81,21 +99,23 @@ TEST_P(AttentionConformance, EqualsSoftmaxOverVisiblePositions) {
     for (std::int64_t sequences : {0, 2}) {
       SCOPED_TRACE(testing::Message() << sequences << " sequences of " << shape.sequence_length << ", window "
                                       << shape.sliding_window);
-      const std::int64_t tokens = sequences * shape.sequence_length;
-      const std::int64_t q_cols = shape.head_count * shape.head_dim, kv_cols = shape.kv_head_count * shape.head_dim;
-      const Inputs in = RandomInputs(backend().activation_dtype(), shape, tokens);
+      ExpectSoftmax(shape, sequences, GuardedTensor::Rows::kUnaligned);
+    }
+  }
+}
 
-      const auto out = OnEveryThreadCount([&](Backend& b) {
-        const GuardedTensor q(b, tokens, q_cols, in.q), k(b, tokens, kv_cols, in.k), v(b, tokens, kv_cols, in.v);
-        const GuardedTensor out(b, tokens, q_cols);
-        EXPECT_TRUE(b.forward().CausalAttention(q.view(), k.view(), v.view(), shape, out.view()).ok());
-        return std::make_tuple(out.Read());
-      });
-
-      const double unit = UnitRoundoff(backend().activation_dtype());
-      EXPECT_TRUE(
-          Close(std::get<0>(out), Attention64(in, shape, tokens),
-                {2 * unit + 300 * kFloatRoundoff, "weights and result rounded to the dtype; sums of up to 300"}));
+// Every width that a backend may pad heads to or have a kernel for, and rows that it may read several elements at a time.
+TEST_P(AttentionConformance, EqualsSoftmaxForHeadsOfEveryWidthInAlignedRows) {
+  for (int head_dim : {8, 24, 64, 128, 136}) {
+    for (std::int64_t window : {0, 150}) {
+      SCOPED_TRACE(testing::Message() << "heads of " << head_dim << ", window " << window);
+      ExpectSoftmax({.sequence_length = 210,
+                     .head_count = 2,
+                     .kv_head_count = 1,
+                     .head_dim = head_dim,
+                     .sliding_window = window,
+                     .score_scale = 1 / std::sqrt(static_cast<float>(head_dim))},
+                    1, GuardedTensor::Rows::kAligned);
     }
   }
 }

@@ -160,19 +160,23 @@ TEST_P(ForwardOpsConformance, ApplyRotaryTurnsHalvesAgainstEachOtherByPosition) 
 }
 
 TEST_P(ForwardOpsConformance, SwiGluHoldsOverTheWholeRangeOfTheGate) {
-  const std::int64_t rows = 19, cols = 101;
+  const std::int64_t rows = 19, cols = 104;
   auto gate = RoundedTo(backend().activation_dtype(), TestRandom(10).Uniforms(rows * cols, -30, 30));
   gate[0] = -200;  // exp(-gate) overflows f32: silu is 0
   gate[1] = 200;
   gate[2] = 0;
   const auto up = Tensor(rows * cols, 11);
 
-  const auto y = OnEveryThreadCount([&](Backend& b) {
-    const GuardedTensor gate_device(b, rows, cols, gate), up_device(b, rows, cols, up), out_device(b, rows, cols);
-    EXPECT_TRUE(b.forward().SwiGlu(gate_device.view(), up_device.view(), out_device.view()).ok());
-    EXPECT_TRUE(b.forward().SwiGlu(gate_device.view(), up_device.view(), gate_device.view()).ok());
-    return std::make_tuple(out_device.Read(), gate_device.Read());
-  });
+  const auto compute = [&](GuardedTensor::Rows rows_are) {
+    return OnEveryThreadCount([&](Backend& b) {
+      const GuardedTensor gate_device(b, rows, cols, gate, rows_are), up_device(b, rows, cols, up, rows_are);
+      const GuardedTensor out_device(b, rows, cols, rows_are);
+      EXPECT_TRUE(b.forward().SwiGlu(gate_device.view(), up_device.view(), out_device.view()).ok());
+      EXPECT_TRUE(b.forward().SwiGlu(gate_device.view(), up_device.view(), gate_device.view()).ok());
+      return std::make_tuple(out_device.Read(), gate_device.Read());
+    });
+  };
+  const auto y = compute(GuardedTensor::Rows::kUnaligned);
 
   std::vector<double> expected, scales;
   for (std::size_t i = 0; i < gate.size(); ++i) {
@@ -181,21 +185,26 @@ TEST_P(ForwardOpsConformance, SwiGluHoldsOverTheWholeRangeOfTheGate) {
   }
   EXPECT_TRUE(CloseBy(std::get<0>(y), expected, scales, Elementwise(backend())));
   EXPECT_EQ(std::get<0>(y), std::get<1>(y)) << "in place differs";
+  EXPECT_EQ(y, compute(GuardedTensor::Rows::kAligned));
 }
 
 TEST_P(ForwardOpsConformance, AddInPlaceAddsEveryElementOnce) {
-  const std::int64_t rows = 33, cols = 70;
+  const std::int64_t rows = 33, cols = 72;
   const auto x = Tensor(rows * cols, 12), y = Tensor(rows * cols, 13);
 
-  const auto sum = OnEveryThreadCount([&](Backend& b) {
-    const GuardedTensor x_device(b, rows, cols, x), y_device(b, rows, cols, y);
-    EXPECT_TRUE(b.forward().AddInPlace(x_device.view(), y_device.view()).ok());
-    return std::make_tuple(y_device.Read());
-  });
+  const auto compute = [&](GuardedTensor::Rows rows_are) {
+    return OnEveryThreadCount([&](Backend& b) {
+      const GuardedTensor x_device(b, rows, cols, x, rows_are), y_device(b, rows, cols, y, rows_are);
+      EXPECT_TRUE(b.forward().AddInPlace(x_device.view(), y_device.view()).ok());
+      return std::make_tuple(y_device.Read());
+    });
+  };
+  const auto sum = compute(GuardedTensor::Rows::kUnaligned);
 
   std::vector<double> expected;
   for (std::size_t i = 0; i < x.size(); ++i) expected.push_back(static_cast<double>(x[i]) + y[i]);
   EXPECT_TRUE(Close(std::get<0>(sum), expected, Elementwise(backend())));
+  EXPECT_EQ(sum, compute(GuardedTensor::Rows::kAligned));
 }
 
 TEST_P(ForwardOpsConformance, LogSumExpOfTilesIsThatOfTheWholeVocabulary) {

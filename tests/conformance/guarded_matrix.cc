@@ -9,11 +9,18 @@ namespace gptvq {
 namespace {
 
 constexpr int kPoison = 0xff;
+constexpr std::int64_t kOddMarginCols = 3;  // so that rows are not aligned for vector instructions
+constexpr std::int64_t kAlignedMarginCols = 16;
 
 }  // namespace
 
-GuardedBytes::GuardedBytes(Backend& backend, std::int64_t rows, std::int64_t cols, std::size_t element_bytes)
-    : backend_(backend), rows_(rows), cols_(cols), element_bytes_(element_bytes) {
+GuardedBytes::GuardedBytes(Backend& backend, std::int64_t rows, std::int64_t cols, std::size_t element_bytes,
+                           Rows alignment)
+    : backend_(backend),
+      rows_(rows),
+      cols_(cols),
+      margin_cols_(alignment == Rows::kAligned ? kAlignedMarginCols : kOddMarginCols),
+      element_bytes_(element_bytes) {
   total_bytes_ = static_cast<std::size_t>((rows + 2 * kMarginRows) * stride()) * element_bytes;
   auto memory = backend.Allocate(total_bytes_);
   GPTVQ_CHECK(memory.ok());
@@ -25,7 +32,7 @@ GuardedBytes::GuardedBytes(Backend& backend, std::int64_t rows, std::int64_t col
 void* GuardedBytes::interior() const { return static_cast<std::byte*>(memory_->address()) + Offset(0, 0); }
 
 std::size_t GuardedBytes::Offset(std::int64_t row, std::int64_t col) const {
-  return static_cast<std::size_t>((row + kMarginRows) * stride() + kMarginCols + col) * element_bytes_;
+  return static_cast<std::size_t>((row + kMarginRows) * stride() + margin_cols_ + col) * element_bytes_;
 }
 
 void GuardedBytes::Write(const void* values) {
@@ -51,8 +58,9 @@ void GuardedBytes::Read(void* values_out) const {
   EXPECT_EQ(changed, 0u) << "bytes outside the matrix were written";
 }
 
-GuardedTensor::GuardedTensor(Backend& backend, std::int64_t rows, std::int64_t cols, const std::vector<float>& values)
-    : GuardedTensor(backend, rows, cols) {
+GuardedTensor::GuardedTensor(Backend& backend, std::int64_t rows, std::int64_t cols, const std::vector<float>& values,
+                             Rows alignment)
+    : GuardedTensor(backend, rows, cols, alignment) {
   GPTVQ_CHECK(static_cast<std::int64_t>(values.size()) == rows * cols);
   GPTVQ_CHECK(backend.CopyFromHost(MatrixView<const float>(values.data(), rows, cols), view_).ok());
 }

@@ -13,16 +13,19 @@ namespace gptvq {
 // are poisoned with 0xff first: a NaN in every floating-point type, 255 in bytes. Reading back checks the margin.
 class GuardedBytes {
  public:
-  GuardedBytes(Backend& backend, std::int64_t rows, std::int64_t cols, std::size_t element_bytes);
+  // kAligned: every row begins at a multiple of 16 bytes, if a row is a whole number of those.
+  enum class Rows { kUnaligned, kAligned };
+
+  GuardedBytes(Backend& backend, std::int64_t rows, std::int64_t cols, std::size_t element_bytes,
+               Rows alignment = Rows::kUnaligned);
 
   void* interior() const;
-  std::int64_t stride() const { return cols_ + 2 * kMarginCols; }
+  std::int64_t stride() const { return cols_ + 2 * margin_cols_; }
   void Write(const void* values);
   // Fails the test when a byte of the margin changed.
   void Read(void* values_out) const;
 
   static constexpr std::int64_t kMarginRows = 1;
-  static constexpr std::int64_t kMarginCols = 3;  // odd, so that rows are not aligned for vector instructions
 
  private:
   std::size_t Offset(std::int64_t row, std::int64_t col) const;  // of an element of the interior, in bytes
@@ -30,6 +33,7 @@ class GuardedBytes {
   Backend& backend_;
   std::int64_t rows_;
   std::int64_t cols_;
+  std::int64_t margin_cols_;
   std::size_t element_bytes_;
   std::unique_ptr<DeviceMemory> memory_;
   std::size_t total_bytes_;
@@ -65,11 +69,14 @@ class GuardedMatrix {
 // A tensor of the backend's activation dtype, filled from and read as f32.
 class GuardedTensor {
  public:
-  GuardedTensor(Backend& backend, std::int64_t rows, std::int64_t cols)
+  using Rows = GuardedBytes::Rows;
+
+  GuardedTensor(Backend& backend, std::int64_t rows, std::int64_t cols, Rows alignment = Rows::kUnaligned)
       : backend_(backend),
-        bytes_(backend, rows, cols, DTypeBytes(backend.activation_dtype())),
+        bytes_(backend, rows, cols, DTypeBytes(backend.activation_dtype()), alignment),
         view_(bytes_.interior(), backend.activation_dtype(), rows, cols, bytes_.stride()) {}
-  GuardedTensor(Backend& backend, std::int64_t rows, std::int64_t cols, const std::vector<float>& values);
+  GuardedTensor(Backend& backend, std::int64_t rows, std::int64_t cols, const std::vector<float>& values,
+                Rows alignment = Rows::kUnaligned);
 
   TensorView view() const { return view_; }
   std::vector<float> Read() const;

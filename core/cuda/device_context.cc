@@ -1,0 +1,116 @@
+#include "core/cuda/device_context.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/cuda/matrix_kernels.h"
+
+namespace gptvq::cuda {
+namespace {
+
+absl::Status KeepFreedMemory(int device) {
+  // The default pool gives memory back to the driver at every synchronisation; allocations of the next
+  // operation would then cost as much as cudaMalloc.
+  cudaMemPool_t pool = nullptr;
+  GPTVQ_RETURN_IF_ERROR(CudaStatus(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool"));
+  std::uint64_t threshold = UINT64_MAX;
+  return CudaStatus(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold),
+                    "cudaMemPoolSetAttribute");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DeviceContext>> DeviceContext::Make(int device) {
+  int count = 0;
+  GPTVQ_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceCount(&count), "cudaGetDeviceCount"));
+  if (device < 0 || device >= count) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cuda: there is no device ", device, "; this machine has ", count));
+  }
+  cudaDeviceProp properties;
+  GPTVQ_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties"));
+  if (properties.major < kLeastComputeMajor) {
+    return absl::FailedPreconditionError(absl::StrCat("cuda: ", properties.name, " has compute capability ",
+                                                      properties.major, ".", properties.minor,
+                                                      "; 8.0 or later is needed; use another device or the CPU"));
+  }
+  std::unique_ptr<DeviceContext> context(new DeviceContext());
+  context->device_ = device;
+  context->device_name_ = properties.name;
+  context->total_bytes_ = properties.totalGlobalMem;
+  context->limits_.multiprocessors = properties.multiProcessorCount;
+  context->limits_.shared_bytes = static_cast<std::int64_t>(properties.sharedMemPerBlockOptin);
+  GPTVQ_RETURN_IF_ERROR(context->Activate());
+  GPTVQ_RETURN_IF_ERROR(CheckKernelsFitDevice());
+  GPTVQ_RETURN_IF_ERROR(KeepFreedMemory(device));
+  GPTVQ_RETURN_IF_ERROR(
+      CudaStatus(cudaStreamCreateWithFlags(&context->stream_, cudaStreamNonBlocking), "cudaStreamCreate"));
+  return context;
+}
+
+DeviceContext::~DeviceContext() {
+  // Nothing can be done about an error here, and what caused it was reported by the call that met it.
+  (void)cudaSetDevice(device_);
+  if (stream_ != nullptr) (void)cudaStreamSynchronize(stream_);
+  if (cusolver_ != nullptr) (void)cusolverDnDestroy(cusolver_);
+  if (cublas_ != nullptr) (void)cublasDestroy(cublas_);
+  if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
+}
+
+absl::StatusOr<cublasHandle_t> DeviceContext::Cublas() {
+  if (cublas_ != nullptr) return cublas_;
+  GPTVQ_RETURN_IF_ERROR(CublasStatus(cublasCreate(&cublas_), "cublasCreate"));
+  GPTVQ_RETURN_IF_ERROR(CublasStatus(cublasSetStream(cublas_, stream_), "cublasSetStream"));
+  // Partial sums of a bf16 result stay f32, whatever algorithm is chosen.
+  const auto mode = static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
+  GPTVQ_RETURN_IF_ERROR(CublasStatus(cublasSetMathMode(cublas_, mode), "cublasSetMathMode"));
+  GPTVQ_RETURN_IF_ERROR(
+      CublasStatus(cublasSetAtomicsMode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED), "cublasSetAtomicsMode"));
+  return cublas_;
+}
+
+absl::StatusOr<cusolverDnHandle_t> DeviceContext::Cusolver() {
+  if (cusolver_ != nullptr) return cusolver_;
+  GPTVQ_RETURN_IF_ERROR(CusolverStatus(cusolverDnCreate(&cusolver_), "cusolverDnCreate"));
+  GPTVQ_RETURN_IF_ERROR(CusolverStatus(cusolverDnSetStream(cusolver_, stream_), "cusolverDnSetStream"));
+  GPTVQ_RETURN_IF_ERROR(CusolverStatus(cusolverDnSetDeterministicMode(cusolver_, CUSOLVER_DETERMINISTIC_RESULTS),
+                                       "cusolverDnSetDeterministicMode"));
+  return cusolver_;
+}
+
+absl::StatusOr<void*> DeviceContext::Allocate(std::size_t bytes) {
+  void* address = nullptr;
+  cudaError_t error = cudaErrorMemoryAllocation;
+  if (bytes <= total_bytes_) {
+    error = cudaMallocAsync(&address, std::max<std::size_t>(bytes, 1), stream_);
+    if (error == cudaErrorMemoryAllocation) (void)cudaGetLastError();  // not sticky: the next launch must not see it
+  }
+  return error == cudaSuccess ? absl::StatusOr<void*>(address)
+                              : CudaStatus(error, absl::StrCat("no memory for ", bytes, " bytes on ", device_name_));
+}
+
+void DeviceContext::Free(void* address) {
+  // Any thread may free. After a lost device this fails, and the process is about to end.
+  (void)cudaSetDevice(device_);
+  (void)cudaFreeAsync(address, stream_);
+}
+
+absl::Status DeviceContext::CopyToDevice(const void* host, void* device_out, std::size_t bytes) {
+  if (bytes == 0) return absl::OkStatus();
+  return CudaStatus(cudaMemcpyAsync(device_out, host, bytes, cudaMemcpyHostToDevice, stream_), "copy to the device");
+}
+
+absl::Status DeviceContext::CopyToHostSync(const void* device, void* host_out, std::size_t bytes) {
+  if (bytes > 0) {
+    GPTVQ_RETURN_IF_ERROR(
+        CudaStatus(cudaMemcpyAsync(host_out, device, bytes, cudaMemcpyDeviceToHost, stream_), "copy to the host"));
+  }
+  return Sync("copy to the host");
+}
+
+absl::Status DeviceContext::Zero(void* device_out, std::size_t bytes) {
+  if (bytes == 0) return absl::OkStatus();
+  return CudaStatus(cudaMemsetAsync(device_out, 0, bytes, stream_), "fill with zeros");
+}
+
+}  // namespace gptvq::cuda

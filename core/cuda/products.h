@@ -1,0 +1,41 @@
+#ifndef GPTVQ_CORE_CUDA_PRODUCTS_H_
+#define GPTVQ_CORE_CUDA_PRODUCTS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "core/backend/quant_ops.h"
+#include "core/cuda/device_context.h"
+#include "core/cuda/device_view.h"
+
+// Matrix products by cuBLAS for row-major matrices. Asynchronous. Deterministic: one stream, no atomics,
+// partial sums in f32; cuBLAS chooses its algorithm from shapes, strides and the device alone. Empty products
+// are handled here.
+namespace gptvq::cuda {
+
+// c = alpha op(a) op(b) + beta c in f32 throughout (no TF32). beta 0 ignores what c held.
+struct FloatProduct {
+  float alpha = 1;
+  DeviceView<const float> a;
+  Transpose transpose_a = Transpose::kNo;
+  DeviceView<const float> b;
+  Transpose transpose_b = Transpose::kNo;
+  float beta = 0;
+  DeviceView<float> c;
+};
+absl::Status Multiply(DeviceContext& context, const FloatProduct& product);
+
+// op(a) op(b) of bfloat16 matrices on the tensor cores, f32 accumulation: into f32, c = product + beta c, or
+// rounded once to bfloat16.
+struct Bf16Product {
+  ConstBf16View a;
+  Transpose transpose_a = Transpose::kNo;
+  ConstBf16View b;
+  Transpose transpose_b = Transpose::kNo;
+};
+absl::Status MultiplyToFloat(DeviceContext& context, const Bf16Product& product, float beta, DeviceView<float> c);
+absl::Status MultiplyToBf16(DeviceContext& context, const Bf16Product& product, Bf16View c_out);
+
+}  // namespace gptvq::cuda
+
+#endif  // GPTVQ_CORE_CUDA_PRODUCTS_H_

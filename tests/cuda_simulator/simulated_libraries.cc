@@ -1,0 +1,119 @@
+// cuBLAS and cuSOLVER as loops: column-major, with their rules about leading dimensions.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "core/base/dtype.h"
+#include "cublas_v2.h"
+#include "cusolverDn.h"
+
+namespace {
+
+constexpr std::size_t kWorkspaceBytes = 64;
+
+// Element (row, col) of a matrix, stored as its transpose or not.
+double ElementOf(const void* matrix, cudaDataType type, std::int64_t ld, cublasOperation_t transpose, std::int64_t row,
+                 std::int64_t col) {
+  const std::int64_t at = transpose == CUBLAS_OP_N ? col * ld + row : row * ld + col;
+  if (type == CUDA_R_16BF) return gptvq::Bf16ToFloat(static_cast<const std::uint16_t*>(matrix)[at]);
+  return static_cast<const float*>(matrix)[at];
+}
+
+std::vector<double> OperandOf(const void* matrix, cudaDataType type, std::int64_t ld, cublasOperation_t transpose,
+                              std::int64_t rows, std::int64_t cols) {
+  std::vector<double> elements;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < cols; ++c) elements.push_back(ElementOf(matrix, type, ld, transpose, r, c));
+  }
+  return elements;
+}
+
+}  // namespace
+
+const char* cublasGetStatusName(cublasStatus_t) { return "simulated"; }
+cublasStatus_t cublasCreate(cublasHandle_t* handle) {
+  static char simulated;
+  *handle = &simulated;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasDestroy(cublasHandle_t) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasSetStream(cublasHandle_t, cudaStream_t) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasSetAtomicsMode(cublasHandle_t, cublasAtomicsMode_t) { return CUBLAS_STATUS_SUCCESS; }
+
+cublasStatus_t cublasGemmEx_64(cublasHandle_t, cublasOperation_t transpose_a, cublasOperation_t transpose_b,
+                               std::int64_t m, std::int64_t n, std::int64_t k, const void* alpha, const void* a,
+                               cudaDataType a_type, std::int64_t lda, const void* b, cudaDataType b_type,
+                               std::int64_t ldb, const void* beta, void* c, cudaDataType c_type, std::int64_t ldc,
+                               cublasComputeType_t, cublasGemmAlgo_t) {
+  if (m <= 0 || n <= 0 || k <= 0 || lda < (transpose_a == CUBLAS_OP_N ? m : k) ||
+      ldb < (transpose_b == CUBLAS_OP_N ? k : n) || ldc < m) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  const std::vector<double> left = OperandOf(a, a_type, lda, transpose_a, m, k);
+  const std::vector<double> right = OperandOf(b, b_type, ldb, transpose_b, k, n);
+  const float scale = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
+  for (std::int64_t row = 0; row < m; ++row) {
+    for (std::int64_t col = 0; col < n; ++col) {
+      double sum = 0;
+      for (std::int64_t i = 0; i < k; ++i) sum += left[row * k + i] * right[i * n + col];
+      const std::int64_t at = col * ldc + row;
+      if (c_type == CUDA_R_16BF) {
+        static_cast<std::uint16_t*>(c)[at] = gptvq::FloatToBf16(static_cast<float>(scale * sum));
+      } else {
+        float& to = static_cast<float*>(c)[at];
+        to = static_cast<float>(kept == 0 ? scale * sum : scale * sum + static_cast<double>(kept) * to);
+      }
+    }
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle) {
+  static char simulated;
+  *handle = &simulated;
+  return CUSOLVER_STATUS_SUCCESS;
+}
+cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t) { return CUSOLVER_STATUS_SUCCESS; }
+cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t, cudaStream_t) { return CUSOLVER_STATUS_SUCCESS; }
+cusolverStatus_t cusolverDnSetDeterministicMode(cusolverDnHandle_t, cusolverDeterministicMode_t) {
+  return CUSOLVER_STATUS_SUCCESS;
+}
+cusolverStatus_t cusolverDnCreateParams(cusolverDnParams_t* params) {
+  *params = nullptr;
+  return CUSOLVER_STATUS_SUCCESS;
+}
+cusolverStatus_t cusolverDnDestroyParams(cusolverDnParams_t) { return CUSOLVER_STATUS_SUCCESS; }
+
+cusolverStatus_t cusolverDnXpotrf_bufferSize(cusolverDnHandle_t, cusolverDnParams_t, cublasFillMode_t, std::int64_t,
+                                             cudaDataType, const void*, std::int64_t, cudaDataType,
+                                             std::size_t* device_bytes, std::size_t* host_bytes) {
+  *device_bytes = *host_bytes = kWorkspaceBytes;
+  return CUSOLVER_STATUS_SUCCESS;
+}
+
+// a = u^T u, u in the upper triangle; the lower one is neither read nor written. A NaN is no reason to stop.
+cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t, cusolverDnParams_t, cublasFillMode_t triangle, std::int64_t n,
+                                  cudaDataType a_type, void* a, std::int64_t lda, cudaDataType, void*,
+                                  std::size_t device_bytes, void*, std::size_t host_bytes, int* info) {
+  if (triangle != CUBLAS_FILL_MODE_UPPER || a_type != CUDA_R_64F || lda < n || device_bytes < kWorkspaceBytes ||
+      host_bytes < kWorkspaceBytes) {
+    return CUSOLVER_STATUS_INVALID_VALUE;
+  }
+  const auto at = [&](std::int64_t row, std::int64_t col) -> double& {
+    return static_cast<double*>(a)[col * lda + row];
+  };
+  *info = 0;
+  for (std::int64_t col = 0; col < n; ++col) {
+    for (std::int64_t row = 0; row <= col; ++row) {
+      double rest = at(row, col);
+      for (std::int64_t i = 0; i < row; ++i) rest -= at(i, row) * at(i, col);
+      if (row == col && rest <= 0) {
+        *info = static_cast<int>(col + 1);
+        return CUSOLVER_STATUS_SUCCESS;
+      }
+      at(row, col) = row == col ? std::sqrt(rest) : rest / at(row, row);
+    }
+  }
+  return CUSOLVER_STATUS_SUCCESS;
+}

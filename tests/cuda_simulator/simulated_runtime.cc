@@ -1,0 +1,101 @@
+// The runtime's calls on host memory. Launches are synchronous, so every copy is too.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "cuda_runtime_api.h"
+
+namespace simt = gptvq::simt;
+
+namespace {
+
+struct SimulatedDevice {
+  simt::Order order;
+  int multiprocessors;
+};
+constexpr SimulatedDevice kDevices[] = {
+    {simt::Order::kAscending, 1}, {simt::Order::kDescending, 132}, {simt::Order::kShuffled, 4}};
+constexpr int kDeviceCount = static_cast<int>(std::size(kDevices));
+constexpr std::size_t kMemoryBytes = std::size_t{4} << 30;
+constexpr std::size_t kSharedBytesPerBlock = 227 << 10;  // compute capability 9.0
+
+}  // namespace
+
+const char* cudaGetErrorName(cudaError_t error) {
+  static std::string name;
+  name = "cudaError" + std::to_string(static_cast<int>(error));
+  return name.c_str();
+}
+const char* cudaGetErrorString(cudaError_t) { return "simulated"; }
+cudaError_t cudaGetLastError() { return static_cast<cudaError_t>(simt::TakeLaunchError()); }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = kDeviceCount;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device < 0 || device >= kDeviceCount) return cudaErrorInvalidDevice;
+  std::snprintf(properties->name, sizeof(properties->name), "simulator");
+  properties->totalGlobalMem = kMemoryBytes;
+  properties->major = 9;
+  properties->minor = 0;
+  properties->multiProcessorCount = kDevices[device].multiprocessors;
+  properties->sharedMemPerBlockOptin = kSharedBytesPerBlock;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= kDeviceCount) return cudaErrorInvalidDevice;
+  simt::SetOrder(kDevices[device].order);
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return cudaSuccess; }
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+
+cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t) {
+  constexpr std::size_t kAlignment = 256;
+  if (bytes > kMemoryBytes || posix_memalign(address, kAlignment, bytes) != 0) return cudaErrorMemoryAllocation;
+  std::memset(*address, 0xff, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaFreeAsync(void* address, cudaStream_t) {
+  std::free(address);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
+                              std::size_t width, std::size_t height, cudaMemcpyKind, cudaStream_t) {
+  if (width > to_pitch || width > from_pitch) return cudaErrorInvalidValue;
+  for (std::size_t row = 0; row < height; ++row) {
+    std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width);
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
+  std::memset(to, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height,
+                              cudaStream_t) {
+  if (width > pitch) return cudaErrorInvalidValue;
+  for (std::size_t row = 0; row < height; ++row) std::memset(static_cast<char*>(to) + row * pitch, value, width);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void*) { return cudaSuccess; }
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute, int value) {
+  if (value < 0 || static_cast<std::size_t>(value) > kSharedBytesPerBlock) return cudaErrorInvalidValue;
+  simt::AllowSharedBytes(function, static_cast<std::size_t>(value));
+  return cudaSuccess;
+}
