@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test demo quality bench lint fmt coverage asan tsan fuzz e2e packages images clean configure-%
+.PHONY: help build test demo quality bench gpu lint fmt coverage asan tsan fuzz e2e packages images clean configure-%
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
@@ -45,7 +45,10 @@ lint:  ## formatting, layers, shell scripts, and clang-tidy on changed C++ files
 
 fmt:  ## format the C++ sources in place
 	tools/install_packages.sh lint
-	git ls-files -z '*.h' '*.cc' '*.cu' | xargs -0 clang-format -i
+	git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' | xargs -0 clang-format -i
+
+gpu:  ## on a machine with a GPU: conformance on the device, memory and race checks, times
+	tools/gpu_check.sh
 
 coverage: configure-coverage  ## line coverage of core and server; fails under 85 %
 	tools/install_packages.sh coverage demo

@@ -1,0 +1,23 @@
+// Times every primitive of one Llama-2-70B decoder layer on a CUDA device, in a table.
+//
+// usage: gpu_bench [PRESET]     default 2d-2.125bpv
+#include <cstdio>
+#include <utility>
+
+#include "bench/gpu/gpu_table.h"
+#include "core/cuda/cuda_backend.h"
+
+int main(int argc, char** argv) {
+  const std::string preset = argc > 1 ? argv[1] : "2d-2.125bpv";
+  auto backend = gptvq::MakeCudaBackend({.device = 0});
+  gptvq::Check(backend.status(), "gpu_bench");
+  gptvq::GpuTable table(std::move(backend).value());
+  gptvq::AddProductRows(table);
+  gptvq::AddAttentionRows(table);
+  table.Total("forward passes of a layer");
+  gptvq::AddHessianRows(table);
+  table.Total("with Hessians and factors");
+  gptvq::AddVectorRows(table, preset);
+  table.Total("layer, but for the products of the codebook update");
+  return 0;
+}

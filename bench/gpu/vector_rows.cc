@@ -1,0 +1,148 @@
+// Clustering, sweep, refinement, decoding and centroid sums of the linears of a layer, per preset.
+#include "bench/gpu/gpu_table.h"
+#include "core/base/philox.h"
+#include "core/spec/presets.h"
+
+namespace gptvq {
+namespace {
+
+constexpr std::int64_t kBlock = 128;
+
+// A linear: its layout, random codebooks and assignments in backend memory.
+struct VectorCase {
+  VectorCase(Backend& backend, std::int64_t rows, std::int64_t cols, const std::string& preset)
+      : label(std::to_string(rows) + "x" + std::to_string(cols) + " " + preset),
+        spec(FindPreset(preset).value()),
+        layout(GroupLayout::Make(rows, cols, spec).value()),
+        codebooks(GpuNormals(backend, layout.group_count(), spec.centroid_count() * spec.vector_dim, 40)) {
+    const Philox random(1, 41);
+    std::vector<std::uint8_t> indices(static_cast<std::size_t>(rows * (cols / spec.vector_dim)));
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      indices[i] =
+          static_cast<std::uint8_t>(random.Draw(i % 1000003)[0] % static_cast<std::uint32_t>(spec.centroid_count()));
+    }
+    assignments = DeviceMatrix<std::uint8_t>::FromHost(backend, indices.data(), rows, cols / spec.vector_dim).value();
+  }
+
+  VectorCode code() const {
+    VectorCode code;
+    code.layout = &layout;
+    code.vector_dim = spec.vector_dim;
+    code.index_bits = spec.index_bits;
+    return code;
+  }
+
+  std::string label;
+  QuantSpec spec;
+  GroupLayout layout;
+  DeviceMatrix<float> codebooks;
+  DeviceMatrix<std::uint8_t> assignments;
+};
+
+// Operations of one iteration: per vector and centroid 2 d fused multiply-adds, a comparison and a selection.
+void AddCluster(GpuTable& table, VectorCase& c, double linears) {
+  Backend& backend = table.backend();
+  constexpr int kIterations = 10;
+  const Stripe& stripe = c.layout.stripes().front();
+  const DeviceMatrix<float> x = GpuNormals(backend, c.layout.rows(), stripe.column_count, 42);
+  const std::vector<float> weights(static_cast<std::size_t>(stripe.column_count), 1.0f);
+  const double vectors = static_cast<double>(c.layout.rows() * stripe.column_count / c.spec.vector_dim);
+  const double stripes = static_cast<double>(c.layout.stripes().size());
+  // EM stops early after some 50 iterations: five times as many as are timed here.
+  table.Row("ClusterStripe " + c.label + ", 10 iterations",
+            {kIterations * vectors * c.spec.centroid_count() * (4.0 * c.spec.vector_dim + 2),
+             8.0 * vectors * c.spec.vector_dim * kIterations},
+            GpuRoof::kFloat, 5 * stripes * linears, [&] {
+              return backend.quant()
+                  .ClusterStripe(c.code(), stripe, x.view(), weights, {.max_iterations = kIterations},
+                                 c.codebooks.view())
+                  .status();
+            });
+}
+
+// A factor near the identity.
+DeviceMatrix<float> MakeFactor(Backend& backend) {
+  DeviceMatrix<float> factor = GpuNormals(backend, kBlock, kBlock, 43, 0.02);
+  const float one = 1;
+  for (std::int64_t i = 0; i < kBlock; ++i) {
+    Check(backend.CopyBytesFromHost(&one, factor.view().row(i) + i, sizeof(one)), "factor");
+  }
+  return factor;
+}
+
+void AddPasses(GpuTable& table, VectorCase& c, double linears) {
+  Backend& backend = table.backend();
+  const std::int64_t rows = c.layout.rows();
+  const DeviceMatrix<float> factor = MakeFactor(backend);
+  const DeviceMatrix<float> weights = GpuNormals(backend, rows, kBlock, 44);
+  DeviceMatrix<float> target = DeviceMatrix<float>::Allocate(backend, rows, kBlock).value();
+  DeviceMatrix<float> error = DeviceMatrix<float>::Zeros(backend, rows, kBlock).value();
+  const double r = static_cast<double>(rows), d = c.spec.vector_dim, k = c.spec.centroid_count();
+  const double blocks = linears * static_cast<double>(c.layout.cols() / kBlock);
+  SweepBlock sweep;
+  sweep.weights = weights.view();
+  sweep.target = target.view();
+  sweep.feedback = factor.view();
+  sweep.metric_factor = factor.view();
+  sweep.error_out = error.view();
+  table.Row("SweepColumns " + c.label + " (with a copy)",
+            {r * kBlock / d * (k * (2 * d + 2) + d * kBlock), 24 * r * kBlock}, GpuRoof::kFloat, blocks, [&] {
+              Check(backend.CopyInside(weights.view(), target.view()), "copy");
+              return backend.quant().SweepColumns(c.code(), c.codebooks.view(), sweep, c.assignments.view()).status();
+            });
+  CheckFinite(backend, error.view(), "sweep");
+  RefineBlock refine;
+  refine.gradient = target.view();
+  refine.hessian = factor.view();
+  refine.change_out = error.view();
+  table.Row("RefineColumns " + c.label + " (with a copy)",
+            {r * kBlock / d * (k * (2 * d + 2) + 2 * d * kBlock), 20 * r * kBlock}, GpuRoof::kFloat,
+            blocks * c.spec.refinement_passes, [&] {
+              Check(backend.CopyInside(weights.view(), target.view()), "copy");
+              return backend.quant().RefineColumns(c.code(), c.codebooks.view(), refine, c.assignments.view()).status();
+            });
+  const DeviceMatrix<float> feedback = GpuNormals(backend, kBlock, c.layout.cols(), 45);
+  DeviceMatrix<float> later = GpuNormals(backend, rows, c.layout.cols(), 46);
+  const double cols = static_cast<double>(c.layout.cols());
+  table.Row("MatMul lazy update " + c.label, {2 * r * kBlock * cols, 8 * r * cols}, GpuRoof::kFloat,
+            blocks * (0.5 + c.spec.refinement_passes), [&] {
+              return backend.quant().MatMul(1e-9f, error.view(), Transpose::kNo, feedback.view(), Transpose::kNo, 1,
+                                            later.view());
+            });
+}
+
+void AddCodes(GpuTable& table, VectorCase& c, double linears) {
+  Backend& backend = table.backend();
+  DeviceMatrix<float> q = DeviceMatrix<float>::Allocate(backend, c.layout.rows(), c.layout.cols()).value();
+  DeviceMatrix<float> sums = DeviceMatrix<float>::Allocate(backend, c.codebooks.rows(), c.codebooks.cols()).value();
+  const double weights = static_cast<double>(c.layout.rows() * c.layout.cols());
+  const double bytes = weights * (4 + 1.0 / c.spec.vector_dim);
+  const double steps = linears * c.spec.update_iterations;
+  table.Row("DecodeVectors " + c.label, {weights, bytes}, GpuRoof::kCopy, steps, [&] {
+    return backend.quant().DecodeVectors(c.code(), c.codebooks.view(), c.assignments.view(), q.view());
+  });
+  CheckFinite(backend, q.view(), "decode");
+  table.Row("AccumulateCentroidSums " + c.label, {weights, bytes}, GpuRoof::kCopy, steps, [&] {
+    return backend.quant().AccumulateCentroidSums(c.code(), c.assignments.view(), q.view(), sums.view());
+  });
+}
+
+}  // namespace
+
+void AddVectorRows(GpuTable& table, const std::string& preset) {
+  struct Linear {
+    std::int64_t rows, cols;
+    double count;
+  };
+  for (const Linear& linear : {Linear{kHidden, kHidden, 2},
+                               {kKeyValues, kHidden, 2},
+                               {kFeedForward, kHidden, 2},
+                               {kHidden, kFeedForward, 1}}) {
+    VectorCase c(table.backend(), linear.rows, linear.cols, preset);
+    AddCluster(table, c, linear.count);
+    AddPasses(table, c, linear.count);
+    AddCodes(table, c, linear.count);
+  }
+}
+
+}  // namespace gptvq
