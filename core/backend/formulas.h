@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "core/backend/host_device.h"
 
@@ -35,6 +36,30 @@ GPTVQ_HD inline float UniformZeroPoint(float low, float high, float scale, float
 // Code of x on a grid: round to nearest, ties to even, clamped to [0, max_code].
 GPTVQ_HD inline float UniformCode(float x, const UniformGrid& grid, float max_code) {
   return fminf(fmaxf(rintf(x / grid.scale) + grid.zero_point, 0.0f), max_code);
+}
+
+// x rounded to the 11 significant bits that tensor cores multiply (TF32), ties to even; NaN and infinities stay.
+GPTVQ_HD inline float RoundToTf32(float x) {
+  constexpr std::uint32_t kDropped = 13, kExponent = 0x7f800000u;
+  std::uint32_t bits = 0;
+  memcpy(&bits, &x, sizeof(bits));
+  if ((bits & kExponent) == kExponent) return x;
+  bits += (1u << (kDropped - 1)) - 1 + ((bits >> kDropped) & 1);
+  bits &= ~((1u << kDropped) - 1);
+  memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
+// x = high + low but for 2^-22 |x|, both parts exact in TF32: so high h' + high l' + low h' is the product of two numbers
+// but for 3 * 2^-22 of it. Where x is not finite low is 0.
+struct Tf32Pair {
+  float high = 0;
+  float low = 0;
+};
+GPTVQ_HD inline Tf32Pair SplitTf32(float x) {
+  const float high = RoundToTf32(x);
+  const float low = RoundToTf32(x - high);
+  return {high, x - x == 0 ? low : 0.0f};
 }
 
 // A bijection of 32 bits in which every input bit changes every output bit with a chance near one half ("lowbias32" of

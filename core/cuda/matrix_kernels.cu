@@ -3,6 +3,7 @@
 // strides are unbounded. Row sums: a warp per row, lane l adds elements l, l + 32, ... in f64, then a
 // butterfly: the order is fixed by the width.
 // Limits: none; indices are 64 bits wide.
+#include "core/backend/formulas.h"
 #include "core/cuda/cuda_status.h"
 #include "core/cuda/device_math.cuh"
 #include "core/cuda/matrix_kernels.h"
@@ -40,6 +41,18 @@ __global__ __launch_bounds__(kThreads) void ToBf16Kernel(DeviceView<const float>
 __global__ __launch_bounds__(kThreads) void FromBf16Kernel(ConstBf16View source, DeviceView<float> target) {
   ForEachElement(source.rows, source.cols,
                  [&](std::int64_t r, std::int64_t c) { target.at(r, c) = FromBf16(source.at(r, c)); });
+}
+
+__global__ __launch_bounds__(kThreads) void SplitKernel(const SplitArguments in) {
+  const std::int64_t row_step = in.inner == InnerAxis::kRows ? in.matrix.rows : 0;
+  const std::int64_t col_step = in.inner == InnerAxis::kCols ? in.matrix.cols : 0;
+  const int low_piece = in.order == SplitOrder::kHighHighLow ? 2 : 1;
+  ForEachElement(in.matrix.rows, in.matrix.cols, [&](std::int64_t r, std::int64_t c) {
+    const Tf32Pair pair = SplitTf32(in.matrix.at(r, c));
+    for (int piece = 0; piece < 3; ++piece) {
+      in.out.at(r + piece * row_step, c + piece * col_step) = piece == low_piece ? pair.low : pair.high;
+    }
+  });
 }
 
 __global__ __launch_bounds__(kThreads) void RowDotsKernel(DeviceView<const float> a, DeviceView<const float> b,
@@ -104,6 +117,11 @@ absl::Status LaunchAxpby(const RowsPlan& plan, const Scaling& scaling, DeviceVie
                          cudaStream_t stream) {
   AxpbyKernel<<<plan.grid, BlockOf(plan), 0, stream>>>(scaling, x, y);
   return LaunchStatus("AxpbyKernel");
+}
+
+absl::Status LaunchSplit(const RowsPlan& plan, const SplitArguments& arguments, cudaStream_t stream) {
+  SplitKernel<<<plan.grid, BlockOf(plan), 0, stream>>>(arguments);
+  return LaunchStatus("SplitKernel");
 }
 
 absl::Status LaunchRowDots(const RowsPlan& plan, DeviceView<const float> a, DeviceView<const float> b, double* dots_out,

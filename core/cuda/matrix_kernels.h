@@ -42,6 +42,19 @@ absl::Status LaunchToBf16(const RowsPlan& plan, DeviceView<const float> source, 
 absl::Status LaunchFromBf16(const RowsPlan& plan, ConstBf16View source, DeviceView<float> target_out,
                             cudaStream_t stream);
 
+// The operand of a product in TF32, three times along the inner axis: high, high, low (SplitTf32 in formulas.h) or high,
+// low, high, so that the product of one kind with the other is the product of the originals but for that of the low
+// parts. out [rows, 3 cols] or [3 rows, cols].
+enum class InnerAxis { kCols, kRows };
+enum class SplitOrder { kHighHighLow, kHighLowHigh };
+struct SplitArguments {
+  DeviceView<const float> matrix;
+  InnerAxis inner = InnerAxis::kCols;
+  SplitOrder order = SplitOrder::kHighHighLow;
+  DeviceView<float> out;
+};
+absl::Status LaunchSplit(const RowsPlan& plan, const SplitArguments& arguments, cudaStream_t stream);
+
 // sum_out[0] = values[0] + values[1] + ... in an order fixed by `count`.
 absl::Status LaunchSum(const double* values, std::int64_t count, double* sum_out, cudaStream_t stream);
 

@@ -4,6 +4,8 @@
 
 #include <library_types.h>
 
+#include <algorithm>
+
 #include "core/cuda/matrix_kernels.h"
 
 namespace gptvq::cuda {
@@ -20,17 +22,64 @@ struct Operand {
 };
 
 absl::Status Gemm(DeviceContext& context, std::int64_t rows, std::int64_t cols, std::int64_t inner, float alpha,
-                  const Operand& a, const Operand& b, float beta, const Operand& c) {
+                  const Operand& a, const Operand& b, float beta, const Operand& c,
+                  cublasComputeType_t compute = CUBLAS_COMPUTE_32F) {
   GPTVQ_ASSIGN_OR_RETURN(cublasHandle_t cublas, context.Cublas());
-  return CublasStatus(
-      cublasGemmEx_64(cublas, OperationOf(b.transpose), OperationOf(a.transpose), cols, rows, inner, &alpha, b.data,
-                      b.type, b.stride, a.data, a.type, a.stride, &beta, const_cast<void*>(c.data), c.type, c.stride,
-                      CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
-      "cublasGemmEx");
+  return CublasStatus(cublasGemmEx_64(cublas, OperationOf(b.transpose), OperationOf(a.transpose), cols, rows, inner,
+                                      &alpha, b.data, b.type, b.stride, a.data, a.type, a.stride, &beta,
+                                      const_cast<void*>(c.data), c.type, c.stride, compute, CUBLAS_GEMM_DEFAULT),
+                      "cublasGemmEx");
 }
 
 std::int64_t InnerOf(Transpose transpose_a, std::int64_t rows, std::int64_t cols) {
   return transpose_a == Transpose::kNo ? cols : rows;
+}
+
+// From here on what the split costs is small against what it saves, and its error against that of a sum in f32.
+bool IsWorthSplitting(const DeviceView<float>& c, std::int64_t inner) {
+  constexpr std::int64_t kLeastSide = 256;
+  constexpr std::int64_t kLeastInner = 64;
+  return c.rows >= kLeastSide && c.cols >= kLeastSide && inner >= kLeastInner;
+}
+
+// `count` of the elements of the inner axis from `first` on.
+DeviceView<const float> InnerPart(const DeviceView<const float>& matrix, InnerAxis inner, std::int64_t first,
+                                  std::int64_t count) {
+  if (inner == InnerAxis::kCols) return {matrix.data + first, matrix.rows, count, matrix.stride};
+  return {matrix.row(first), count, matrix.cols, matrix.stride};
+}
+
+// Packs a part of an operand into `memory`.
+absl::StatusOr<Operand> Split(DeviceContext& context, const DeviceView<const float>& part, InnerAxis inner,
+                              SplitOrder order, Transpose transpose, const DeviceBuffer<float>& memory) {
+  const bool along_cols = inner == InnerAxis::kCols;
+  const std::int64_t rows = along_cols ? part.rows : 3 * part.rows, cols = along_cols ? 3 * part.cols : part.cols;
+  GPTVQ_RETURN_IF_ERROR(LaunchSplit(
+      PlanRows(part.rows, part.cols, context.limits()),
+      {.matrix = part, .inner = inner, .order = order, .out = {memory.data(), rows, cols, cols}}, context.stream()));
+  return Operand{memory.data(), CUDA_R_32F, cols, transpose};
+}
+
+// By pieces of the inner axis, so that the packed operands stay small.
+absl::Status MultiplySplit(DeviceContext& context, const FloatProduct& product, std::int64_t inner) {
+  constexpr std::int64_t kPiece = 1024;
+  const DeviceView<float>& c = product.c;
+  const InnerAxis a_inner = product.transpose_a == Transpose::kNo ? InnerAxis::kCols : InnerAxis::kRows;
+  const InnerAxis b_inner = product.transpose_b == Transpose::kNo ? InnerAxis::kRows : InnerAxis::kCols;
+  const std::int64_t piece = std::min(kPiece, inner);
+  GPTVQ_ASSIGN_OR_RETURN(const auto a_memory, DeviceBuffer<float>::Make(context, 3 * piece * c.rows));
+  GPTVQ_ASSIGN_OR_RETURN(const auto b_memory, DeviceBuffer<float>::Make(context, 3 * piece * c.cols));
+  for (std::int64_t first = 0; first < inner; first += piece) {
+    const std::int64_t count = std::min(piece, inner - first);
+    GPTVQ_ASSIGN_OR_RETURN(const Operand a, Split(context, InnerPart(product.a, a_inner, first, count), a_inner,
+                                                  SplitOrder::kHighLowHigh, product.transpose_a, a_memory));
+    GPTVQ_ASSIGN_OR_RETURN(const Operand b, Split(context, InnerPart(product.b, b_inner, first, count), b_inner,
+                                                  SplitOrder::kHighHighLow, product.transpose_b, b_memory));
+    GPTVQ_RETURN_IF_ERROR(Gemm(context, c.rows, c.cols, 3 * count, product.alpha, a, b,
+                               first == 0 ? product.beta : 1.0f, {c.data, CUDA_R_32F, c.stride},
+                               CUBLAS_COMPUTE_32F_FAST_TF32));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -43,6 +92,7 @@ absl::Status Multiply(DeviceContext& context, const FloatProduct& product) {
     return LaunchAxpby(PlanRows(c.rows, c.cols, context.limits()), {.alpha = 0, .beta = product.beta}, {}, c,
                        context.stream());
   }
+  if (IsWorthSplitting(c, inner)) return MultiplySplit(context, product, inner);
   return Gemm(context, c.rows, c.cols, inner, product.alpha,
               {product.a.data, CUDA_R_32F, product.a.stride, product.transpose_a},
               {product.b.data, CUDA_R_32F, product.b.stride, product.transpose_b}, product.beta,

@@ -13,7 +13,10 @@
 // are handled here.
 namespace gptvq::cuda {
 
-// c = alpha op(a) op(b) + beta c in f32 throughout (no TF32). beta 0 ignores what c held.
+// c = alpha op(a) op(b) + beta c. beta 0 ignores what c held. Small products run in f32 throughout. Large ones, by their
+// shape alone, run on the tensor cores: every factor split into two TF32 numbers, three products of those as one with an
+// inner axis of three times the length, so that c is read and written once; partial sums in f32. A product of two
+// numbers is then right to 3 * 2^-22 of itself, 12 roundings of f32; an infinity in a factor may become NaN.
 struct FloatProduct {
   float alpha = 1;
   DeviceView<const float> a;

@@ -69,6 +69,52 @@ TEST_P(LinearAlgebraConformance, MatMulCoversTransposesScalingAndRaggedTiles) {
   }
 }
 
+// Large enough for what a backend keeps for large products. The sum of squares of a row's products: errors that cancel in
+// a mean would not show.
+TEST_P(LinearAlgebraConformance, LargeProductsAreAsExactAsF32) {
+  const std::int64_t rows = 257, cols = 260, inner = 1100;
+  const auto a = TestRandom(60).Normals(rows * inner), b = TestRandom(61).Normals(inner * cols);
+  const auto before = TestRandom(62).Normals(rows * cols);
+  std::vector<float> a_transposed(a.size()), b_transposed(b.size());
+  for (std::int64_t i = 0; i < inner; ++i) {
+    for (std::int64_t r = 0; r < rows; ++r) a_transposed[i * rows + r] = a[r * inner + i];
+    for (std::int64_t c = 0; c < cols; ++c) b_transposed[c * inner + i] = b[i * cols + c];
+  }
+
+  const auto product = [&](Transpose transpose) {
+    return OnEveryThreadCount([&](Backend& backend) {
+      const bool plain = transpose == Transpose::kNo;
+      const GuardedMatrix<float> a_device(backend, plain ? rows : inner, plain ? inner : rows,
+                                          plain ? a : a_transposed);
+      const GuardedMatrix<float> b_device(backend, plain ? inner : cols, plain ? cols : inner,
+                                          plain ? b : b_transposed);
+      const GuardedMatrix<float> c_device(backend, rows, cols, before);
+      EXPECT_TRUE(
+          backend.quant().MatMul(-1, a_device.view(), transpose, b_device.view(), transpose, 2, c_device.view()).ok());
+      return std::make_tuple(c_device.Read());
+    });
+  };
+
+  std::vector<double> expected, scales;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < cols; ++c) {
+      double sum = 2.0 * before[r * cols + c], squares = sum * sum;
+      for (std::int64_t i = 0; i < inner; ++i) {
+        const double term = static_cast<double>(a[r * inner + i]) * b[i * cols + c];
+        sum -= term;
+        squares += term * term;
+      }
+      expected.push_back(sum);
+      scales.push_back(std::sqrt(squares));
+    }
+  }
+  const Bound bound = {
+      std::sqrt(static_cast<double>(inner)) * 16 * kFloatRoundoff,
+      "roundings of a partial sum of sqrt(inner) deviations, 16 of them where a random walk has 4 at most"};
+  EXPECT_TRUE(CloseBy(std::get<0>(product(Transpose::kNo)), expected, scales, bound));
+  EXPECT_TRUE(CloseBy(std::get<0>(product(Transpose::kYes)), expected, scales, bound));
+}
+
 TEST_P(LinearAlgebraConformance, HessianAddsTheUpperTriangleOnly) {
   for (auto [tokens, cols] : {std::pair<std::int64_t, std::int64_t>{0, 5}, {1, 1}, {1, 200}, {300, 193}, {65, 577}}) {
     SCOPED_TRACE(testing::Message() << tokens << "x" << cols);

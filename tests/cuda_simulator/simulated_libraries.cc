@@ -1,4 +1,5 @@
 // cuBLAS and cuSOLVER as loops: column-major, with their rules about leading dimensions.
+#include <bit>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -19,11 +20,19 @@ double ElementOf(const void* matrix, cudaDataType type, std::int64_t ld, cublasO
   return static_cast<const float*>(matrix)[at];
 }
 
+// What a tensor core sees of an f32 number.
+double TruncatedToTf32(double value) {
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(static_cast<float>(value)) & 0xffffe000u);
+}
+
 std::vector<double> OperandOf(const void* matrix, cudaDataType type, std::int64_t ld, cublasOperation_t transpose,
-                              std::int64_t rows, std::int64_t cols) {
+                              std::int64_t rows, std::int64_t cols, cublasComputeType_t compute) {
   std::vector<double> elements;
   for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = 0; c < cols; ++c) elements.push_back(ElementOf(matrix, type, ld, transpose, r, c));
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const double element = ElementOf(matrix, type, ld, transpose, r, c);
+      elements.push_back(compute == CUBLAS_COMPUTE_32F_FAST_TF32 ? TruncatedToTf32(element) : element);
+    }
   }
   return elements;
 }
@@ -45,13 +54,13 @@ cublasStatus_t cublasGemmEx_64(cublasHandle_t, cublasOperation_t transpose_a, cu
                                std::int64_t m, std::int64_t n, std::int64_t k, const void* alpha, const void* a,
                                cudaDataType a_type, std::int64_t lda, const void* b, cudaDataType b_type,
                                std::int64_t ldb, const void* beta, void* c, cudaDataType c_type, std::int64_t ldc,
-                               cublasComputeType_t, cublasGemmAlgo_t) {
+                               cublasComputeType_t compute, cublasGemmAlgo_t) {
   if (m <= 0 || n <= 0 || k <= 0 || lda < (transpose_a == CUBLAS_OP_N ? m : k) ||
       ldb < (transpose_b == CUBLAS_OP_N ? k : n) || ldc < m) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  const std::vector<double> left = OperandOf(a, a_type, lda, transpose_a, m, k);
-  const std::vector<double> right = OperandOf(b, b_type, ldb, transpose_b, k, n);
+  const std::vector<double> left = OperandOf(a, a_type, lda, transpose_a, m, k, compute);
+  const std::vector<double> right = OperandOf(b, b_type, ldb, transpose_b, k, n, compute);
   const float scale = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
   for (std::int64_t row = 0; row < m; ++row) {
     for (std::int64_t col = 0; col < n; ++col) {
