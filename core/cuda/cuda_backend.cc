@@ -22,6 +22,8 @@ constexpr int kKernelVersion = 1;
 // f32 on its way to or from another dtype, on the device.
 constexpr std::int64_t kConversionBytes = std::int64_t{64} << 20;
 
+bool IsCopied(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBf16; }
+
 class CudaMemory final : public DeviceMemory {
  public:
   CudaMemory(DeviceContext& context, void* address) : context_(context), address_(address) {}
@@ -86,6 +88,14 @@ class CudaBackend final : public Backend {
         "copy of a matrix");
   }
 
+  // Between host and device, either way; waits for it.
+  absl::Status CopyFloats(MatrixView<const float> source, MatrixView<float> target) {
+    if (source.rows == 0 || source.cols == 0) return absl::OkStatus();
+    GPTVQ_RETURN_IF_ERROR(context_->Activate());
+    GPTVQ_RETURN_IF_ERROR(Copy2D(source.data, source.stride, target.data, target.stride, source.rows, source.cols));
+    return context_->Sync("copy between host and device");
+  }
+
   std::unique_ptr<DeviceContext> context_;
   CudaForwardOps forward_;
   CudaQuantOps quant_;
@@ -105,8 +115,9 @@ absl::Status CudaBackend::ForEachStagedPiece(std::int64_t rows, std::int64_t col
 }
 
 absl::Status CudaBackend::CopyFromHost(MatrixView<const float> source, TensorView target_out) {
-  GPTVQ_RETURN_IF_ERROR(Require(SameShape(source, target_out) && target_out.dtype == DType::kBf16, "CopyFromHost",
-                                "source and target have the same shape, and the target is bfloat16"));
+  GPTVQ_RETURN_IF_ERROR(Require(SameShape(source, target_out) && IsCopied(target_out.dtype), "CopyFromHost",
+                                "source and target have the same shape, and the target is f32 or bfloat16"));
+  if (target_out.dtype == DType::kF32) return CopyFloats(source, target_out.As<float>());
   const Bf16View target = Bf16OnDevice(target_out);
   return ForEachStagedPiece(
       source.rows, source.cols, [&](std::int64_t first, std::int64_t count, DeviceView<float> staging) {
@@ -119,8 +130,9 @@ absl::Status CudaBackend::CopyFromHost(MatrixView<const float> source, TensorVie
 }
 
 absl::Status CudaBackend::CopyToHost(ConstTensorView source_tensor, MatrixView<float> target_out) {
-  GPTVQ_RETURN_IF_ERROR(Require(SameShape(source_tensor, target_out) && source_tensor.dtype == DType::kBf16,
-                                "CopyToHost", "source and target have the same shape, and the source is bfloat16"));
+  GPTVQ_RETURN_IF_ERROR(Require(SameShape(source_tensor, target_out) && IsCopied(source_tensor.dtype), "CopyToHost",
+                                "source and target have the same shape, and the source is f32 or bfloat16"));
+  if (source_tensor.dtype == DType::kF32) return CopyFloats(source_tensor.As<const float>(), target_out);
   const ConstBf16View source = Bf16OnDevice(source_tensor);
   return ForEachStagedPiece(
       source.rows, source.cols, [&](std::int64_t first, std::int64_t count, DeviceView<float> staging) {

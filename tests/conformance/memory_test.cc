@@ -41,6 +41,26 @@ TEST_P(MemoryConformance, HostCopiesConvertToAndFromTheActivationDType) {
   EXPECT_EQ(tensor.Read(), back);
 }
 
+// What the recipe does with diagonals and columns, whatever the activation dtype is.
+TEST_P(MemoryConformance, HostCopiesLeaveF32MatricesAsTheyAre) {
+  const auto values = TestRandom(98).Normals(6 * 6);
+  const GuardedMatrix<float> matrix(backend(), 6, 6, values);
+  const MatrixView<float> view = matrix.view();
+  const TensorView block(view.data + view.stride + 2, DType::kF32, 4, 3, view.stride);
+  const TensorView diagonal(view.data, DType::kF32, 6, 1, view.stride + 1);
+  const std::vector<float> ones(6, 1.0f);
+  std::vector<float> back(4 * 3, std::nanf(""));
+
+  ASSERT_TRUE(backend().CopyToHost(block, MatrixView<float>(back.data(), 4, 3)).ok());
+  ASSERT_TRUE(backend().CopyFromHost(MatrixView<const float>(ones.data(), 6, 1), diagonal).ok());
+
+  const std::vector<float> after = matrix.Read();
+  for (int r = 0; r < 6; ++r) {
+    for (int c = 0; c < 6; ++c) EXPECT_EQ(after[r * 6 + c], r == c ? 1.0f : values[r * 6 + c]);
+    for (int c = 2; c < 5 && r >= 1 && r < 5; ++c) EXPECT_EQ(back[(r - 1) * 3 + c - 2], values[r * 6 + c]);
+  }
+}
+
 TEST_P(MemoryConformance, CopyInsideMovesAStridedMatrix) {
   const auto values = TestRandom(96).Normals(6 * 9);
   const GuardedMatrix<float> source(backend(), 6, 9, values), target(backend(), 6, 9);
