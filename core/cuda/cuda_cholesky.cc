@@ -13,7 +13,8 @@ namespace gptvq::cuda {
 namespace {
 
 struct ParamsDeleter {
-  void operator()(cusolverDnParams_t params) const { (void)cusolverDnDestroyParams(params); }
+  decltype(&cusolverDnDestroyParams) destroy;
+  void operator()(cusolverDnParams_t params) const { (void)destroy(params); }
 };
 using Params = std::unique_ptr<std::remove_pointer_t<cusolverDnParams_t>, ParamsDeleter>;
 
@@ -21,23 +22,24 @@ using Params = std::unique_ptr<std::remove_pointer_t<cusolverDnParams_t>, Params
 // column-major upper one.
 absl::StatusOr<bool> FactorLower(DeviceContext& context, double* matrix, std::int64_t order) {
   GPTVQ_ASSIGN_OR_RETURN(cusolverDnHandle_t cusolver, context.Cusolver());
+  const CudaLibraries& libraries = context.libraries();
   cusolverDnParams_t made = nullptr;
-  GPTVQ_RETURN_IF_ERROR(CusolverStatus(cusolverDnCreateParams(&made), "cusolverDnCreateParams"));
-  const Params params(made);
+  GPTVQ_RETURN_IF_ERROR(CusolverStatus(libraries.cusolver_create_params(&made), "cusolverDnCreateParams"));
+  const Params params(made, {libraries.cusolver_destroy_params});
   constexpr cublasFillMode_t kTriangle = CUBLAS_FILL_MODE_UPPER;
   std::size_t device_bytes = 0, host_bytes = 0;
   GPTVQ_RETURN_IF_ERROR(
-      CusolverStatus(cusolverDnXpotrf_bufferSize(cusolver, params.get(), kTriangle, order, CUDA_R_64F, matrix, order,
-                                                 CUDA_R_64F, &device_bytes, &host_bytes),
+      CusolverStatus(libraries.cusolver_potrf_buffer_size(cusolver, params.get(), kTriangle, order, CUDA_R_64F, matrix,
+                                                          order, CUDA_R_64F, &device_bytes, &host_bytes),
                      "cusolverDnXpotrf_bufferSize"));
   GPTVQ_ASSIGN_OR_RETURN(const auto workspace,
                          DeviceBuffer<std::uint8_t>::Make(context, static_cast<std::int64_t>(device_bytes)));
   std::vector<std::uint8_t> host_workspace(host_bytes);
   GPTVQ_ASSIGN_OR_RETURN(const auto info, DeviceBuffer<int>::Make(context, 1));
-  GPTVQ_RETURN_IF_ERROR(
-      CusolverStatus(cusolverDnXpotrf(cusolver, params.get(), kTriangle, order, CUDA_R_64F, matrix, order, CUDA_R_64F,
-                                      workspace.data(), device_bytes, host_workspace.data(), host_bytes, info.data()),
-                     "cusolverDnXpotrf"));
+  GPTVQ_RETURN_IF_ERROR(CusolverStatus(
+      libraries.cusolver_potrf(cusolver, params.get(), kTriangle, order, CUDA_R_64F, matrix, order, CUDA_R_64F,
+                               workspace.data(), device_bytes, host_workspace.data(), host_bytes, info.data()),
+      "cusolverDnXpotrf"));
   int first_bad_minor = 0;
   GPTVQ_RETURN_IF_ERROR(info.ToHostSync(absl::MakeSpan(&first_bad_minor, 1)));
   return first_bad_minor == 0;

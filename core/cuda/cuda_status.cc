@@ -77,7 +77,7 @@ absl::Status CudaStatus(cudaError_t error, std::string_view operation) {
 absl::Status CublasStatus(cublasStatus_t error, std::string_view operation) {
   if (error == CUBLAS_STATUS_SUCCESS) [[likely]]
     return absl::OkStatus();
-  const std::string message = absl::StrCat("cuda: ", Text(operation), ": ", cublasGetStatusName(error));
+  const std::string message = absl::StrCat("cuda: ", Text(operation), ": cuBLAS status ", static_cast<int>(error));
   if (error == CUBLAS_STATUS_ALLOC_FAILED) return absl::ResourceExhaustedError(message);
   return error == CUBLAS_STATUS_EXECUTION_FAILED ? DeviceLostError(message) : absl::InternalError(message);
 }

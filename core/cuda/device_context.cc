@@ -40,6 +40,7 @@ absl::StatusOr<std::unique_ptr<DeviceContext>> DeviceContext::Make(int device) {
   context->total_bytes_ = properties.totalGlobalMem;
   context->limits_.multiprocessors = properties.multiProcessorCount;
   context->limits_.shared_bytes = static_cast<std::int64_t>(properties.sharedMemPerBlockOptin);
+  GPTVQ_ASSIGN_OR_RETURN(context->libraries_, LoadCudaLibraries());
   GPTVQ_RETURN_IF_ERROR(context->Activate());
   GPTVQ_RETURN_IF_ERROR(CheckKernelsFitDevice());
   GPTVQ_RETURN_IF_ERROR(KeepFreedMemory(device));
@@ -52,29 +53,30 @@ DeviceContext::~DeviceContext() {
   // Nothing can be done about an error here, and what caused it was reported by the call that met it.
   (void)cudaSetDevice(device_);
   if (stream_ != nullptr) (void)cudaStreamSynchronize(stream_);
-  if (cusolver_ != nullptr) (void)cusolverDnDestroy(cusolver_);
-  if (cublas_ != nullptr) (void)cublasDestroy(cublas_);
+  if (cusolver_ != nullptr) (void)libraries_.cusolver_destroy(cusolver_);
+  if (cublas_ != nullptr) (void)libraries_.cublas_destroy(cublas_);
   if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
 }
 
 absl::StatusOr<cublasHandle_t> DeviceContext::Cublas() {
   if (cublas_ != nullptr) return cublas_;
-  GPTVQ_RETURN_IF_ERROR(CublasStatus(cublasCreate(&cublas_), "cublasCreate"));
-  GPTVQ_RETURN_IF_ERROR(CublasStatus(cublasSetStream(cublas_, stream_), "cublasSetStream"));
+  GPTVQ_RETURN_IF_ERROR(CublasStatus(libraries_.cublas_create(&cublas_), "cublasCreate"));
+  GPTVQ_RETURN_IF_ERROR(CublasStatus(libraries_.cublas_set_stream(cublas_, stream_), "cublasSetStream"));
   // Partial sums of a bf16 result stay f32, whatever algorithm is chosen.
   const auto mode = static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
-  GPTVQ_RETURN_IF_ERROR(CublasStatus(cublasSetMathMode(cublas_, mode), "cublasSetMathMode"));
+  GPTVQ_RETURN_IF_ERROR(CublasStatus(libraries_.cublas_set_math_mode(cublas_, mode), "cublasSetMathMode"));
   GPTVQ_RETURN_IF_ERROR(
-      CublasStatus(cublasSetAtomicsMode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED), "cublasSetAtomicsMode"));
+      CublasStatus(libraries_.cublas_set_atomics_mode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED), "cublasSetAtomicsMode"));
   return cublas_;
 }
 
 absl::StatusOr<cusolverDnHandle_t> DeviceContext::Cusolver() {
   if (cusolver_ != nullptr) return cusolver_;
-  GPTVQ_RETURN_IF_ERROR(CusolverStatus(cusolverDnCreate(&cusolver_), "cusolverDnCreate"));
-  GPTVQ_RETURN_IF_ERROR(CusolverStatus(cusolverDnSetStream(cusolver_, stream_), "cusolverDnSetStream"));
-  GPTVQ_RETURN_IF_ERROR(CusolverStatus(cusolverDnSetDeterministicMode(cusolver_, CUSOLVER_DETERMINISTIC_RESULTS),
-                                       "cusolverDnSetDeterministicMode"));
+  GPTVQ_RETURN_IF_ERROR(CusolverStatus(libraries_.cusolver_create(&cusolver_), "cusolverDnCreate"));
+  GPTVQ_RETURN_IF_ERROR(CusolverStatus(libraries_.cusolver_set_stream(cusolver_, stream_), "cusolverDnSetStream"));
+  GPTVQ_RETURN_IF_ERROR(
+      CusolverStatus(libraries_.cusolver_set_deterministic_mode(cusolver_, CUSOLVER_DETERMINISTIC_RESULTS),
+                     "cusolverDnSetDeterministicMode"));
   return cusolver_;
 }
 

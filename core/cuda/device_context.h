@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/base/status_macros.h"
+#include "core/cuda/cuda_libraries.h"
 #include "core/cuda/cuda_status.h"
 #include "core/cuda/launch_plan.h"
 
@@ -31,7 +32,7 @@ inline constexpr int kLeastComputeMajor = 8;
 class DeviceContext {
  public:
   // Errors: FailedPrecondition when there is no driver, no such device, one older than compute capability 8.0, or one
-  // that this build has no code for.
+  // that this build has no code for; those of LoadCudaLibraries.
   static absl::StatusOr<std::unique_ptr<DeviceContext>> Make(int device);
   ~DeviceContext();
 
@@ -46,6 +47,7 @@ class DeviceContext {
   const DeviceLimits& limits() const { return limits_; }
   cudaStream_t stream() const { return stream_; }
 
+  const CudaLibraries& libraries() const { return libraries_; }
   // Made when first asked for; they run on stream().
   absl::StatusOr<cublasHandle_t> Cublas();
   absl::StatusOr<cusolverDnHandle_t> Cusolver();
@@ -66,6 +68,7 @@ class DeviceContext {
   std::string device_name_;
   std::size_t total_bytes_ = 0;
   DeviceLimits limits_;
+  CudaLibraries libraries_ = {};
   cudaStream_t stream_ = nullptr;
   cublasHandle_t cublas_ = nullptr;
   cusolverDnHandle_t cusolver_ = nullptr;

@@ -25,10 +25,11 @@ absl::Status Gemm(DeviceContext& context, std::int64_t rows, std::int64_t cols, 
                   const Operand& a, const Operand& b, float beta, const Operand& c,
                   cublasComputeType_t compute = CUBLAS_COMPUTE_32F) {
   GPTVQ_ASSIGN_OR_RETURN(cublasHandle_t cublas, context.Cublas());
-  return CublasStatus(cublasGemmEx_64(cublas, OperationOf(b.transpose), OperationOf(a.transpose), cols, rows, inner,
+  return CublasStatus(
+      context.libraries().cublas_gemm(cublas, OperationOf(b.transpose), OperationOf(a.transpose), cols, rows, inner,
                                       &alpha, b.data, b.type, b.stride, a.data, a.type, a.stride, &beta,
                                       const_cast<void*>(c.data), c.type, c.stride, compute, CUBLAS_GEMM_DEFAULT),
-                      "cublasGemmEx");
+      "cublasGemmEx");
 }
 
 std::int64_t InnerOf(Transpose transpose_a, std::int64_t rows, std::int64_t cols) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/dtype.h"
+#include "core/cuda/cuda_libraries.h"
 #include "cublas_v2.h"
 #include "cusolverDn.h"
 
@@ -39,7 +40,6 @@ std::vector<double> OperandOf(const void* matrix, cudaDataType type, std::int64_
 
 }  // namespace
 
-const char* cublasGetStatusName(cublasStatus_t) { return "simulated"; }
 cublasStatus_t cublasCreate(cublasHandle_t* handle) {
   static char simulated;
   *handle = &simulated;
@@ -125,4 +125,21 @@ cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t, cusolverDnParams_t, cublas
     }
   }
   return CUSOLVER_STATUS_SUCCESS;
+}
+
+absl::StatusOr<gptvq::cuda::CudaLibraries> gptvq::cuda::LoadCudaLibraries() {
+  return CudaLibraries{.cublas_create = cublasCreate,
+                       .cublas_destroy = cublasDestroy,
+                       .cublas_set_stream = cublasSetStream,
+                       .cublas_set_math_mode = cublasSetMathMode,
+                       .cublas_set_atomics_mode = cublasSetAtomicsMode,
+                       .cublas_gemm = cublasGemmEx_64,
+                       .cusolver_create = cusolverDnCreate,
+                       .cusolver_destroy = cusolverDnDestroy,
+                       .cusolver_set_stream = cusolverDnSetStream,
+                       .cusolver_set_deterministic_mode = cusolverDnSetDeterministicMode,
+                       .cusolver_create_params = cusolverDnCreateParams,
+                       .cusolver_destroy_params = cusolverDnDestroyParams,
+                       .cusolver_potrf_buffer_size = cusolverDnXpotrf_bufferSize,
+                       .cusolver_potrf = cusolverDnXpotrf};
 }
