@@ -54,11 +54,17 @@ void AddStorageProfiles(Command& command, ClientOptions& options) {
                     &options.storage_profiles);
 }
 
-void AddThreads(Command& command, ClientOptions& options) {
-  command.AddInteger<int>({.name = "--threads",
-                           .help = "Threads to compute with; 0: one per core. The result does not depend on it.",
-                           .value = "N"},
-                          &options.threads, {.min = 0, .max = kMaxThreads});
+void AddDevice(Command& command, ClientOptions& options) {
+  command.AddParsed({.name = "--device", .help = kDeviceFlagHelp, .value = "DEVICE"}, "auto",
+                    [&options](std::string_view text) -> absl::Status {
+                      GPTVQ_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(text));
+                      return absl::OkStatus();
+                    });
+  command.AddInteger<int>(
+      {.name = "--threads",
+       .help = "Threads to compute with on the CPU; 0: one per core. The result does not depend on it.",
+       .value = "N"},
+      &options.threads, {.min = 0, .max = kMaxThreads});
 }
 
 // The flags of a quantization spec: --preset and one per knob.
@@ -226,13 +232,14 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
 
   Command& quantize = line.AddCommand("quantize", "Runs a whole job inside this process and prints its report.");
   AddJobFlags(quantize, options.job);
-  AddThreads(quantize, options);
+  AddDevice(quantize, options);
   AddStorageProfiles(quantize, options);
   quantize.AddString(
       {.name = "--state-dir", .help = "Where intermediate results are kept while it runs.", .value = "DIR"},
       &options.state_dir);
-  quantize.AddInteger<int>({.name = "--workers", .help = "Workers inside the process.", .value = "N"}, &options.workers,
-                           {.min = 1, .max = 64});
+  quantize.AddInteger<int>(
+      {.name = "--workers", .help = "Workers inside the process, on the CPU; every GPU is one.", .value = "N"},
+      &options.workers, {.min = 1, .max = 64});
   AddOutput(quantize, options,
             {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}, {"html", OutputFormat::kHtml}});
 
@@ -254,7 +261,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
   eval.AddInteger<std::int64_t>(
       {.name = "--evaluation-tokens", .help = "Tokens to measure, at most; 0: all.", .value = "N"},
       &options.job.evaluation_tokens, {.min = 0, .max = std::int64_t{1} << 40});
-  AddThreads(eval, options);
+  AddDevice(eval, options);
   AddStorageProfiles(eval, options);
   AddOutput(eval, options, text_json);
 
@@ -291,7 +298,7 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
   AddSpecFlags(linear, options.job.spec);
   linear.AddInteger<std::uint64_t>({.name = "--seed", .help = "Root of every random choice.", .value = "S"},
                                    &options.job.seed, {.min = 0, .max = ~std::uint64_t{0}});
-  AddThreads(linear, options);
+  AddDevice(linear, options);
   AddStorageProfiles(linear, options);
 
   Command& calibration =

@@ -8,6 +8,7 @@
 
 #include "client/commands/job_commands.h"
 #include "client/job_flags.h"
+#include "platform/device_choice.h"
 #include "platform/options.h"
 
 namespace gptvq {
@@ -27,8 +28,9 @@ struct ClientOptions {
   std::chrono::milliseconds timeout{0};  // 0: for ever
   OutputFormat output = OutputFormat::kText;
 
-  int threads = 0;  // quantize, eval, linear; 0: all cores
-  int workers = 1;  // quantize
+  DeviceChoice device;  // quantize, eval, linear
+  int threads = 0;      // the same, on the CPU; 0: all cores
+  int workers = 1;      // quantize, on the CPU
 
   std::string storage_profiles;  // whatever opens files itself
 

@@ -96,6 +96,11 @@ struct EmbeddedRunner::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<EmbeddedRunner>> EmbeddedRunner::Start(const EmbeddedRunnerOptions& options) {
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = std::max(1, (options.threads > 0 ? options.threads : cores) / options.workers);
+  GPTVQ_ASSIGN_OR_RETURN(
+      std::vector<PlacedBackend> slots,
+      MakeDeviceSlots({.device = options.device, .cpu_slot_count = options.workers, .threads_per_cpu_slot = threads}));
   auto parts = std::make_unique<Parts>(absl::StrCat(options.state_dir, "/quantize-", NewRequestId()), options.s3);
   CoordinatorDaemonOptions daemon_options;
   daemon_options.data_directory = parts->directory;
@@ -109,12 +114,10 @@ absl::StatusOr<std::unique_ptr<EmbeddedRunner>> EmbeddedRunner::Start(const Embe
   GPTVQ_ASSIGN_OR_RETURN(
       parts->daemon, CoordinatorDaemon::Start(daemon_options, parts->probe, parts->clock, parts->registry, parts->log));
   parts->client = std::make_unique<JobClient>("this process", parts->daemon->InProcessChannel());
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  const int threads = std::max(1, (options.threads > 0 ? options.threads : cores) / options.workers);
-  for (int number = 0; number < options.workers; ++number) {
-    std::vector<PlacedBackend> slots = MakeDeviceSlots({.slot_count = 1, .threads_per_slot = threads});
+  for (PlacedBackend& slot : slots) {
+    const int number = static_cast<int>(parts->workers.size());
     parts->workers.push_back(std::make_unique<EmbeddedWorker>(
-        number, std::move(slots.front()), parts->daemon->InProcessChannel(), parts->storage, parts->clock, parts->log));
+        number, std::move(slot), parts->daemon->InProcessChannel(), parts->storage, parts->clock, parts->log));
   }
   return std::unique_ptr<EmbeddedRunner>(new EmbeddedRunner(std::move(parts)));
 }

@@ -147,13 +147,13 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
        [&] {
          return QuantizeOneLinear(storage,
                                   {options.weight, options.hessian, options.linear_output, options.job.spec,
-                                   options.job.seed, options.threads},
+                                   options.job.seed, options.device, options.threads},
                                   clock, terminal);
        }},
       {"quantize",
        [&] {
-         return QuantizeModel(options.job, {options.workers, options.threads, StateDir(options), &*s3}, options.output,
-                              clock, terminal);
+         return QuantizeModel(options.job, {options.device, options.workers, options.threads, StateDir(options), &*s3},
+                              options.output, clock, terminal);
        }},
       {"verify", [&] { return VerifyResult(storage, options.directory, terminal); }},
       {"inspect", [&] { return InspectResult(storage, options.directory, options.output, terminal); }},
@@ -167,7 +167,7 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
        [&] {
          return EvaluateModel(storage,
                               {options.directory, options.text, options.job.sequence_length,
-                               options.job.evaluation_tokens, options.threads},
+                               options.job.evaluation_tokens, options.device, options.threads},
                               options.output, terminal);
        }},
       {"calibration", [&] { return RunCalibration(storage, options, terminal); }},

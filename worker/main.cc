@@ -125,9 +125,15 @@ int Main(int argc, char** argv) {
     return kExitUsage;
   }
   Logger log(options.log_level);
-  std::vector<PlacedBackend> slots =
-      MakeDeviceSlots({.slot_count = options.device_slots, .threads_per_slot = options.threads_per_slot()});
-  for (const PlacedBackend& placed : slots) {
+  absl::StatusOr<std::vector<PlacedBackend>> slots =
+      MakeDeviceSlots({.device = options.device,
+                       .cpu_slot_count = options.device_slots,
+                       .threads_per_cpu_slot = options.threads_per_slot()});
+  if (!slots.ok()) {
+    std::cerr << "gptvq-worker: " << slots.status().message() << "\n";
+    return kExitFailed;
+  }
+  for (const PlacedBackend& placed : *slots) {
     const absl::Status status = RunSelfTest(*placed.backend);
     log.Info("self test", {{"slot", placed.slot.name},
                            {"device", placed.slot.description},
@@ -137,7 +143,7 @@ int Main(int argc, char** argv) {
   }
   if (options.selftest) return 0;
 
-  const absl::Status status = Serve(options, *s3, std::move(slots), clock, log);
+  const absl::Status status = Serve(options, *s3, *std::move(slots), clock, log);
   if (status.ok()) return 0;
   log.Error("worker ends", {{"error", status.ToString()}});
   return IsDeviceLost(status) ? kExitDeviceLost : kExitFailed;

@@ -37,12 +37,19 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
                              "process id.",
                      .value = "NAME"},
                     &options->name);
-  command.AddInteger(
-      {.name = "--threads", .help = "Threads that compute, all slots together; 0 is one per core.", .value = "N"},
-      &options->threads, {.min = 0, .max = kMaxThreads});
-  command.AddInteger(
-      {.name = "--device-slots", .help = "Tasks that run at once; the slots share the threads.", .value = "N"},
-      &options->device_slots, {.min = 1, .max = kMaxSlots});
+  command.AddParsed({.name = "--device", .help = kDeviceFlagHelp, .value = "DEVICE"}, "auto",
+                    [options](std::string_view text) -> absl::Status {
+                      GPTVQ_ASSIGN_OR_RETURN(options->device, ParseDeviceChoice(text));
+                      return absl::OkStatus();
+                    });
+  command.AddInteger({.name = "--threads",
+                      .help = "Threads that compute on the CPU, all slots together; 0 is one per core.",
+                      .value = "N"},
+                     &options->threads, {.min = 0, .max = kMaxThreads});
+  command.AddInteger({.name = "--device-slots",
+                      .help = "Tasks that run at once on the CPU; they share the threads. A GPU runs one.",
+                      .value = "N"},
+                     &options->device_slots, {.min = 1, .max = kMaxSlots});
   command.AddStrings({.name = "--file-root",
                       .help = "Directory that file:// URIs must lie in; may be repeated. Without "
                               "it every directory is allowed.",
@@ -87,6 +94,9 @@ absl::Status WorkerOptions::Validate() const {
   if (threads < device_slots) {
     return absl::InvalidArgumentError(
         absl::StrCat("--threads ", threads, " is fewer than one per slot of --device-slots ", device_slots));
+  }
+  if (device.kind == DeviceChoice::Kind::kCuda && device_slots > 1) {
+    return absl::InvalidArgumentError("--device-slots is for the CPU; with --device cuda every GPU is one slot");
   }
   if (coordinator.empty() && !selftest) {
     return absl::InvalidArgumentError(

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "platform/device_choice.h"
 #include "platform/log.h"
 #include "platform/option_values.h"
 #include "platform/options.h"
@@ -15,8 +16,9 @@ namespace gptvq {
 struct WorkerOptions {
   std::string coordinator;
   std::string name;  // empty: <host name>-<process id>
-  int threads = 0;   // of all slots together; 0: one per core
-  int device_slots = 1;
+  DeviceChoice device;
+  int threads = 0;       // of all slots of the CPU together; 0: one per core
+  int device_slots = 1;  // of the CPU
   std::vector<std::string> file_roots;
   std::string storage_profiles;  // empty: AWS in AWS_REGION
   HostPort metrics_listen;       // empty host: no metrics are served

@@ -160,7 +160,7 @@ absl::StatusOr<std::string> QuantizeAndWrite(const Storage& storage, const Linea
   // A place that can not be written is better known before the work than after it. This file is gone at once.
   GPTVQ_RETURN_IF_ERROR(CreateLocalFile(storage, options.output).status());
   const double start_seconds = clock.NowSeconds();
-  const std::unique_ptr<Backend> backend = MakeLocalBackend(options.threads);
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeLocalBackend(options.device, options.threads));
   const absl::StatusOr<PreparedHessian> prepared = Prepare(*backend, hessian, request.spec, clock);
   if (!prepared.ok()) return WithContext(prepared.status(), hessian.tensor);
   std::string name = weight.tensor;

@@ -8,6 +8,7 @@
 #include "client/spec_flags.h"
 #include "client/terminal.h"
 #include "core/base/monotonic_clock.h"
+#include "platform/device_choice.h"
 #include "platform/object_store/storage.h"
 
 namespace gptvq {
@@ -18,6 +19,7 @@ struct LinearOptions {
   std::string output;   // safetensors file, in a directory that exists; none of the inputs
   SpecFlags spec;
   std::uint64_t seed = 0;
+  DeviceChoice device;
   int threads = 0;  // 0: one per core
 };
 

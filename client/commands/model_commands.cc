@@ -50,7 +50,7 @@ absl::StatusOr<Perplexity> Evaluate(const Storage& storage, const EvalFlags& fla
   options.samples = flags.max_tokens / flags.sequence_length;
   options.sequence_length = flags.sequence_length;
   GPTVQ_ASSIGN_OR_RETURN(const TokenizedRows rows, TokenizeRows(storage, *directory, {flags.text}, options));
-  const std::unique_ptr<Backend> backend = MakeLocalBackend(flags.threads);
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeLocalBackend(flags.device, flags.threads));
   return EvaluateDirectory(*backend, *directory, rows.rows.tokens(), [](double) { return absl::OkStatus(); });
 }
 

@@ -8,6 +8,7 @@
 #include "client/commands/job_commands.h"
 #include "client/exit_code.h"
 #include "client/terminal.h"
+#include "platform/device_choice.h"
 #include "platform/object_store/storage.h"
 
 namespace gptvq {
@@ -19,6 +20,7 @@ struct EvalFlags {
   std::string text;
   int sequence_length = 2048;
   std::int64_t max_tokens = 0;  // 0: all full windows of the text
+  DeviceChoice device;
   int threads = 0;
 };
 

@@ -93,6 +93,9 @@ TEST(ClientOptionsRefusals, ValuesOutOfRangeEndWithTwoAndNameFlagAndRange) {
       {"report", {"--format", "name"}, "must be one of text|json|html"},
       {"quantize", {"--workers", "0"}, "must be a whole number from 1 to 64"},
       {"quantize", {"--threads", "-1"}, "must be a whole number from 0 to 1024"},
+      {"quantize", {"--device", "gpu"}, "must be auto, cpu, cuda, or cuda:N,M"},
+      {"eval", {"--device", "cuda:x"}, "must be auto, cpu, cuda, or cuda:N,M"},
+      {"linear", {"--device", "cuda:0,0"}, "must be auto, cpu, cuda, or cuda:N,M"},
       {"eval", {"--sequence-length", "1"}, "must be a whole number from 2 to 131072"},
       {"linear", {"--threads", "1025"}, "must be a whole number from 0 to 1024"},
   };

@@ -177,8 +177,10 @@ TEST(ClientOptions, FlagsOfTheOtherCommandsReachTheirFields) {
 
   list.Parse({"list", "--limit", "7", "-o", "json"});
   wait.Parse({"wait", "job-2", "--timeout", "2h"});
-  quantize.Parse(Typed("quantize", {"--threads", "3", "--workers", "2", "--state-dir", "s", "--format", "html"}));
-  eval.Parse({"eval", "dir", "--text", "t", "--sequence-length", "64", "--evaluation-tokens", "640", "--threads", "2"});
+  quantize.Parse(Typed("quantize", {"--threads", "3", "--workers", "2", "--device", "cuda:1,0", "--state-dir", "s",
+                                    "--format", "html"}));
+  eval.Parse({"eval", "dir", "--text", "t", "--sequence-length", "64", "--evaluation-tokens", "640", "--threads", "2",
+              "--device", "cpu"});
   export_client.Parse({"export", "dir", "--format", "dequantized", "--dtype", "fp32", "--output", "o"});
   linear.Parse({"linear", "--weight", "a:w", "--hessian", "b:h", "--output", "o", "--seed", "5", "--threads", "1"});
   calibration.Parse({"calibration", "inspect", "--model", "m", "--calibration", "c", "--samples", "2", "--seed", "3"});
@@ -190,6 +192,7 @@ TEST(ClientOptions, FlagsOfTheOtherCommandsReachTheirFields) {
   EXPECT_EQ(wait.options.timeout, std::chrono::hours(2));
   EXPECT_EQ(quantize.options.threads, 3);
   EXPECT_EQ(quantize.options.workers, 2);
+  EXPECT_EQ(quantize.options.device, (DeviceChoice{DeviceChoice::Kind::kCuda, {1, 0}}));
   EXPECT_EQ(quantize.options.state_dir, "s");
   EXPECT_EQ(quantize.options.output, OutputFormat::kHtml);
   EXPECT_EQ(eval.options.directory, "dir");
@@ -197,6 +200,7 @@ TEST(ClientOptions, FlagsOfTheOtherCommandsReachTheirFields) {
   EXPECT_EQ(eval.options.job.sequence_length, 64);
   EXPECT_EQ(eval.options.job.evaluation_tokens, 640);
   EXPECT_EQ(eval.options.threads, 2);
+  EXPECT_EQ(eval.options.device.kind, DeviceChoice::Kind::kCpu);
   EXPECT_EQ(export_client.options.export_format, "dequantized");
   EXPECT_EQ(export_client.options.export_dtype, "fp32");
   EXPECT_EQ(export_client.options.export_output, "o");

@@ -66,6 +66,7 @@ TEST(WorkerOptions, RefusalsNameTheFlag) {
   EXPECT_THAT(refusal({"--coordinator=h:1", "--name=a/b"}), HasSubstr("--name"));
   EXPECT_THAT(refusal({"--coordinator=h:1", "--threads=2", "--device-slots=3"}), HasSubstr("--device-slots"));
   EXPECT_THAT(refusal({"--coordinator=h:1", "--file-root=data"}), HasSubstr("file root"));
+  EXPECT_THAT(refusal({"--coordinator=h:1", "--device=cuda", "--device-slots=2"}), HasSubstr("--device-slots"));
 }
 
 TEST(WorkerOptions, HostNamesThatNobodyExpectsStillMakeAName) {
@@ -180,14 +181,72 @@ TEST(SelfTest, NamesTheElementThatIsWrong) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("element (196, 130)"));
 }
 
-TEST(DeviceSlots, AreOneBackendEachOfOneClass) {
-  const std::vector<PlacedBackend> slots = MakeDeviceSlots({.slot_count = 2, .threads_per_slot = 1});
+TEST(DeviceSlots, OfTheCpuAreOneBackendEachOfOneClass) {
+  const auto slots =
+      MakeDeviceSlots({.device = {DeviceChoice::Kind::kCpu, {}}, .cpu_slot_count = 2, .threads_per_cpu_slot = 1});
 
-  ASSERT_THAT(slots, testing::SizeIs(2));
-  EXPECT_EQ(slots[1].slot.name, "cpu:1");
-  EXPECT_THAT(slots[0].slot.description, HasSubstr("1 thread"));
-  EXPECT_GT(slots[0].slot.memory_bytes, 0u);
-  EXPECT_EQ(slots[0].backend->numerics_class(), slots[1].backend->numerics_class());
+  ASSERT_TRUE(slots.ok());
+  ASSERT_THAT(*slots, testing::SizeIs(2));
+  EXPECT_EQ((*slots)[1].slot.name, "cpu:1");
+  EXPECT_THAT((*slots)[0].slot.description, HasSubstr("1 thread"));
+  EXPECT_GT((*slots)[0].slot.memory_bytes, 0u);
+  EXPECT_EQ((*slots)[0].backend->numerics_class(), (*slots)[1].backend->numerics_class());
+}
+
+// On this machine, whatever it has: what --device auto takes is what CUDA says there is.
+TEST(DeviceSlots, AreTheGpusOfThisMachineOrElseItsCpu) {
+  const absl::StatusOr<std::vector<CudaDevice>> devices = CudaDevices();
+  const std::string expected = devices.ok() && !devices->empty() ? "cuda:0" : "cpu:0";
+
+  const auto slots = MakeDeviceSlots({.device = {}, .cpu_slot_count = 1, .threads_per_cpu_slot = 1});
+
+  ASSERT_TRUE(slots.ok()) << slots.status();
+  EXPECT_EQ(slots->front().slot.name, expected);
+}
+
+using Kind = DeviceChoice::Kind;
+using Devices = absl::StatusOr<std::vector<CudaDevice>>;
+
+const std::vector<CudaDevice>& TwoKinds() {
+  static const auto& devices = *new std::vector<CudaDevice>{
+      {.index = 0, .name = "H200"}, {.index = 1, .name = "L4"}, {.index = 3, .name = "H200"}};
+  return devices;
+}
+
+std::vector<int> NumbersOf(const Devices& devices) {
+  std::vector<int> numbers;
+  for (const CudaDevice& device : devices.value()) numbers.push_back(device.index);
+  return numbers;
+}
+
+TEST(ChooseCudaDevices, TakesThoseThatWereNamedInTheirOrder) {
+  const std::vector<CudaDevice> alike = {{.index = 0, .name = "H200"}, {.index = 1, .name = "H200"}};
+
+  EXPECT_THAT(NumbersOf(ChooseCudaDevices({Kind::kCuda, {3, 0}}, TwoKinds())), testing::ElementsAre(3, 0));
+  EXPECT_THAT(NumbersOf(ChooseCudaDevices({Kind::kCuda, {}}, alike)), testing::ElementsAre(0, 1));
+  EXPECT_THAT(NumbersOf(ChooseCudaDevices({Kind::kAuto, {}}, alike)), testing::ElementsAre(0, 1));
+}
+
+TEST(ChooseCudaDevices, LeavesTheCpuWhereItWasChosenOrNothingElseIs) {
+  const Devices no_driver = absl::FailedPreconditionError("no driver");
+
+  EXPECT_THAT(NumbersOf(ChooseCudaDevices({Kind::kCpu, {}}, TwoKinds())), testing::IsEmpty());
+  EXPECT_THAT(NumbersOf(ChooseCudaDevices({Kind::kAuto, {}}, no_driver)), testing::IsEmpty());
+  EXPECT_THAT(NumbersOf(ChooseCudaDevices({Kind::kAuto, {}}, Devices(std::vector<CudaDevice>()))), testing::IsEmpty());
+}
+
+TEST(ChooseCudaDevices, RefusalsSayWhatIsThereAndWhatToDo) {
+  const auto refusal = [](const DeviceChoice& choice, const Devices& present) {
+    const Devices chosen = ChooseCudaDevices(choice, present);
+    EXPECT_EQ(chosen.status().code(), absl::StatusCode::kFailedPrecondition);
+    return std::string(chosen.status().message());
+  };
+
+  EXPECT_EQ(refusal({Kind::kCuda, {0}}, absl::FailedPreconditionError("no driver")), "no driver");
+  EXPECT_THAT(refusal({Kind::kCuda, {}}, Devices(std::vector<CudaDevice>())), HasSubstr("no CUDA device"));
+  EXPECT_THAT(refusal({Kind::kCuda, {2}}, TwoKinds()), HasSubstr("no usable device cuda:2; here cuda:0 is H200"));
+  EXPECT_THAT(refusal({Kind::kCuda, {0, 1}}, TwoKinds()), HasSubstr("cuda:1 is L4; name those of one kind"));
+  EXPECT_THAT(refusal({Kind::kAuto, {}}, TwoKinds()), HasSubstr("--device cuda:N,M"));
 }
 
 }  // namespace
