@@ -10,4 +10,7 @@ mkdir -p "$target/usr/include" "$target/$libraries/cmake" "$target/$libraries/pk
 cp -r /usr/include/absl /usr/include/gtest /usr/include/gmock "$target/usr/include/"
 cp "/$libraries"/libabsl_*.a "/$libraries"/libgtest*.a "/$libraries"/libgmock*.a "$target/$libraries/"
 cp -r "/$libraries/cmake/absl" "/$libraries/cmake/GTest" "$target/$libraries/cmake/"
+# Debian's Abseil names its shared libraries there.
+find "$target/$libraries/cmake/absl" -name '*.cmake' -exec sed -i -E \
+  -e 's/ SHARED IMPORTED/ STATIC IMPORTED/' -e 's/\.so\.[0-9.]+"/.a"/' -e '/IMPORTED_SONAME/d' {} +
 du -sh "$target"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one call: the conformance suite on the device, the same under compute-sanitizer's memcheck and
-# racecheck, and a table that times every primitive. Prints a summary last; logs go to the output folder.
+# racecheck, and then a table that times every primitive, extrapolated to a whole Llama-2-70B. Prints a summary last; logs and
+# gpu.md, which is made for bench/results, go to the output folder.
 #
 # usage: tools/gpu_check.sh [-b BUILD_DIR] [-o OUTPUT_DIR] [-p PREFIX] [STEP...]
 #   STEP    build, conformance, memcheck, racecheck, bench; default: all, `build` only if the programs are not there
@@ -8,7 +9,8 @@
 #   -o      default BUILD_DIR/gpu_check
 #   -p      where Abseil and GoogleTest are when the system has none: a folder made by tools/gpu_bundle.sh
 #
-# Needs CMake, a C++ compiler and CUDA to build; a driver, cuBLAS and cuSOLVER to run. Exit code 1 if a step failed.
+# Needs CMake, a C++ compiler and CUDA to build; a driver, cuBLAS and cuSOLVER to run. Exit codes: 0 all steps passed, but for
+# those whose tool is not there, which the summary names; 1 a step failed; 2 usage; 77 no GPU, and it says why.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 
@@ -20,17 +22,17 @@ while getopts b:o:p: option; do
     b) build_dir=$OPTARG ;;
     o) output_dir=$OPTARG ;;
     p) prefix=$(realpath "$OPTARG") ;;
-    *) sed -n '5,10p' "$0" >&2; exit 2 ;;
+    *) sed -n '6,12p' "$0" >&2; exit 2 ;;
   esac
 done
 shift $((OPTIND - 1))
 output_dir=${output_dir:-$build_dir/gpu_check}
 selftest=$build_dir/bin/gptvq-cuda-selftest
-bench=$build_dir/bin/bench/gpu_bench
+gpu_bench=$build_dir/bin/bench/gpu_bench
 steps=("$@")
 if [ ${#steps[@]} -eq 0 ]; then
   steps=(conformance memcheck racecheck bench)
-  [ -x "$selftest" ] && [ -x "$bench" ] || steps=(build "${steps[@]}")
+  [ -x "$selftest" ] && [ -x "$gpu_bench" ] || steps=(build "${steps[@]}")
 fi
 mkdir -p "$output_dir"
 
@@ -46,11 +48,35 @@ find_libraries() {
 }
 
 build() {
-  cmake -S . -B "$build_dir" -DCMAKE_BUILD_TYPE=Release -DGPTVQ_CORE_ONLY=ON ${prefix:+-DCMAKE_PREFIX_PATH="$prefix"} &&
+  cmake -S . -B "$build_dir" -DCMAKE_BUILD_TYPE=Release -DGPTVQ_CORE_ONLY=ON ${prefix:+-DCMAKE_PREFIX_PATH="$prefix/usr"} &&
     cmake --build "$build_dir" --parallel "$(nproc)" --target gptvq-cuda-selftest gpu_bench
 }
 
+has_tool() {
+  case $1 in
+    memcheck|racecheck) command -v compute-sanitizer > /dev/null ;;
+    *) true ;;
+  esac
+}
+
 sanitize() { compute-sanitizer --tool "$1" --error-exitcode 1 --print-limit 20 "$selftest" --gtest_brief=1; }
+
+# The table with what a reader has to know about it.
+bench() {
+  {
+    echo "# Llama-2-70B on a GPU"
+    echo
+    echo "\`tools/gpu_check.sh bench\` at commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $(date -u +%F):"
+    echo
+    nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader 2>/dev/null | sed 's/^/    /'
+    echo
+    echo '```'
+  } > "$output_dir/gpu.md"
+  "$gpu_bench" | tee -a "$output_dir/gpu.md"
+  local code=${PIPESTATUS[0]}
+  echo '```' >> "$output_dir/gpu.md"
+  return "$code"
+}
 
 run_step() {
   case $1 in
@@ -58,7 +84,7 @@ run_step() {
     conformance) "$selftest" --gtest_brief=1 ;;
     memcheck) sanitize memcheck ;;
     racecheck) sanitize racecheck ;;
-    bench) "$bench" ;;
+    bench) bench ;;
     *) echo "unknown step: $1" >&2; return 2 ;;
   esac
 }
@@ -67,12 +93,16 @@ find_libraries
 summary=()
 failed=0
 for step in "${steps[@]}"; do
+  if ! has_tool "$step"; then
+    summary+=("$(printf '%-12s         skipped: compute-sanitizer is not installed' "$step")")
+    continue
+  fi
   started=$SECONDS
   run_step "$step" 2>&1 | tee "$output_dir/$step.log"
   code=${PIPESTATUS[0]}
   case $code in
     0) result=passed ;;
-    77) result="skipped: no device"; failed=1 ;;
+    77) echo "no GPU: nothing was checked" >&2; exit 77 ;;
     *) result="FAILED ($code)"; failed=1 ;;
   esac
   summary+=("$(printf '%-12s %4d s  %s' "$step" $((SECONDS - started)) "$result")")

@@ -36,6 +36,10 @@ class GpuTable {
   // The sum of count * time over the rows so far.
   void Total(const std::string& label);
 
+  // What a model of `layers` such layers would take: the sum of the rows, and by itself what moving its weights takes at
+  // assumed rates, which overlaps with the work but for the first and the last layer.
+  void Extrapolate(int layers);
+
  private:
   double MedianSeconds(absl::FunctionRef<absl::Status()> body);
   void WaitForDevice();

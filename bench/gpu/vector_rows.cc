@@ -122,6 +122,15 @@ void AddCodes(GpuTable& table, VectorCase& c, double linears) {
     return backend.quant().DecodeVectors(c.code(), c.codebooks.view(), c.assignments.view(), q.view());
   });
   CheckFinite(backend, q.view(), "decode");
+  // The gradient of a conjugate-gradient step is a product of the error with the Hessian.
+  const DeviceMatrix<float> hessian = GpuNormals(backend, c.layout.cols(), c.layout.cols(), 47);
+  DeviceMatrix<float> gradient = DeviceMatrix<float>::Allocate(backend, c.layout.rows(), c.layout.cols()).value();
+  const double r = static_cast<double>(c.layout.rows()), n = static_cast<double>(c.layout.cols());
+  table.Row("MatMul of the codebook update " + c.label, {2 * r * n * n, 4 * (2 * r * n + n * n)}, GpuRoof::kFloat,
+            steps, [&] {
+              return backend.quant().MatMul(1, q.view(), Transpose::kNo, hessian.view(), Transpose::kNo, 0,
+                                            gradient.view());
+            });
   table.Row("AccumulateCentroidSums " + c.label, {weights, bytes}, GpuRoof::kCopy, steps, [&] {
     return backend.quant().AccumulateCentroidSums(c.code(), c.assignments.view(), q.view(), sums.view());
   });
