@@ -1,0 +1,101 @@
+// A whole model over the CUDA backend, on a simulated device (tests/cuda_simulator), beside the CPU.
+#include <memory>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/base/memory_file.h"
+#include "core/cpu/cpu_backend.h"
+#include "core/cuda/cuda_backend.h"
+#include "core/pipeline/evaluate_directory.h"
+#include "core/pipeline/stages.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/tiny_model.h"
+
+namespace gptvq {
+namespace {
+
+constexpr std::int64_t kRows = 4;
+constexpr std::int64_t kLength = 40;
+
+class ConstantClock final : public MonotonicClock {
+ public:
+  double NowSeconds() const override { return 0; }
+};
+
+class ReportsObserver final : public StageObserver {
+ public:
+  absl::Status OnProgress(const Progress&) override { return absl::OkStatus(); }
+  absl::Status OnLayerQuantized(int, std::string, const std::vector<LinearReport>& layer_reports) override {
+    reports.insert(reports.end(), layer_reports.begin(), layer_reports.end());
+    return absl::OkStatus();
+  }
+
+  std::vector<LinearReport> reports;
+};
+
+class CudaPipelineTest : public ::testing::Test {
+ protected:
+  CudaPipelineTest() {
+    WriteTinyModel(model_, source_);
+    tokens_ = RandomTokens(model_, kRows * kLength, 3);
+    auto cuda = MakeCudaBackend({.device = 2});
+    GPTVQ_CHECK(cuda.ok());
+    cuda_ = *std::move(cuda);
+  }
+
+  MatrixView<const std::int32_t> Tokens() const { return {tokens_.data(), kRows, kLength}; }
+
+  double PerplexityOn(Backend& backend) {
+    const auto perplexity = EvaluateDirectory(backend, source_, Tokens(), [](double) { return absl::OkStatus(); });
+    GPTVQ_CHECK(perplexity.ok());
+    return perplexity->value();
+  }
+
+  std::vector<LinearReport> QuantizeOn(Backend& backend) {
+    const auto source = SourceModel::Open(source_);
+    GPTVQ_CHECK(source.ok());
+    QuantSpec spec;
+    spec.vector_dim = 2;
+    spec.index_bits = 4;
+    spec.group_weights = 512;
+    spec.columns_per_group = 32;
+    spec.update_iterations = 3;
+    spec.refinement_passes = 1;
+    const ConstantClock clock;
+    const StageContext context{backend, **source, Tokens(), clock};
+    auto embedded = EmbedCalibration(context);
+    GPTVQ_CHECK(embedded.ok());
+    ReportsObserver observer;
+    const auto end = QuantizeShard(context, {0, model_.layer_count}, *std::move(embedded), {.spec = spec}, observer);
+    EXPECT_TRUE(end.ok()) << end.status();
+    return observer.reports;
+  }
+
+  const TinyModel model_ = {.layer_count = 2};
+  MemoryDirectory source_;
+  std::vector<std::int32_t> tokens_;
+  std::unique_ptr<Backend> cpu_ = MakeCpuBackend({.thread_count = 1});
+  std::unique_ptr<Backend> cuda_;
+};
+
+// Activations have 8 significant bits there, and every layer rounds a dozen times.
+TEST_F(CudaPipelineTest, ASourceModelHasThePerplexityThatItHasOnTheCpu) {
+  EXPECT_NEAR(PerplexityOn(*cuda_) / PerplexityOn(*cpu_), 1.0, 0.01);
+}
+
+TEST_F(CudaPipelineTest, EveryLinearLosesAsMuchAsOnTheCpu) {
+  const std::vector<LinearReport> on_cpu = QuantizeOn(*cpu_);
+
+  const std::vector<LinearReport> on_cuda = QuantizeOn(*cuda_);
+
+  ASSERT_EQ(on_cuda.size(), 7u * model_.layer_count);
+  ASSERT_EQ(on_cuda.size(), on_cpu.size());
+  for (std::size_t i = 0; i < on_cuda.size(); ++i) {
+    EXPECT_EQ(on_cuda[i].name, on_cpu[i].name);
+    EXPECT_NEAR(on_cuda[i].relative_error / on_cpu[i].relative_error, 1.0, 0.1) << on_cuda[i].name;
+  }
+}
+
+}  // namespace
+}  // namespace gptvq
