@@ -55,7 +55,7 @@ void AddStorageProfiles(Command& command, ClientOptions& options) {
 }
 
 void AddDevice(Command& command, ClientOptions& options) {
-  command.AddParsed({.name = "--device", .help = kDeviceFlagHelp, .value = "DEVICE"}, "auto",
+  command.AddParsed({.name = "--device", .help = kDeviceFlagHelp, .value = "DEVICE"}, "cpu",
                     [&options](std::string_view text) -> absl::Status {
                       GPTVQ_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(text));
                       return absl::OkStatus();

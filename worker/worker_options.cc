@@ -37,7 +37,7 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
                              "process id.",
                      .value = "NAME"},
                     &options->name);
-  command.AddParsed({.name = "--device", .help = kDeviceFlagHelp, .value = "DEVICE"}, "auto",
+  command.AddParsed({.name = "--device", .help = kDeviceFlagHelp, .value = "DEVICE"}, "cpu",
                     [options](std::string_view text) -> absl::Status {
                       GPTVQ_ASSIGN_OR_RETURN(options->device, ParseDeviceChoice(text));
                       return absl::OkStatus();
