@@ -26,6 +26,7 @@ BAD_VALUES = {
     "--request-id": ["x", "0F8FAD5B-D9CB-469F-A165-70867728950E"],
     "--weight": ["", "file", ":tensor", "file:"], "--hessian": ["", "file", ":tensor", "file:"],
     "--dtype": ["", "int4"], "export --format": ["", "gguf"],
+    "DEVICE": ["", "gpu", "cuda:", "cuda:x", "cuda:0,0", "cuda:-1"],
     "PROFILES": ["/nonexistent/profiles.json"],
     "ACTION": ["", "guess"], "SHELL": ["", "tcsh"],
     "submit --model": URI, "submit --calibration": URI, "submit --output": URI, "submit --evaluation": URI[1:],
