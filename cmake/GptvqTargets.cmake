@@ -24,10 +24,10 @@ function(gptvq_binary name)
   install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT ${name})
 endfunction()
 
-# gptvq_test_timeout(VARIABLE SECONDS): SECONDS, or four times that where instruments slow a test down.
+# gptvq_test_timeout(VARIABLE SECONDS): SECONDS, or eight times that where instruments slow a test down.
 function(gptvq_test_timeout variable seconds)
   if(GPTVQ_SANITIZE OR GPTVQ_COVERAGE)
-    math(EXPR seconds "4 * ${seconds}")
+    math(EXPR seconds "8 * ${seconds}")
   endif()
   set(${variable} ${seconds} PARENT_SCOPE)
 endfunction()
