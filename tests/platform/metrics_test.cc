@@ -74,6 +74,41 @@ TEST(MetricsRegistry, ProcessMetricsNameTheBuildAndItsMemory) {
   const std::string text = registry.RenderText();
   EXPECT_THAT(text, HasSubstr("gptvq_coordinator_build_info{version=\"" + std::string(Version()) + "\"} 1"));
   EXPECT_THAT(text, testing::Not(HasSubstr("gptvq_coordinator_resident_memory_bytes 0")));
+  EXPECT_THAT(text, testing::ContainsRegex("gptvq_coordinator_start_time_seconds [1-9][0-9]{9}"));
+  EXPECT_THAT(text,
+              HasSubstr("# TYPE gptvq_coordinator_cpu_seconds_total counter\ngptvq_coordinator_cpu_seconds_total "));
+}
+
+TEST(MetricsRegistry, ATableShowsItsPresentRowsOnly) {
+  MetricsRegistry registry("coordinator");
+  GaugeTable& table = registry.AddGaugeTable("job_layers", "Layers.", {"job_id", "state"});
+  EXPECT_THAT(registry.RenderText(), testing::Not(HasSubstr("job_layers")));
+
+  table.Replace({{{"a", "running"}, 3}, {{"b", "pending"}, 5}});
+  table.Replace({{{"b", "running"}, 7}});
+
+  EXPECT_THAT(registry.RenderText(), HasSubstr("# TYPE gptvq_coordinator_job_layers gauge\n"
+                                               "gptvq_coordinator_job_layers{job_id=\"b\",state=\"running\"} 7\n"));
+  EXPECT_THAT(registry.RenderText(), testing::Not(HasSubstr("job_id=\"a\"")));
+}
+
+TEST(MetricsRegistry, DescribesWhatWasAddedWithTheValuesOfItsLabels) {
+  MetricsRegistry registry("worker");
+  registry.AddCounter("tasks_total", "Tasks.", {{"result", "failed"}});
+  registry.AddCounter("tasks_total", "Tasks.", {{"result", "completed"}});
+  registry.AddGaugeTable("slot_bytes", "Bytes.", {"slot"});
+  registry.AddHistogram("task_seconds", "Time.", {1});
+
+  const auto described = registry.Describe();
+
+  ASSERT_EQ(described.size(), 3u);
+  EXPECT_EQ(described.at("gptvq_worker_tasks_total").type, MetricType::kCounter);
+  EXPECT_EQ(described.at("gptvq_worker_tasks_total").help, "Tasks.");
+  EXPECT_THAT(described.at("gptvq_worker_tasks_total").label_values,
+              testing::ElementsAre(testing::Pair("result", testing::ElementsAre("completed", "failed"))));
+  EXPECT_THAT(described.at("gptvq_worker_slot_bytes").label_values,
+              testing::ElementsAre(testing::Pair("slot", testing::IsEmpty())));
+  EXPECT_EQ(described.at("gptvq_worker_task_seconds").type, MetricType::kHistogram);
 }
 
 TEST(MetricsRegistryDeathTest, RefusesNamesThatBreakTheRules) {
@@ -94,16 +129,16 @@ TEST(Buckets, RiseStrictly) {
 TEST(MetricsServer, ServesSeveralRegistriesOnAFreePort) {
   MetricsRegistry worker("worker");
   MetricsRegistry coordinator("coordinator");
-  worker.AddGauge("slots_count", "Slots.").Set(1);
-  coordinator.AddGauge("jobs_count", "Jobs.").Set(2);
+  worker.AddGauge("slots", "Slots.").Set(1);
+  coordinator.AddGauge("jobs", "Jobs.").Set(2);
 
   auto server = MetricsServer::Start("localhost", 0, {&worker, &coordinator});
   ASSERT_TRUE(server.ok()) << server.status();
   const std::string answer = HttpGet((*server)->port(), "/metrics");
 
   EXPECT_THAT(answer, HasSubstr("200 OK"));
-  EXPECT_THAT(answer, HasSubstr("gptvq_worker_slots_count 1"));
-  EXPECT_THAT(answer, HasSubstr("gptvq_coordinator_jobs_count 2"));
+  EXPECT_THAT(answer, HasSubstr("gptvq_worker_slots 1"));
+  EXPECT_THAT(answer, HasSubstr("gptvq_coordinator_jobs 2"));
 }
 
 TEST(MetricsServer, PortInUseIsUnavailableAndNamed) {
