@@ -31,6 +31,19 @@ std::string_view LinearName(LinearRole role) {
   return {};
 }
 
+std::string_view Name(LinearRole role) {
+  std::string_view name = LinearName(role);
+  name.remove_prefix(name.find('.') + 1);
+  return name.substr(0, name.find('_'));
+}
+
+std::optional<LinearRole> RoleOf(std::string_view path) {
+  for (const LinearRole role : kLinearRoles) {
+    if (path == LinearName(role) || path.ends_with(absl::StrCat(".", std::string(LinearName(role))))) return role;
+  }
+  return std::nullopt;
+}
+
 std::string LinearPath(int layer, LinearRole role) {
   return absl::StrCat("model.layers.", layer, ".", std::string(LinearName(role)));
 }

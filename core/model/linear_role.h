@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,12 @@ absl::Span<const LinearRole> LinearsAt(LayerInput input);
 
 // "self_attn.q_proj": the linear's name within its layer.
 std::string_view LinearName(LinearRole role);
+
+// "q", "k", "v", "o", "gate", "up", "down".
+std::string_view Name(LinearRole role);
+
+// The role of a linear called `path`, which ends in a LinearName; nullopt for other names.
+std::optional<LinearRole> RoleOf(std::string_view path);
 
 // "model.layers.3.self_attn.q_proj".
 std::string LinearPath(int layer, LinearRole role);

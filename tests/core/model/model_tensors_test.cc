@@ -30,6 +30,15 @@ TEST(LinearRoles, AreInCalibrationOrderAndShareInputs) {
   EXPECT_THAT(LinearsAt(LayerInput::kMlp), ElementsAre(LinearRole::kGate, LinearRole::kUp));
 }
 
+TEST(LinearRoles, AreToldByTheEndOfANameAndHaveShortNames) {
+  for (const LinearRole role : kLinearRoles) EXPECT_EQ(RoleOf(LinearPath(7, role)), role);
+  EXPECT_EQ(RoleOf("mlp.down_proj"), LinearRole::kDown);
+  EXPECT_EQ(RoleOf("model.layers.3.mlp.router"), std::nullopt);
+  EXPECT_EQ(RoleOf("model.layers.3.xmlp.down_proj"), std::nullopt);
+  EXPECT_EQ(Name(LinearRole::kQ), "q");
+  EXPECT_EQ(Name(LinearRole::kGate), "gate");
+}
+
 TEST(LinearRoles, HaveTheNamesAndShapesOfTheCheckpoint) {
   const ModelConfig config = TinyConfig(ModelFamily::kLlama);
 
