@@ -46,8 +46,8 @@ struct JobView {
 // Share of a task that is done, 0 to 1.
 double DoneFraction(const TaskView& task);
 
-// Share of the job's work that is done, 0 to 1: layers weighted by what their tasks cost (quantize 10, capture and
-// evaluate 1 each, finalize 1 per job). Of a job without its tasks, as in lists: the share of its layers that is published.
+// Share of the job's work that is done, 0 to 1, its tasks weighted by WorkOf (platform/job/progress.h). Of a job without its
+// tasks, as in lists: the share of its layers that is published.
 double DoneFraction(const JobView& job);
 
 struct WorkerView {
