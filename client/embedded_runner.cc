@@ -36,7 +36,7 @@ class EmbeddedWorker {
       : placed_(std::move(placed)),
         registry_("worker"),
         metrics_(registry_),
-        executor_(*placed_.backend, storage, clock, metrics_.read_bytes),
+        executor_(*placed_.backend, storage, clock, metrics_),
         link_(std::move(channel), Identity(number, placed_)),
         retrying_(link_, {.seed = static_cast<std::uint64_t>(number)}, clock, log, metrics_.call_retries),
         loop_({}, {&executor_}, retrying_, clock, log, metrics_),

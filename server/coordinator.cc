@@ -37,7 +37,12 @@ absl::Status Coordinator::Start() {
   {
     const std::lock_guard lock(mutex_);
     GPTVQ_RETURN_IF_ERROR(ledger_.Load(Now()));
-    metrics_.ShowStanding(ledger_.scheduler());
+    for (const auto& [sequence, job] : ledger_.scheduler().jobs()) {
+      const std::string& job_id = job.description.job_id;
+      GPTVQ_ASSIGN_OR_RETURN(const std::vector<PublishedLayer> layers, store_.ReadLayers(job_id));
+      for (const PublishedLayer& layer : layers) metrics_.RecallLayer(job_id, layer);
+    }
+    metrics_.ShowStanding(ledger_.scheduler(), Now());
   }
   ticker_ = std::jthread([this](std::stop_token stop) { RunTicker(stop); });
   return absl::OkStatus();
@@ -168,7 +173,7 @@ void Coordinator::LetTimePass() {
     const absl::StatusOr<Decision> decision = RecordLocked(Tick{});
     if (!decision.ok() || decision->outcome == Outcome::kNothing) break;
   }
-  metrics_.ShowStanding(ledger_.scheduler());
+  metrics_.ShowStanding(ledger_.scheduler(), Now());
   // Rests end as time passes, without an event.
   ++work_version_;
   changed_.notify_all();

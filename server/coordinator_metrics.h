@@ -3,25 +3,34 @@
 
 #include <chrono>
 #include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "platform/job/instant.h"
 #include "platform/metrics.h"
+#include "server/job_metrics.h"
 #include "server/scheduler/scheduler.h"
 
 namespace gptvq {
 
-// What the coordinator exports as gptvq_coordinator_*. Labels are states, kinds, phases, triggers, methods and codes, never
-// ids or names. Thread-safe. Borrows the registry.
+// What the coordinator exports as gptvq_coordinator_*. Labels are states, kinds, phases, triggers, roles, methods and codes,
+// never ids or names; the exception is JobMetrics, which is bounded. Registers everything when built, so that every series
+// of a closed set is there from the first scrape. Borrows the registry. Thread-safe, but for the methods that say otherwise.
 class CoordinatorMetrics {
  public:
   explicit CoordinatorMetrics(MetricsRegistry& registry);
 
+  // The three below: one thread at a time.
+
   // What a decision did.
   void CountDecision(const Decision& decision);
-  // How many jobs, tasks and workers stand how, now.
-  void ShowStanding(const Scheduler& scheduler);
+  // How jobs, tasks and workers stand, now.
+  void ShowStanding(const Scheduler& scheduler, Instant now);
+  // A layer that an earlier process committed: shown with its job, not counted.
+  void RecallLayer(const std::string& job_id, const PublishedLayer& layer) { job_metrics_.AddLayer(job_id, layer); }
+
   // One call of a service.
   void CountCall(std::string_view method, const absl::Status& status, std::chrono::nanoseconds duration);
 
@@ -33,19 +42,29 @@ class CoordinatorMetrics {
 
  private:
   void CountEvent(const JobEvent& event);
+  void CountLayer(const PublishedLayer& layer);
 
   MetricsRegistry& registry_;
+  JobMetrics job_metrics_;
   std::map<JobState, Gauge*> jobs_;  // that have not ended
   std::map<JobState, Counter*> jobs_ended_;
   std::map<std::pair<TaskKind, TaskState>, Gauge*> tasks_;  // of jobs that have not ended
   std::map<TaskTrigger, Counter*> task_changes_;
+  std::map<FailureClass, Counter*> task_failures_;
   std::map<TaskPhase, Counter*> phase_seconds_;
+  std::map<HessianPolicy, Counter*> linears_published_;
+  std::map<std::string, Histogram*, std::less<>> relative_error_;  // by role
   Counter& leases_granted_;
   Counter& leases_expired_;
   Counter& layers_published_;
-  Histogram& relative_error_;
+  Counter& published_weights_;
+  Counter& packed_bytes_;
   Gauge& workers_;
+  Gauge& slots_;
 };
+
+// How much room the journal in `data_directory` has, asked for at every scrape; 0 when it can not be asked any more.
+void AddDiskMetrics(MetricsRegistry& registry, const std::string& data_directory);
 
 }  // namespace gptvq
 

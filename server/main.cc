@@ -12,6 +12,7 @@
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
 #include "server/coordinator_daemon.h"
+#include "server/coordinator_metrics.h"
 #include "server/storage_input_probe.h"
 
 namespace gptvq {
@@ -119,6 +120,7 @@ int Serve(Options options, const sigset_t& stop_signals) {
     std::cerr << "gptvq-coordinator: " << daemon.status().message() << "\n";
     return ExitCodeOf(daemon.status());
   }
+  AddDiskMetrics(registry, options.daemon.data_directory);
   std::unique_ptr<MetricsServer> metrics_server;
   if (options.metrics_enabled) {
     auto started = MetricsServer::Start(options.metrics_listen.host, options.metrics_listen.port, {&registry});

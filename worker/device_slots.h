@@ -1,6 +1,7 @@
 #ifndef GPTVQ_WORKER_DEVICE_SLOTS_H_
 #define GPTVQ_WORKER_DEVICE_SLOTS_H_
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct DeviceSlotsOptions {
 struct PlacedBackend {
   DeviceSlot slot;
   std::unique_ptr<Backend> backend;
+  // How much of the device's memory is in use, by everybody; thread-safe. Empty where the device does not say, as the CPU:
+  // the process' own memory is a metric anyway.
+  std::function<double()> read_used_bytes = nullptr;
 };
 
 // The backends of this machine, one per slot and all of one numerics class: the chosen GPUs, one slot each, or the CPU, its

@@ -92,8 +92,7 @@ class LeaseLoop::Session final : public TaskSession {
 
     const MonotonicTime now = loop_.clock_.MonotonicNow();
     loop_.metrics_.layer_seconds.Observe(SecondsBetween(std::exchange(last_published_, now), now));
-    loop_.metrics_.published_bytes.Increment(static_cast<double>(packed.size()));
-    for (const LinearReport& linear : linears) loop_.metrics_.relative_error.Observe(linear.relative_error);
+    loop_.metrics_.CountLayer(packed.size(), linears);
     loop_.log_.Info("layer published", {{"task", task_.lease().task_id}, {"layer", layer}, {"bytes", packed.size()}});
     return absl::OkStatus();
   }
@@ -269,9 +268,6 @@ void LeaseLoop::RunTask(TaskExecutor& executor, HeldTask& task) {
   const double seconds = SecondsBetween(begin, clock_.MonotonicNow());
   metrics_.CountTask(task.grant().kind, end, seconds);
   if (end == TaskEnd::kLost) metrics_.lease_losses.Increment();
-  if (end == TaskEnd::kCompleted) {
-    for (const TaskPhaseSeconds& phase : result->seconds) metrics_.CountPhase(phase);
-  }
   log_.Info("task ended", {{"task", task.lease().task_id},
                            {"result", Name(end)},
                            {"seconds", seconds},

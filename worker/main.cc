@@ -78,7 +78,8 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
   for (PlacedBackend& placed : slots) {
     identity.numerics_class = placed.backend->numerics_class();
     identity.slots.push_back(placed.slot);
-    executors.push_back(std::make_unique<PipelineExecutor>(*placed.backend, storage, clock, metrics.read_bytes));
+    metrics.ShowSlot(placed.slot, placed.read_used_bytes);
+    executors.push_back(std::make_unique<PipelineExecutor>(*placed.backend, storage, clock, metrics));
     borrowed.push_back(executors.back().get());
   }
   log.Info("worker starts", {{"name", identity.name},

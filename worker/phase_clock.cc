@@ -6,7 +6,9 @@ namespace gptvq {
 
 TaskPhase PhaseClock::Enter(TaskPhase phase) {
   const MonotonicTime now = clock_.MonotonicNow();
-  seconds_[static_cast<std::size_t>(phase_)] += std::chrono::duration<double>(now - entered_at_).count();
+  const double seconds = std::chrono::duration<double>(now - entered_at_).count();
+  seconds_[static_cast<std::size_t>(phase_)] += seconds;
+  spent_({phase_, seconds});
   entered_at_ = now;
   return std::exchange(phase_, phase);
 }

@@ -2,7 +2,9 @@
 #define GPTVQ_WORKER_PHASE_CLOCK_H_
 
 #include <array>
+#include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "platform/clock.h"
@@ -13,8 +15,9 @@ namespace gptvq {
 // Where the time of one task goes: every moment belongs to the phase that was entered last. Thread-compatible.
 class PhaseClock {
  public:
-  // Starts in kLoad.
-  explicit PhaseClock(const Clock& clock) : clock_(clock), entered_at_(clock.MonotonicNow()) {}
+  // Starts in kLoad. `spent` hears of time as soon as it is booked; what it hears sums up to Seconds().
+  PhaseClock(const Clock& clock, std::function<void(const TaskPhaseSeconds&)> spent)
+      : clock_(clock), spent_(std::move(spent)), entered_at_(clock.MonotonicNow()) {}
 
   // Returns the phase that was left.
   TaskPhase Enter(TaskPhase phase);
@@ -24,6 +27,7 @@ class PhaseClock {
 
  private:
   const Clock& clock_;
+  const std::function<void(const TaskPhaseSeconds&)> spent_;
   TaskPhase phase_ = TaskPhase::kLoad;
   MonotonicTime entered_at_;
   std::array<double, kAllTaskPhases.size()> seconds_{};

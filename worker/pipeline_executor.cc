@@ -87,14 +87,15 @@ class OpenedArtifacts {
 // One task being run.
 class TaskRun {
  public:
-  TaskRun(Backend& backend, const Storage& storage, const Clock& clock, Counter& read_bytes, const TaskGrant& grant,
+  TaskRun(Backend& backend, const Storage& storage, const Clock& clock, WorkerMetrics& metrics, const TaskGrant& grant,
           TaskSession& session)
       : backend_(backend),
         storage_(storage),
         stage_clock_(clock),
-        phases_(clock),
-        count_reads_([&read_bytes](std::size_t bytes) {
-          read_bytes.Increment(static_cast<double>(bytes));
+        metrics_(metrics),
+        phases_(clock, [&metrics](const TaskPhaseSeconds& spent) { metrics.CountPhase(spent); }),
+        count_reads_([&metrics](std::size_t bytes) {
+          metrics.read_bytes.Increment(static_cast<double>(bytes));
           return absl::OkStatus();
         }),
         grant_(grant),
@@ -118,6 +119,7 @@ class TaskRun {
   Backend& backend_;
   const Storage& storage_;
   const StageClock stage_clock_;
+  WorkerMetrics& metrics_;
   PhaseClock phases_;
   const ByteObserver count_reads_;
   const TaskGrant& grant_;
@@ -167,7 +169,8 @@ absl::StatusOr<FinalizeResult> TaskRun::Finalize() {
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri output_uri, ObjectUri::Parse(grant_.spec.output_uri));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store, storage_.CreateStore(output_uri));
   GPTVQ_RETURN_IF_ERROR(store->RemoveAbandonedWrites(ListScope::kDirect));  // of an attempt that was killed
-  ObservedWritableDirectory output(std::make_unique<ObjectDirectory>(std::move(store)), [this](std::size_t) {
+  ObservedWritableDirectory output(std::make_unique<ObjectDirectory>(std::move(store)), [this](std::size_t bytes) {
+    metrics_.written_bytes.Increment(static_cast<double>(bytes));
     return session_.ReportProgress(grant_.layer_count, "write", 0);
   });
   GPTVQ_ASSIGN_OR_RETURN(const AssembledCheckpoint assembled,
@@ -227,7 +230,12 @@ absl::StatusOr<std::vector<LayerArtifact>> TaskRun::OpenPublishedLayers() {
 absl::StatusOr<Digest> TaskRun::StoreBoundary(const Activations& boundary) {
   phases_.Enter(TaskPhase::kPublish);
   GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
-  return artifacts.Write([&](WritableFile& file) { return WriteBoundary(boundary, file); });
+  GPTVQ_ASSIGN_OR_RETURN(const Digest digest,
+                         artifacts.Write([&](WritableFile& file) { return WriteBoundary(boundary, file); }));
+  const ConstTensorView values = boundary.view();
+  metrics_.written_bytes.Increment(static_cast<double>(values.rows * values.cols) *
+                                   static_cast<double>(DTypeBytes(values.dtype)));
+  return digest;
 }
 
 absl::StatusOr<ManifestFacts> TaskRun::Facts(const ReadableDirectory& model, const Checkpoint& checkpoint) {
@@ -276,7 +284,7 @@ absl::StatusOr<TaskResult> ResultOf(absl::StatusOr<OutcomeT> outcome, TaskRun& r
 }  // namespace
 
 absl::StatusOr<TaskResult> PipelineExecutor::Execute(const TaskGrant& grant, TaskSession& session) {
-  TaskRun run(backend_, storage_, clock_, read_bytes_, grant, session);
+  TaskRun run(backend_, storage_, clock_, metrics_, grant, session);
   switch (grant.kind) {
     case TaskKind::kCapture: return ResultOf(run.Capture(), run);
     case TaskKind::kQuantize: return ResultOf(run.Quantize(), run);

@@ -3,9 +3,9 @@
 
 #include "core/backend/backend.h"
 #include "platform/clock.h"
-#include "platform/metrics.h"
 #include "platform/object_store/storage.h"
 #include "worker/task_executor.h"
+#include "worker/worker_metrics.h"
 
 namespace gptvq {
 
@@ -16,8 +16,8 @@ namespace gptvq {
 // Memory: that of the stage (core/pipeline/stages.h), the token ids of the calibration rows, one packed layer.
 class PipelineExecutor final : public TaskExecutor {
  public:
-  PipelineExecutor(Backend& backend, const Storage& storage, const Clock& clock, Counter& read_bytes)
-      : backend_(backend), storage_(storage), clock_(clock), read_bytes_(read_bytes) {}
+  PipelineExecutor(Backend& backend, const Storage& storage, const Clock& clock, WorkerMetrics& metrics)
+      : backend_(backend), storage_(storage), clock_(clock), metrics_(metrics) {}
 
   // Errors: those of core/pipeline, core/format, core/text and Storage; Cancelled from the session.
   absl::StatusOr<TaskResult> Execute(const TaskGrant& grant, TaskSession& session) override;
@@ -26,7 +26,7 @@ class PipelineExecutor final : public TaskExecutor {
   Backend& backend_;
   const Storage& storage_;
   const Clock& clock_;
-  Counter& read_bytes_;
+  WorkerMetrics& metrics_;
 };
 
 }  // namespace gptvq

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <string>
+#include <utility>
 
 namespace gptvq {
 namespace {
@@ -19,8 +20,22 @@ Histogram& TaskSecondsHistogram(MetricsRegistry& registry, TaskKind kind) {
 }
 
 Counter& PhaseCounter(MetricsRegistry& registry, TaskPhase phase) {
-  return registry.AddCounter("phase_seconds_total", "Time spent in completed tasks, by phase.",
+  return registry.AddCounter("phase_seconds_total", "Wall time of tasks, by phase, while they run.",
                              {{"phase", std::string(Name(phase))}});
+}
+
+Counter& StageCounter(MetricsRegistry& registry, std::string_view stage) {
+  return registry.AddCounter("linear_stage_seconds_total", "Wall time of published linears, by stage of the recipe.",
+                             {{"stage", std::string(stage)}});
+}
+
+// The stages of the recipe, as docs/numerics.md calls them.
+std::array<std::pair<std::string_view, double>, 5> Stages(const PhaseSeconds& seconds) {
+  return {{{"factor", seconds.factor},
+           {"clustering", seconds.clustering},
+           {"sweep", seconds.sweep},
+           {"update", seconds.update},
+           {"refinement", seconds.refinement}}};
 }
 
 }  // namespace
@@ -38,20 +53,25 @@ std::string_view Name(TaskEnd end) {
 WorkerMetrics::WorkerMetrics(MetricsRegistry& registry)
     : call_retries(registry.AddCounter("call_retries_total", "Calls to the coordinator that were repeated.")),
       lease_losses(registry.AddCounter("lease_losses_total", "Leases that ended before their task did.")),
-      published_bytes(registry.AddCounter("published_bytes_total", "Bytes of packed layers the coordinator took.")),
       read_bytes(registry.AddCounter("read_bytes_total", "Bytes read of models, texts and artifacts.")),
+      written_bytes(registry.AddCounter("written_bytes_total", "Bytes written of boundaries and results.")),
       layer_seconds(
           registry.AddHistogram("layer_seconds", "Time from one published layer to the next.", buckets::TaskSeconds())),
-      relative_error(registry.AddHistogram("relative_error_ratio", "Relative error of quantized linears.",
-                                           buckets::RelativeErrors())),
-      slots(registry.AddGauge("slots_count", "Device slots.")),
-      busy_slots(registry.AddGauge("busy_slots_count", "Device slots that hold a task.")),
-      registry_(registry) {
+      slots(registry.AddGauge("slots", "Device slots.")),
+      busy_slots(registry.AddGauge("busy_slots", "Device slots that hold a task.")),
+      registry_(registry),
+      published_layers_(registry.AddCounter("published_layers_total", "Layers that the coordinator took.")),
+      published_weights_(registry.AddCounter("published_weights_total", "Weights of the layers the coordinator took.")),
+      published_bytes_(registry.AddCounter("published_bytes_total", "Bytes of packed layers the coordinator took.")),
+      relative_error_(registry.AddHistogram("linear_relative_error",
+                                            "tr(E H E^T) / tr(W H W^T) of the linears that this worker quantized.",
+                                            buckets::RelativeErrors())) {
   for (const TaskKind kind : kAllTaskKinds) {
     TaskSecondsHistogram(registry, kind);
     for (const TaskEnd end : kAllTaskEnds) TaskCounter(registry, kind, end);
   }
   for (const TaskPhase phase : kAllTaskPhases) PhaseCounter(registry, phase);
+  for (const auto& [stage, seconds] : Stages({})) StageCounter(registry, stage);
 }
 
 void WorkerMetrics::CountTask(TaskKind kind, TaskEnd end, double seconds) {
@@ -61,6 +81,25 @@ void WorkerMetrics::CountTask(TaskKind kind, TaskEnd end, double seconds) {
 
 void WorkerMetrics::CountPhase(const TaskPhaseSeconds& phase) {
   PhaseCounter(registry_, phase.phase).Increment(phase.seconds);
+}
+
+void WorkerMetrics::CountLayer(std::size_t packed_bytes, const std::vector<LinearReport>& linears) {
+  published_layers_.Increment();
+  published_bytes_.Increment(static_cast<double>(packed_bytes));
+  for (const LinearReport& linear : linears) {
+    published_weights_.Increment(static_cast<double>(linear.bits.weights));
+    relative_error_.Observe(linear.relative_error);
+    for (const auto& [stage, seconds] : Stages(linear.seconds)) StageCounter(registry_, stage).Increment(seconds);
+  }
+}
+
+void WorkerMetrics::ShowSlot(const DeviceSlot& slot, std::function<double()> read_used_bytes) {
+  const MetricLabels labels = {{"slot", slot.name}};
+  registry_.AddGauge("slot_memory_bytes", "Memory of the slot's device, or its share of the host's.", labels)
+      .Set(static_cast<double>(slot.memory_bytes));
+  if (read_used_bytes == nullptr) return;
+  registry_.AddGaugeReader("slot_used_memory_bytes", "Memory in use on the slot's device, by everybody.",
+                           std::move(read_used_bytes), labels);
 }
 
 }  // namespace gptvq

@@ -1,8 +1,13 @@
 #ifndef GPTVQ_WORKER_WORKER_METRICS_H_
 #define GPTVQ_WORKER_WORKER_METRICS_H_
 
+#include <cstddef>
+#include <functional>
 #include <string_view>
+#include <vector>
 
+#include "core/spec/linear_report.h"
+#include "platform/job/device_slot.h"
 #include "platform/job/task.h"
 #include "platform/job/task_result.h"
 #include "platform/metrics.h"
@@ -14,26 +19,35 @@ enum class TaskEnd { kCompleted, kFailed, kReleased, kLost };
 
 std::string_view Name(TaskEnd end);  // completed, failed, released, lost
 
-// The metrics of a worker, gptvq_worker_*. Registers everything when built, so that every series is there from the
-// first scrape. Thread-safe.
+// The metrics of a worker, gptvq_worker_*. Registers everything but the slots when built, so that every series is there
+// from the first scrape. Thread-safe.
 class WorkerMetrics {
  public:
   explicit WorkerMetrics(MetricsRegistry& registry);
 
   void CountTask(TaskKind kind, TaskEnd end, double seconds);
+  // Time that a running task spent in a phase; to be told while it goes on.
   void CountPhase(const TaskPhaseSeconds& phase);
+  // A layer that the coordinator took.
+  void CountLayer(std::size_t packed_bytes, const std::vector<LinearReport>& linears);
+  // Shows the memory of a slot, and how much of it is in use where its device says so: `read_used_bytes` may be empty,
+  // must otherwise be thread-safe and outlive the last scrape.
+  void ShowSlot(const DeviceSlot& slot, std::function<double()> read_used_bytes);
 
   Counter& call_retries;
   Counter& lease_losses;
-  Counter& published_bytes;
   Counter& read_bytes;
+  Counter& written_bytes;
   Histogram& layer_seconds;
-  Histogram& relative_error;
   Gauge& slots;
   Gauge& busy_slots;
 
  private:
   MetricsRegistry& registry_;
+  Counter& published_layers_;
+  Counter& published_weights_;
+  Counter& published_bytes_;
+  Histogram& relative_error_;
 };
 
 }  // namespace gptvq

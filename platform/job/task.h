@@ -45,6 +45,8 @@ inline constexpr std::array kAllTaskTriggers = {TaskTrigger::kUnblock, TaskTrigg
                                                 TaskTrigger::kExpire,  TaskTrigger::kStall,  TaskTrigger::kCancel};
 
 enum class FailureClass { kInfra, kTransient, kDevice, kInput, kFatal, kBug };
+inline constexpr std::array kAllFailureClasses = {FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,
+                                                  FailureClass::kInput, FailureClass::kFatal,     FailureClass::kBug};
 
 enum class EvaluationTarget { kSource, kQuantized };
 

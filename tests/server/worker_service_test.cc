@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "google/protobuf/descriptor.h"
 #include "tests/server/service_fixture.h"
 
 namespace gptvq {
@@ -176,6 +177,21 @@ TEST(WholeJob, RunsThroughBothServicesToTheReport) {
   EXPECT_NE(metrics.find("gptvq_coordinator_leases_granted_total 5"), std::string::npos);
   EXPECT_NE(metrics.find("gptvq_coordinator_task_phase_seconds_total{phase=\"quantize\"} 10"), std::string::npos);
   EXPECT_NE(metrics.find("code=\"OK\",method=\"PublishLayer\"} 2"), std::string::npos);
+}
+
+TEST(CoordinatorMetrics, EveryMethodHasItsSeriesBeforeItsFirstCall) {
+  MetricsRegistry registry("coordinator");
+  const CoordinatorMetrics metrics(registry);
+  const std::string text = registry.RenderText();
+
+  for (const char* service : {"gptvq.v1.JobService", "gptvq.v1.WorkerService"}) {
+    const auto* descriptor = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service);
+    ASSERT_NE(descriptor, nullptr) << service;
+    for (int i = 0; i < descriptor->method_count(); ++i) {
+      const std::string series = "calls_total{code=\"OK\",method=\"" + descriptor->method(i)->name() + "\"} 0";
+      EXPECT_NE(text.find(series), std::string::npos) << series;
+    }
+  }
 }
 
 TEST(CompleteTaskCall, ABoundaryThatIsNotStoredIsRefused) {

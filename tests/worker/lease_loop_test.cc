@@ -107,7 +107,6 @@ TEST(LeaseLoop, RunsTasksOneAfterTheOtherAndCompletesThem) {
   EXPECT_TRUE(daemon.Drain().ok());
   EXPECT_THAT(daemon.coordinator.Calls(), ElementsAre("register", "complete A", "complete B"));
   EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_tasks_total{kind=\"quantize\",result=\"completed\"} 2"));
-  EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_phase_seconds_total{phase=\"quantize\"} 5"));
 }
 
 TEST(LeaseLoop, EverySlotHoldsATask) {
@@ -144,7 +143,7 @@ TEST(LeaseLoop, PublishesLayersAndCountsTheirErrors) {
 
   EXPECT_THAT(daemon.coordinator.Calls(), Contains("publish A 0 (6 bytes)"));
   EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_published_bytes_total 6"));
-  EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_relative_error_ratio_count 2"));
+  EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_linear_relative_error_count 2"));
 }
 
 TEST(LeaseLoop, FailedTaskIsReportedWithItsClass) {

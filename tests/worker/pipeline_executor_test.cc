@@ -57,7 +57,7 @@ class Job {
   RecordingSession NewSession() { return RecordingSession(artifacts_, UriText("store")); }
 
   absl::StatusOr<TaskResult> Run(const TaskGrant& grant, TaskSession& session) {
-    return PipelineExecutor(*backend_, storage_, clock_, read_bytes_).Execute(grant, session);
+    return PipelineExecutor(*backend_, storage_, clock_, metrics_).Execute(grant, session);
   }
 
   TaskGrant Grant(TaskKind kind, LayerRange layers) const {
@@ -100,7 +100,9 @@ class Job {
   ObjectUri Uri(const std::string& name) const { return ObjectUri::Parse(UriText(name)).value(); }
   const TemporaryDirectory& directory() const { return directory_; }
   JobSpec& spec() { return spec_; }
-  double read_bytes() const { return read_bytes_.Value(); }
+  double read_bytes() const { return metrics_.read_bytes.Value(); }
+  double written_bytes() const { return metrics_.written_bytes.Value(); }
+  std::string metrics_text() const { return registry_.RenderText(); }
 
  private:
   const TemporaryDirectory directory_;
@@ -111,7 +113,7 @@ class Job {
   std::unique_ptr<Backend> backend_;
   SystemClock clock_;
   MetricsRegistry registry_{"worker"};
-  Counter& read_bytes_ = registry_.AddCounter("read_bytes_total", "Bytes.");
+  WorkerMetrics metrics_{registry_};
 };
 
 std::vector<Digest> DigestsOf(const std::vector<PublishedLayer>& layers) {
@@ -146,6 +148,7 @@ TEST(PipelineExecutor, RunsEveryTaskOfAJob) {
   EXPECT_GT(source_result.perplexity, 1);
   EXPECT_NE(quantized_result.perplexity, source_result.perplexity);
   EXPECT_GT(job.read_bytes(), std::filesystem::file_size(job.directory().Join("model/model.safetensors")));
+  EXPECT_GT(job.written_bytes(), std::get<FinalizeResult>(finalized->outcome).output_bytes);  // and the boundary
 }
 
 TEST(PipelineExecutor, ShardsOfASequentialJobGiveTheLayersOfOneShard) {
@@ -305,6 +308,8 @@ TEST(PipelineExecutor, TimeOfATaskIsBookedByPhase) {
   for (const TaskPhaseSeconds& seconds : result->seconds) phases.push_back(seconds.phase);
   EXPECT_THAT(phases, testing::IsSupersetOf(
                           {TaskPhase::kLoad, TaskPhase::kHessian, TaskPhase::kQuantize, TaskPhase::kPublish}));
+  EXPECT_THAT(job.metrics_text(),
+              testing::ContainsRegex("phase_seconds_total\\{phase=\"hessian\"\\} (0\\.0*|[0-9.e-]*)[1-9]"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The small parts: options, phases, observed directories, the self test.
 
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -10,10 +11,12 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/job_builders.h"
 #include "worker/device_slots.h"
 #include "worker/observed_directory.h"
 #include "worker/phase_clock.h"
 #include "worker/self_test.h"
+#include "worker/worker_metrics.h"
 #include "worker/worker_options.h"
 
 namespace gptvq {
@@ -80,7 +83,8 @@ TEST(WorkerOptions, HostNamesThatNobodyExpectsStillMakeAName) {
 
 TEST(PhaseClock, EveryMomentBelongsToOnePhase) {
   FakeClock clock;
-  PhaseClock phases(clock);
+  std::map<TaskPhase, double> heard;
+  PhaseClock phases(clock, [&](const TaskPhaseSeconds& spent) { heard[spent.phase] += spent.seconds; });
   clock.Advance(seconds(2));
   phases.Enter(TaskPhase::kQuantize);
   clock.Advance(seconds(5));
@@ -92,6 +96,36 @@ TEST(PhaseClock, EveryMomentBelongsToOnePhase) {
   EXPECT_THAT(phases.Seconds(),
               ElementsAre(TaskPhaseSeconds{TaskPhase::kLoad, 2}, TaskPhaseSeconds{TaskPhase::kQuantize, 8},
                           TaskPhaseSeconds{TaskPhase::kPublish, 1}));
+  EXPECT_EQ(heard[TaskPhase::kLoad], 2);
+  EXPECT_EQ(heard[TaskPhase::kQuantize], 8);
+  EXPECT_EQ(heard[TaskPhase::kPublish], 1);
+}
+
+TEST(WorkerMetrics, ALayerAddsItsWeightsErrorsAndStages) {
+  MetricsRegistry registry("worker");
+  WorkerMetrics metrics(registry);
+
+  metrics.CountLayer(100, {ALinearReport("model.layers.0.mlp.up_proj"), ALinearReport("model.layers.0.mlp.down_proj")});
+
+  const std::string text = registry.RenderText();
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_published_layers_total 1\n"));
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_published_bytes_total 100\n"));
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_published_weights_total 32768\n"));
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_linear_relative_error_count 2\n"));
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_linear_stage_seconds_total{stage=\"sweep\"} 0.6\n"));
+}
+
+TEST(WorkerMetrics, UsedMemoryIsShownWhereTheDeviceSaysIt) {
+  MetricsRegistry registry("worker");
+  WorkerMetrics metrics(registry);
+
+  metrics.ShowSlot({.name = "cpu:0", .description = "", .memory_bytes = 64}, nullptr);
+  metrics.ShowSlot({.name = "cuda:0", .description = "", .memory_bytes = 80}, [] { return 33.0; });
+
+  const std::string text = registry.RenderText();
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_slot_memory_bytes{slot=\"cpu:0\"} 64\n"));
+  EXPECT_THAT(text, HasSubstr("gptvq_worker_slot_used_memory_bytes{slot=\"cuda:0\"} 33\n"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("used_memory_bytes{slot=\"cpu:0\"}")));
 }
 
 TEST(PhaseOfStep, NamesOfLinearsAreQuantization) {
