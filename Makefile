@@ -21,6 +21,7 @@ test: build  ## every test that needs no GPU
 	tools/prepare_demo.sh
 	tools/python_env.sh build/oracle-venv tools/oracle_requirements.txt
 	tools/python_env.sh build/deploy-venv tools/deploy_requirements.txt
+	tools/python_env.sh build/ops-venv tools/ops_requirements.txt
 	$(CTEST) --test-dir build/release --label-exclude gpu
 
 demo: configure-release  ## coordinator, two workers and a real model on this machine
@@ -29,7 +30,8 @@ demo: configure-release  ## coordinator, two workers and a real model on this ma
 	tools/demo.sh build/release/bin
 
 e2e: build  ## the tests that start the real binaries
-	tools/install_packages.sh s3
+	tools/install_packages.sh ops s3
+	tools/python_env.sh build/ops-venv tools/ops_requirements.txt
 	$(CTEST) --test-dir build/release --label-regex e2e
 
 quality: build  ## about an hour: perplexity and error of every method and size, as a table
@@ -54,14 +56,14 @@ coverage: configure-coverage  ## line coverage of core and server; fails under 8
 	tools/install_packages.sh coverage demo
 	cmake --build --preset coverage --parallel $(JOBS)
 	find build/coverage -name '*.gcda' -delete
-	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|deploy|s3'
+	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|ops|deploy|s3'
 	gcovr --root . --object-directory build/coverage --filter core/ --filter server/ -j $(JOBS) --fail-under-line 85
 
 # A test asks for more memory than there is, to see it refused; sanitizers have to let it.
 asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	cmake --build --preset asan --parallel $(JOBS)
 	ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|deploy|s3'
+	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|ops|deploy|s3'
 
 # Debian's gRPC is not instrumented: its modules are ignored, and where client and server share a process, everything they
 # hand each other through it would look like a race. The programs, each in a process of its own, show the real ones.

@@ -4,7 +4,8 @@
 # usage: tools/install_packages.sh PURPOSE...
 #   build     compiler, CMake and the libraries that the three binaries and their tests link to
 #   demo      what tools/prepare_demo.sh runs: Python with NumPy
-#   test      the oracle of the tests, PyTorch for Debian's own Python; systemd's checks of units
+#   ops       what holds metrics, rules and dashboards against a real Prometheus
+#   test      demo and ops; the oracle of the tests, PyTorch for Debian's own Python; systemd's checks of units
 #   s3        Ceph's object gateway, a real S3 server for the tests
 #   fuzz      clang with libFuzzer
 #   coverage  gcovr
@@ -21,7 +22,8 @@ build=(
   nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 demo=(ca-certificates python3 python3-numpy python3-venv)
-test=("${demo[@]}" python3-torch systemd)
+ops=(ca-certificates prometheus python3 python3-numpy python3-venv python3-yaml)
+test=("${demo[@]}" "${ops[@]}" python3-torch systemd)
 s3=(ceph-mgr ceph-mon ceph-osd curl openssl python3 radosgw)
 fuzz=(clang-14 libclang-rt-14-dev)
 coverage=(gcovr)
@@ -36,7 +38,7 @@ images=(
 wanted=()
 for purpose in "$@"; do
   case $purpose in
-    build|demo|test|s3|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
+    build|demo|ops|test|s3|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
     *) echo "$0: unknown purpose '$purpose'" >&2; exit 2 ;;
   esac
 done
