@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test demo quality bench gpu lint fmt coverage asan tsan fuzz e2e packages images clean configure-%
+.PHONY: help build test demo quality bench gpu dashboards lint fmt coverage asan tsan fuzz e2e packages images clean configure-%
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
@@ -40,6 +40,13 @@ quality: build  ## about an hour: perplexity and error of every method and size,
 
 bench: build  ## every benchmark once: operations, bytes, time and share of the measured roof
 	for program in build/release/bin/bench/*; do "$$program"; done
+
+dashboards: build  ## the Grafana dashboards from their source, and their pictures from a live job
+	tools/install_packages.sh ops
+	tools/python_env.sh build/ops-venv tools/ops_requirements.txt
+	build/ops-venv/bin/python deploy/grafana/generate.py
+	GPTVQ_BIN=build/release/bin GPTVQ_MAKE_TINY_MODEL=build/release/tests/e2e/make_tiny_model \
+	  build/ops-venv/bin/python tests/ops/draw_dashboards.py docs/images
 
 lint:  ## formatting, layers, shell scripts, and clang-tidy on changed C++ files
 	tools/install_packages.sh build lint

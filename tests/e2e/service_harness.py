@@ -26,9 +26,10 @@ def wait_until(condition, what):
 
 
 class Cluster:
-    """A coordinator and workers in a temporary directory."""
+    """A coordinator and workers in a temporary directory. `coordinator_flags` are given to the coordinator besides its own."""
 
-    def __init__(self, directory, store=None):
+    def __init__(self, directory, store=None, coordinator_flags=()):
+        self.coordinator_flags = list(coordinator_flags)
         self.directory = pathlib.Path(directory)
         self.store = store or str(self.directory / "data" / "store")
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,8 @@ class Cluster:
         self.coordinator = self._spawn(
             "coordinator",
             ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.directory / "data"), "--store", self.store,
-             "--address-file", str(address_file), "--lease-ttl-ms", "2000"])
+             "--address-file", str(address_file), "--lease-ttl-ms", "2000",
+             *self.coordinator_flags])
         self.address = wait_until(
             lambda: address_file.exists() and address_file.read_text().strip(), "the coordinator's address")
 
@@ -78,9 +80,9 @@ class Cluster:
         self.coordinator.wait()
         self.start_coordinator(self.address)
 
-    def start_worker(self, name, threads=1):
+    def start_worker(self, name, threads=1, flags=()):
         return self._spawn(name, ["gptvq-worker", "--coordinator", self.address, "--name", name,
-                                  "--threads", str(threads)])
+                                  "--threads", str(threads), *flags])
 
     def client(self, *arguments, check=0):
         """Runs gptvq-client; returns its standard output."""

@@ -1,0 +1,103 @@
+"""A coordinator, workers and a real Prometheus on loopback that scrapes them with the configuration and the rules of
+deploy/prometheus, faster. Stops exactly what it started."""
+
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / "tests" / "e2e"), str(ROOT / "tools")]
+
+from dashboard_data import Prometheus  # noqa: E402
+from service_harness import Cluster, wait_until  # noqa: E402
+
+LOOPBACK = "127.0.0.1"
+SCRAPE_SECONDS = 1
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]
+
+
+class ScrapedService:
+    """Everything lies below `directory`. Use as a context; then `cluster` takes jobs and `prometheus` answers."""
+
+    def __init__(self, directory, worker_names):
+        self.directory = pathlib.Path(directory)
+        self.worker_names = worker_names
+        self.cluster = Cluster(self.directory, coordinator_flags=["--metrics-listen", f"{LOOPBACK}:0"])
+        self.workers = {}
+        self.metrics_urls = {}  # by program: coordinator, or a worker's name
+        self.prometheus = None
+        self._server = None
+
+    def __enter__(self):
+        self.cluster.__enter__()
+        try:
+            self._find_metrics("coordinator", r"metrics on (\S+)")
+            for name in self.worker_names:
+                self.workers[name] = self.cluster.start_worker(name, flags=["--metrics-listen", f"{LOOPBACK}:0"])
+                self._find_metrics(name, r"serving metrics.* port=(\d+)")
+            self._start_prometheus()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *unused):
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait(timeout=30)
+        self.cluster.__exit__()
+
+    def _find_metrics(self, program, pattern):
+        log = self.directory / f"{program}.log"
+        found = wait_until(lambda: log.exists() and re.search(pattern, log.read_text()), f"the metrics of {program}")
+        self.metrics_urls[program] = f"http://{LOOPBACK}:{found[1].rpartition(':')[2]}/metrics"
+
+    def _configuration(self):
+        """deploy/prometheus/prometheus.yml with these targets, and without waiting."""
+        source = ROOT / "deploy" / "prometheus"
+        configuration = yaml.safe_load((source / "prometheus.yml").read_text())
+        configuration["global"] = {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"}
+        configuration["rule_files"] = [str(source / pattern) for pattern in configuration["rule_files"]]
+        target_of = {program: url.split("/")[2] for program, url in self.metrics_urls.items()}
+        for job in configuration["scrape_configs"]:
+            if job["job_name"] == "gptvq-coordinator":
+                job["static_configs"] = [{"targets": [target_of["coordinator"]]}]
+            else:
+                job["static_configs"] = [{"targets": [target_of[name]], "labels": {"worker": name}}
+                                         for name in self.worker_names]
+        return configuration
+
+    def _start_prometheus(self):
+        file = self.directory / "prometheus.yml"
+        file.write_text(yaml.safe_dump(self._configuration()))
+        port = _free_port()
+        with open(self.directory / "prometheus.log", "ab") as log:
+            self._server = subprocess.Popen(
+                ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={self.directory / 'tsdb'}",
+                 f"--web.listen-address={LOOPBACK}:{port}"], stdout=log, stderr=log)
+        self.prometheus = Prometheus(f"http://{LOOPBACK}:{port}")
+        wait_until(lambda: self._up_count() == 1 + len(self.worker_names), "Prometheus to reach every target")
+
+    def _up_count(self):
+        assert self._server.poll() is None, (self.directory / "prometheus.log").read_text()
+        try:
+            return len(self.prometheus.instant("up == 1", time.time()))
+        except OSError:
+            return 0  # not listening yet
+
+    def await_data(self, expr, what):
+        """Waits until `expr` gives something; returns the time of it."""
+        def moment():
+            now = time.time()
+            return now if self.prometheus.instant(expr, now) else None
+        return wait_until(moment, what)
