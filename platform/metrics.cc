@@ -1,7 +1,6 @@
 #include "platform/metrics.h"
 
 #include <prometheus/collectable.h>
-#include <prometheus/exposer.h>
 #include <prometheus/family.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
@@ -176,7 +175,7 @@ class MetricsRegistry::Collector final : public prometheus::Collectable {
 };
 
 MetricsRegistry::MetricsRegistry(std::string_view binary)
-    : prefix_(absl::StrCat("gptvq_", std::string(binary), "_")), collector_(std::make_shared<Collector>()) {}
+    : prefix_(absl::StrCat("gptvq_", std::string(binary), "_")), collector_(std::make_unique<Collector>()) {}
 
 MetricsRegistry::~MetricsRegistry() = default;
 
@@ -245,26 +244,5 @@ std::string MetricsRegistry::Declare(MetricType type, std::string_view name, std
   collector_->Note(full_name, type, help, labels);
   return full_name;
 }
-
-absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(std::string_view host, std::uint16_t port,
-                                                                    const std::vector<MetricsRegistry*>& registries) {
-  const std::string address =
-      absl::StrCat(host == "localhost" ? std::string("127.0.0.1") : std::string(host), ":", port);
-  std::unique_ptr<prometheus::Exposer> exposer;
-  try {
-    exposer = std::make_unique<prometheus::Exposer>(address);
-  } catch (const std::exception&) {  // its message says no more than that the server did not start
-    return absl::UnavailableError(
-        absl::StrCat("cannot serve metrics on ", address, ": the address is in use or not of this machine"));
-  }
-  for (MetricsRegistry* registry : registries) exposer->RegisterCollectable(registry->collector_);
-  const int bound_port = exposer->GetListeningPorts().at(0);
-  return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(exposer), static_cast<std::uint16_t>(bound_port)));
-}
-
-MetricsServer::MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::uint16_t port)
-    : exposer_(std::move(exposer)), port_(port) {}
-
-MetricsServer::~MetricsServer() = default;
 
 }  // namespace gptvq

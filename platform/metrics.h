@@ -17,10 +17,6 @@
 
 #include "absl/status/statusor.h"
 
-namespace prometheus {
-class Exposer;
-}
-
 namespace gptvq {
 
 // Thread-safe, owned by the registry they come from, and valid as long as it lives.
@@ -110,34 +106,13 @@ class MetricsRegistry {
   std::map<std::string, MetricDescription> Describe() const;
 
  private:
-  friend class MetricsServer;
   class Collector;
 
   // Checks the name, notes it for Describe() and returns it in full.
   std::string Declare(MetricType type, std::string_view name, std::string_view help, const MetricLabels& labels);
 
   const std::string prefix_;
-  // Shared because the HTTP server holds weak references that it locks during a scrape.
-  const std::shared_ptr<Collector> collector_;
-};
-
-// Answers GET /metrics over HTTP with one or more registries, which must outlive it. Owns the listening socket and its
-// threads. Thread-safe.
-class MetricsServer {
- public:
-  // `port` 0 picks a free one. `host` is an address, or "localhost".
-  // Errors: Unavailable when the address cannot be bound, naming it.
-  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(std::string_view host, std::uint16_t port,
-                                                              const std::vector<MetricsRegistry*>& registries);
-  ~MetricsServer();
-
-  std::uint16_t port() const { return port_; }
-
- private:
-  MetricsServer(std::unique_ptr<prometheus::Exposer> exposer, std::uint16_t port);
-
-  const std::unique_ptr<prometheus::Exposer> exposer_;
-  const std::uint16_t port_;
+  const std::unique_ptr<Collector> collector_;
 };
 
 }  // namespace gptvq

@@ -8,6 +8,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/metrics.h"
+#include "platform/metrics_server.h"
 #include "platform/object_store/s3_connector.h"
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
@@ -123,7 +124,7 @@ int Serve(Options options, const sigset_t& stop_signals) {
   AddDiskMetrics(registry, options.daemon.data_directory);
   std::unique_ptr<MetricsServer> metrics_server;
   if (options.metrics_enabled) {
-    auto started = MetricsServer::Start(options.metrics_listen.host, options.metrics_listen.port, {&registry});
+    auto started = MetricsServer::Start(options.metrics_listen.host, options.metrics_listen.port, registry);
     if (!started.ok()) {
       std::cerr << "gptvq-coordinator: " << started.status().message() << "\n";
       return kCannotServe;

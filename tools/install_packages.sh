@@ -18,7 +18,7 @@ set -euo pipefail
 build=(
   cmake g++ make ninja-build ccache mold pkg-config python3
   libabsl-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev libicu-dev
-  libopenblas-dev libprotobuf-dev libpugixml-dev libspdlog-dev libsqlite3-dev libssl-dev
+  libmicrohttpd-dev libopenblas-dev libprotobuf-dev libpugixml-dev libspdlog-dev libsqlite3-dev libssl-dev
   nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 demo=(ca-certificates python3 python3-numpy python3-venv)

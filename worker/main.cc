@@ -18,6 +18,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/metrics.h"
+#include "platform/metrics_server.h"
 #include "platform/object_store/s3_connector.h"
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
@@ -65,7 +66,7 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
   std::unique_ptr<MetricsServer> metrics_server;
   if (!options.metrics_listen.host.empty()) {
     GPTVQ_ASSIGN_OR_RETURN(metrics_server,
-                           MetricsServer::Start(options.metrics_listen.host, options.metrics_listen.port, {&registry}));
+                           MetricsServer::Start(options.metrics_listen.host, options.metrics_listen.port, registry));
     log.Info("serving metrics", {{"host", options.metrics_listen.host}, {"port", metrics_server->port()}});
   }
 

@@ -47,15 +47,15 @@ class ScrapedService:
                 self._find_metrics(name, r"serving metrics.* port=(\d+)")
             self._start_prometheus()
         except BaseException:
-            self.__exit__()
+            self.__exit__(*sys.exc_info())
             raise
         return self
 
-    def __exit__(self, *unused):
+    def __exit__(self, *failure):
         if self._server is not None:
             self._server.terminate()
             self._server.wait(timeout=30)
-        self.cluster.__exit__()
+        self.cluster.__exit__(*failure)
 
     def _find_metrics(self, program, pattern):
         log = self.directory / f"{program}.log"
@@ -90,6 +90,8 @@ class ScrapedService:
 
     def _up_count(self):
         assert self._server.poll() is None, (self.directory / "prometheus.log").read_text()
+        for name, worker in self.workers.items():
+            assert worker.poll() is None, f"worker {name} ended with {worker.returncode}"
         try:
             return len(self.prometheus.instant("up == 1", time.time()))
         except OSError:

@@ -1,10 +1,5 @@
 #include "platform/metrics.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <functional>
 #include <string>
@@ -17,23 +12,6 @@ namespace gptvq {
 namespace {
 
 using testing::HasSubstr;
-
-// The answer of an HTTP server on loopback to one GET.
-std::string HttpGet(std::uint16_t port, const std::string& path) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-  EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
-  std::string answer;
-  char buffer[4096];
-  for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;) answer.append(buffer, n);
-  close(fd);
-  return answer;
-}
 
 TEST(MetricsRegistry, PrefixesNamesWithTheBinary) {
   MetricsRegistry registry("worker");
@@ -124,31 +102,6 @@ TEST(Buckets, RiseStrictly) {
   for (const auto& boundaries : {buckets::RpcSeconds(), buckets::TaskSeconds(), buckets::RelativeErrors()}) {
     EXPECT_TRUE(std::adjacent_find(boundaries.begin(), boundaries.end(), std::greater_equal<>()) == boundaries.end());
   }
-}
-
-TEST(MetricsServer, ServesSeveralRegistriesOnAFreePort) {
-  MetricsRegistry worker("worker");
-  MetricsRegistry coordinator("coordinator");
-  worker.AddGauge("slots", "Slots.").Set(1);
-  coordinator.AddGauge("jobs", "Jobs.").Set(2);
-
-  auto server = MetricsServer::Start("localhost", 0, {&worker, &coordinator});
-  ASSERT_TRUE(server.ok()) << server.status();
-  const std::string answer = HttpGet((*server)->port(), "/metrics");
-
-  EXPECT_THAT(answer, HasSubstr("200 OK"));
-  EXPECT_THAT(answer, HasSubstr("gptvq_worker_slots 1"));
-  EXPECT_THAT(answer, HasSubstr("gptvq_coordinator_jobs 2"));
-}
-
-TEST(MetricsServer, PortInUseIsUnavailableAndNamed) {
-  auto first = MetricsServer::Start("127.0.0.1", 0, {});
-  ASSERT_TRUE(first.ok()) << first.status();
-
-  auto second = MetricsServer::Start("127.0.0.1", (*first)->port(), {});
-
-  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr(std::to_string((*first)->port())));
 }
 
 }  // namespace
