@@ -4,7 +4,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/metrics.h"
-#include "worker/backoff.h"
+#include "platform/backoff.h"
 #include "worker/coordinator_link.h"
 
 namespace gptvq {

@@ -1,5 +1,5 @@
-#ifndef GPTVQ_WORKER_BACKOFF_H_
-#define GPTVQ_WORKER_BACKOFF_H_
+#ifndef GPTVQ_PLATFORM_BACKOFF_H_
+#define GPTVQ_PLATFORM_BACKOFF_H_
 
 #include <chrono>
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace gptvq {
 struct BackoffOptions {
   std::chrono::milliseconds first{500};
   std::chrono::milliseconds longest{10'000};  // a third of the default lease, so that a return is noticed in time
-  std::uint64_t seed = 0;                     // differs between workers, or they come back all at once
+  std::uint64_t seed = 0;                     // differs between processes, or they come back all at once
 };
 
 // How long to wait before the next try: the delay doubles up to a cap, half of it fixed and half random ("equal
@@ -29,4 +29,4 @@ class Backoff {
 
 }  // namespace gptvq
 
-#endif  // GPTVQ_WORKER_BACKOFF_H_
+#endif  // GPTVQ_PLATFORM_BACKOFF_H_

@@ -1,4 +1,4 @@
-#include "worker/backoff.h"
+#include "platform/backoff.h"
 
 #include <algorithm>
 
