@@ -28,67 +28,38 @@ absl::Status ErrorOf(sqlite3* database, absl::string_view what) {
   }
 }
 
-}  // namespace
-
-void SqliteStatement::Finalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
-
-SqliteStatement& SqliteStatement::Bind(std::int64_t value) {
-  GPTVQ_CHECK(sqlite3_bind_int64(statement_.get(), ++parameter_, value) == SQLITE_OK);
-  return *this;
+void Bind(sqlite3_stmt* statement, int place, const SqlValue& value) {
+  int code = SQLITE_OK;
+  // A null pointer would bind NULL, which neither the empty text nor the empty blob is; data() of a string is never null.
+  if (const auto* integer = std::get_if<std::int64_t>(&value)) {
+    code = sqlite3_bind_int64(statement, place, *integer);
+  } else if (const auto* text = std::get_if<std::string>(&value)) {
+    code = sqlite3_bind_text64(statement, place, text->data(), text->size(), SQLITE_STATIC, SQLITE_UTF8);
+  } else if (const auto* blob = std::get_if<SqlBlob>(&value)) {
+    code = sqlite3_bind_blob64(statement, place, blob->bytes.data(), blob->bytes.size(), SQLITE_STATIC);
+  } else {
+    code = sqlite3_bind_null(statement, place);
+  }
+  GPTVQ_CHECK(code == SQLITE_OK);
 }
 
-SqliteStatement& SqliteStatement::Bind(std::string_view text) {
-  // A null pointer would bind NULL, which the empty text is not.
-  const char* data = text.empty() ? "" : text.data();
-  GPTVQ_CHECK(sqlite3_bind_text64(statement_.get(), ++parameter_, data, text.size(), SQLITE_TRANSIENT, SQLITE_UTF8) ==
-              SQLITE_OK);
-  return *this;
-}
-
-SqliteStatement& SqliteStatement::BindBlob(std::string_view bytes) {
-  const char* data = bytes.empty() ? "" : bytes.data();
-  GPTVQ_CHECK(sqlite3_bind_blob64(statement_.get(), ++parameter_, data, bytes.size(), SQLITE_TRANSIENT) == SQLITE_OK);
-  return *this;
-}
-
-SqliteStatement& SqliteStatement::BindNull() {
-  GPTVQ_CHECK(sqlite3_bind_null(statement_.get(), ++parameter_) == SQLITE_OK);
-  return *this;
-}
-
-absl::StatusOr<bool> SqliteStatement::Step() {
-  column_ = 0;
-  switch (sqlite3_step(statement_.get())) {
-    case SQLITE_ROW: return true;
-    case SQLITE_DONE: return false;
-    default: return ErrorOf(sqlite3_db_handle(statement_.get()), sqlite3_sql(statement_.get()));
+SqlValue Column(sqlite3_stmt* statement, int column) {
+  const auto bytes = [&] {
+    const auto* data = static_cast<const char*>(sqlite3_column_blob(statement, column));
+    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement, column));
+    return data == nullptr ? std::string() : std::string(data, size);
+  };
+  switch (sqlite3_column_type(statement, column)) {
+    case SQLITE_INTEGER: return sqlite3_column_int64(statement, column);
+    case SQLITE_NULL: return std::monostate();
+    case SQLITE_BLOB: return SqlBlob{bytes()};
+    default: return bytes();
   }
 }
 
-absl::Status SqliteStatement::Run() {
-  GPTVQ_ASSIGN_OR_RETURN(const bool has_row, Step());
-  GPTVQ_CHECK(!has_row);
-  sqlite3_reset(statement_.get());
-  parameter_ = 0;
-  return absl::OkStatus();
-}
+}  // namespace
 
-std::int64_t SqliteStatement::Integer() { return sqlite3_column_int64(statement_.get(), column_++); }
-
-std::optional<std::int64_t> SqliteStatement::OptionalInteger() {
-  if (!IsNull()) return Integer();
-  Skip();
-  return std::nullopt;
-}
-
-std::string SqliteStatement::Bytes() {
-  const int column = column_++;
-  const void* bytes = sqlite3_column_blob(statement_.get(), column);
-  const int size = sqlite3_column_bytes(statement_.get(), column);
-  return bytes == nullptr ? std::string() : std::string(static_cast<const char*>(bytes), size);
-}
-
-bool SqliteStatement::IsNull() const { return sqlite3_column_type(statement_.get(), column_) == SQLITE_NULL; }
+void SqliteDatabase::Finalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 
 void SqliteDatabase::Closer::operator()(sqlite3* database) const { sqlite3_close(database); }
 
@@ -108,21 +79,47 @@ absl::Status SqliteDatabase::Execute(const std::string& sql) {
   return ErrorOf(database_.get(), sql);
 }
 
-absl::StatusOr<SqliteStatement> SqliteDatabase::Prepare(std::string_view sql) {
-  sqlite3_stmt* statement = nullptr;
-  if (sqlite3_prepare_v2(database_.get(), sql.data(), static_cast<int>(sql.size()), &statement, nullptr) != SQLITE_OK) {
-    return ErrorOf(database_.get(), absl::string_view(sql.data(), sql.size()));
+absl::StatusOr<std::vector<SqlRows>> SqliteDatabase::RunAll(const std::vector<SqlStatement>& statements) {
+  std::vector<SqlRows> answers;
+  Prepared prepared;
+  const SqlStatement* previous = nullptr;
+  for (const SqlStatement& statement : statements) {
+    // A job of many tasks is many times the same text.
+    if (previous == nullptr || previous->text() != statement.text()) {
+      GPTVQ_ASSIGN_OR_RETURN(prepared, Prepare(statement.text()));
+    }
+    previous = &statement;
+    GPTVQ_ASSIGN_OR_RETURN(SqlRows rows, RunPrepared(prepared.get(), statement));
+    answers.push_back(std::move(rows));
   }
-  return SqliteStatement(statement);
+  return answers;
 }
 
-absl::StatusOr<std::int64_t> SqliteDatabase::QueryInteger(std::string_view sql) {
-  GPTVQ_ASSIGN_OR_RETURN(SqliteStatement statement, Prepare(sql));
-  GPTVQ_ASSIGN_OR_RETURN(const bool has_row, statement.Step());
-  return has_row ? statement.Integer() : 0;
+absl::StatusOr<SqliteDatabase::Prepared> SqliteDatabase::Prepare(const std::string& text) {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(database_.get(), text.data(), static_cast<int>(text.size()), &statement, nullptr) !=
+      SQLITE_OK) {
+    return ErrorOf(database_.get(), text);
+  }
+  return Prepared(statement);
 }
 
-std::int64_t SqliteDatabase::changed_rows() const { return sqlite3_changes64(database_.get()); }
+absl::StatusOr<SqlRows> SqliteDatabase::RunPrepared(sqlite3_stmt* prepared, const SqlStatement& statement) {
+  int place = 0;
+  for (const SqlValue& value : statement.values()) Bind(prepared, ++place, value);
+  SqlRows rows;
+  int code = SQLITE_ROW;
+  while ((code = sqlite3_step(prepared)) == SQLITE_ROW) {
+    std::vector<SqlValue> values;
+    for (int column = 0; column < sqlite3_column_count(prepared); ++column) values.push_back(Column(prepared, column));
+    rows.emplace_back(std::move(values));
+  }
+  const absl::Status status = code == SQLITE_DONE ? statement.CheckChangedRows(sqlite3_changes64(database_.get()))
+                                                  : ErrorOf(database_.get(), statement.text());
+  sqlite3_reset(prepared);
+  GPTVQ_RETURN_IF_ERROR(status);
+  return rows;
+}
 
 absl::Status SqliteDatabase::InTransaction(absl::FunctionRef<absl::Status()> body) {
   GPTVQ_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "platform/job_store/schema_steps.h"
 
 namespace gptvq {
 namespace {
@@ -12,8 +13,7 @@ namespace {
 // "gptv": tells our databases from those of other programs (PRAGMA application_id).
 constexpr std::int64_t kApplicationId = 0x67707476;
 
-// Step n brings schema n - 1 to n. A released step is never changed.
-constexpr std::array kSteps = {
+constexpr std::array<const char*, 1> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -105,20 +105,13 @@ int NewestSqliteSchema() { return static_cast<int>(kSteps.size()); }
 absl::Status MigrateSqliteSchema(SqliteDatabase& database) {
   GPTVQ_ASSIGN_OR_RETURN(const std::int64_t version, database.QueryInteger("PRAGMA user_version"));
   GPTVQ_RETURN_IF_ERROR(CheckOwner(database, version));
-  if (version > NewestSqliteSchema()) {
-    return absl::FailedPreconditionError(absl::StrCat("the database has schema ", version,
-                                                      ", this version reads up to ", NewestSqliteSchema(),
-                                                      "; start a newer coordinator"));
-  }
-  for (std::int64_t step = version + 1; step <= NewestSqliteSchema(); ++step) {
-    GPTVQ_RETURN_IF_ERROR(WithContext(database.InTransaction([&] {
-      GPTVQ_RETURN_IF_ERROR(database.Execute(kSteps[step - 1]));
+  return RunSchemaSteps(version, kSteps, [&](std::int64_t step, const char* sql) {
+    return database.InTransaction([&] {
+      GPTVQ_RETURN_IF_ERROR(database.Execute(sql));
       return database.Execute(
           absl::StrCat("PRAGMA application_id = ", kApplicationId, "; PRAGMA user_version = ", step));
-    }),
-                                      absl::StrCat("schema step ", step)));
-  }
-  return absl::OkStatus();
+    });
+  });
 }
 
 }  // namespace gptvq

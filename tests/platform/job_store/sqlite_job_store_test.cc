@@ -168,7 +168,7 @@ TEST(SqliteDatabase, ErrorsNameTheStatement) {
   auto database = SqliteDatabase::Open(":memory:");
 
   EXPECT_NE(database->Execute("SELEKT 1").message().find("SELEKT"), std::string::npos);
-  EXPECT_NE(database->Prepare("SELECT * FROM nowhere").status().message().find("nowhere"), std::string::npos);
+  EXPECT_NE(database->Run(SqlStatement("SELECT * FROM nowhere")).status().message().find("nowhere"), std::string::npos);
   EXPECT_EQ(SqliteDatabase::Open("/no/such/directory/file.db").status().code(), absl::StatusCode::kUnavailable);
 }
 

@@ -1,0 +1,358 @@
+#include "platform/job_store/job_rows.h"
+
+#include <array>
+#include <limits>
+#include <random>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "platform/rpc/record_codec.h"
+
+namespace gptvq {
+namespace {
+
+constexpr char kJobColumns[] =
+    "sequence, job_id, request_id, spec, layer_count, shard_layers, task_count, create_time_us, revision, state, "
+    "numerics_class, end_time_us, failure, published_layers, committed_tasks, last_event_seq";
+constexpr char kTaskColumns[] =
+    "task_index, task_id, kind, layer_begin, layer_end, input_boundary_of, output_boundary_wanted, target, revision, "
+    "state, epoch, attempt, worker_name, incarnation, poll_id, failures_uncounted, failures_transient, failures_bug, "
+    "failures_lost, last_failure, result";
+
+constexpr char kSecretName[] = "secret";
+constexpr std::size_t kSecretBytes = 32;
+
+constexpr std::array kTargets = {EvaluationTarget::kSource, EvaluationTarget::kQuantized};
+
+std::int64_t Micros(WallTime time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+
+WallTime FromMicros(std::int64_t micros) { return WallTime(std::chrono::microseconds(micros)); }
+
+template <typename Enums>
+absl::StatusOr<typename Enums::value_type> ParseName(const Enums& all, const std::string& text) {
+  for (const auto value : all) {
+    if (Name(value) == text) return value;
+  }
+  return absl::DataLossError(absl::StrCat("unknown value '", text, "' in the journal"));
+}
+
+// "$first,$first+1,...", `count` of them.
+std::string Placeholders(int count, int first) {
+  std::string text;
+  for (int i = 0; i < count; ++i) absl::StrAppend(&text, i == 0 ? "$" : ",$", first + i);
+  return text;
+}
+
+void BindFailure(const std::optional<TaskFailure>& failure, SqlStatement& statement) {
+  failure ? statement.BindBlob(EncodeTaskFailure(*failure)) : statement.BindNull();
+}
+
+absl::StatusOr<std::optional<TaskFailure>> ReadFailure(SqlRow& row) {
+  if (row.IsNull()) {
+    row.Skip();
+    return std::nullopt;
+  }
+  GPTVQ_ASSIGN_OR_RETURN(TaskFailure failure, DecodeTaskFailure(row.Bytes()));
+  return std::optional(std::move(failure));
+}
+
+// The columns from `revision` on, in the order of the schema.
+void BindJobStatus(const JobStatus& status, SqlStatement& statement) {
+  statement.Bind(status.revision).Bind(Name(status.state)).Bind(status.numerics_class);
+  status.end_time ? statement.Bind(Micros(*status.end_time)) : statement.BindNull();
+  BindFailure(status.failure, statement);
+  statement.Bind(status.published_layers).Bind(status.committed_tasks).Bind(status.last_event_seq);
+}
+
+void BindTaskStatus(const TaskStatus& status, SqlStatement& statement) {
+  statement.Bind(status.revision).Bind(Name(status.state)).Bind(status.epoch).Bind(status.attempt);
+  statement.Bind(status.worker_name).Bind(status.incarnation).Bind(status.poll_id);
+  statement.Bind(status.failures.uncounted).Bind(status.failures.transient);
+  statement.Bind(status.failures.bug).Bind(status.failures.lost);
+  BindFailure(status.last_failure, statement);
+  status.result ? statement.BindBlob(EncodeTaskResult(*status.result)) : statement.BindNull();
+}
+
+SqlStatement InsertJobRow(const JobSnapshot& job) {
+  const JobDescription& description = job.description;
+  SqlStatement statement(absl::StrCat("INSERT INTO jobs (", kJobColumns, ") VALUES (", Placeholders(16, 1), ")"));
+  statement.Bind(description.sequence).Bind(description.job_id).Bind(description.request_id);
+  statement.BindBlob(EncodeJobSpec(description.spec)).Bind(description.layer_count).Bind(description.shard_layers);
+  statement.Bind(description.task_count).Bind(Micros(description.create_time));
+  BindJobStatus(job.status, statement);
+  return statement;
+}
+
+SqlStatement InsertTaskRow(std::int64_t sequence, const Task& task) {
+  const TaskDescription& description = task.description;
+  SqlStatement statement(
+      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(22, 1), ")"));
+  statement.Bind(sequence).Bind(description.index).Bind(description.task_id).Bind(Name(description.kind));
+  statement.Bind(description.layers.begin).Bind(description.layers.end);
+  statement.Bind(description.input_boundary_of ? std::optional<std::int64_t>(*description.input_boundary_of)
+                                               : std::nullopt);
+  statement.Bind(std::int64_t{description.output_boundary_wanted});
+  statement.Bind(description.target ? Name(*description.target) : std::string_view());
+  BindTaskStatus(task.status, statement);
+  return statement;
+}
+
+void AppendCreation(const JobSnapshot& job, std::vector<SqlStatement>& statements) {
+  const std::int64_t sequence = job.description.sequence;
+  statements.push_back(InsertJobRow(job));
+  for (const Task& task : job.tasks) statements.push_back(InsertTaskRow(sequence, task));
+  for (const Task& task : job.tasks) {
+    for (int dependency : task.description.dependencies) {
+      statements.push_back(SqlStatement("INSERT INTO task_dependencies VALUES ($1,$2,$3)"));
+      statements.back().Bind(sequence).Bind(task.description.index).Bind(dependency);
+    }
+  }
+}
+
+SqlStatement UpdateJobRow(std::int64_t sequence, const JobStatus& status) {
+  SqlStatement statement(
+      "UPDATE jobs SET revision=$1, state=$2, numerics_class=$3, end_time_us=$4, failure=$5, published_layers=$6, "
+      "committed_tasks=$7, last_event_seq=$8 WHERE sequence=$9 AND revision=$10");
+  BindJobStatus(status, statement);
+  statement.Bind(sequence).Bind(status.revision - 1);
+  return statement.MustChangeOneRow(absl::StrCat("job number ", sequence));
+}
+
+SqlStatement UpdateTaskRow(std::int64_t sequence, const Transition::TaskChange& change) {
+  SqlStatement statement(
+      "UPDATE tasks SET revision=$1, state=$2, epoch=$3, attempt=$4, worker_name=$5, incarnation=$6, poll_id=$7, "
+      "failures_uncounted=$8, failures_transient=$9, failures_bug=$10, failures_lost=$11, last_failure=$12, "
+      "result=$13 WHERE sequence=$14 AND task_index=$15 AND revision=$16");
+  BindTaskStatus(change.status, statement);
+  statement.Bind(sequence).Bind(change.index).Bind(change.status.revision - 1);
+  return statement.MustChangeOneRow(absl::StrCat("task ", change.index, " of job number ", sequence));
+}
+
+SqlStatement InsertLayerRow(std::int64_t sequence, const Transition::LayerChange& change) {
+  SqlStatement statement("INSERT INTO layers VALUES ($1,$2,$3,$4,$5)");
+  statement.Bind(sequence).Bind(change.layer.layer).Bind(change.task_id).Bind(change.epoch);
+  return statement.BindBlob(EncodePublishedLayer(change.layer));
+}
+
+absl::StatusOr<JobSnapshot> ReadJobRow(SqlRow& row) {
+  JobSnapshot job;
+  job.description.sequence = row.Integer();
+  job.description.job_id = row.Bytes();
+  job.description.request_id = row.Bytes();
+  GPTVQ_ASSIGN_OR_RETURN(job.description.spec, DecodeJobSpec(row.Bytes()));
+  job.description.layer_count = static_cast<int>(row.Integer());
+  job.description.shard_layers = static_cast<int>(row.Integer());
+  job.description.task_count = static_cast<int>(row.Integer());
+  job.description.create_time = FromMicros(row.Integer());
+  job.status.revision = row.Integer();
+  GPTVQ_ASSIGN_OR_RETURN(job.status.state, ParseName(kAllJobStates, row.Bytes()));
+  job.status.numerics_class = row.Bytes();
+  if (const auto end_time = row.OptionalInteger()) job.status.end_time = FromMicros(*end_time);
+  GPTVQ_ASSIGN_OR_RETURN(job.status.failure, ReadFailure(row));
+  job.status.published_layers = static_cast<int>(row.Integer());
+  job.status.committed_tasks = static_cast<int>(row.Integer());
+  job.status.last_event_seq = row.Integer();
+  return job;
+}
+
+absl::StatusOr<Task> ReadTaskRow(SqlRow& row) {
+  Task task;
+  TaskDescription& description = task.description;
+  description.index = static_cast<int>(row.Integer());
+  description.task_id = row.Bytes();
+  GPTVQ_ASSIGN_OR_RETURN(description.kind, ParseName(kAllTaskKinds, row.Bytes()));
+  description.layers.begin = static_cast<int>(row.Integer());
+  description.layers.end = static_cast<int>(row.Integer());
+  if (const auto producer = row.OptionalInteger()) description.input_boundary_of = static_cast<int>(*producer);
+  description.output_boundary_wanted = row.Integer() != 0;
+  const std::string target = row.Bytes();
+  if (!target.empty()) {
+    GPTVQ_ASSIGN_OR_RETURN(description.target, ParseName(kTargets, target));
+  }
+  TaskStatus& status = task.status;
+  status.revision = row.Integer();
+  GPTVQ_ASSIGN_OR_RETURN(status.state, ParseName(kAllTaskStates, row.Bytes()));
+  status.epoch = row.Integer();
+  status.attempt = static_cast<int>(row.Integer());
+  status.worker_name = row.Bytes();
+  status.incarnation = row.Bytes();
+  status.poll_id = row.Bytes();
+  status.failures.uncounted = static_cast<int>(row.Integer());
+  status.failures.transient = static_cast<int>(row.Integer());
+  status.failures.bug = static_cast<int>(row.Integer());
+  status.failures.lost = static_cast<int>(row.Integer());
+  GPTVQ_ASSIGN_OR_RETURN(status.last_failure, ReadFailure(row));
+  if (!row.IsNull()) {
+    GPTVQ_ASSIGN_OR_RETURN(status.result, DecodeTaskResult(row.Bytes()));
+  }
+  return task;
+}
+
+// Without tasks and layers.
+absl::StatusOr<std::vector<JobSnapshot>> ReadJobs(SqlDatabase& database, const SqlStatement& select) {
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows rows, database.Run(select));
+  std::vector<JobSnapshot> jobs;
+  for (SqlRow& row : rows) {
+    GPTVQ_ASSIGN_OR_RETURN(JobSnapshot job, ReadJobRow(row));
+    jobs.push_back(std::move(job));
+  }
+  return jobs;
+}
+
+SqlStatement SelectFromJobs(std::string_view where_and_order) {
+  return SqlStatement(absl::StrCat("SELECT ", kJobColumns, " FROM jobs ", std::string(where_and_order)));
+}
+
+absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(SqlDatabase& database, std::int64_t sequence) {
+  GPTVQ_ASSIGN_OR_RETURN(
+      SqlRows rows,
+      database.Run(SqlStatement("SELECT record FROM layers WHERE sequence=$1 ORDER BY layer").Bind(sequence)));
+  std::vector<PublishedLayer> layers;
+  for (SqlRow& row : rows) {
+    GPTVQ_ASSIGN_OR_RETURN(PublishedLayer layer, DecodePublishedLayer(row.Bytes()));
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+absl::Status ReadTasks(SqlDatabase& database, JobSnapshot& job) {
+  const std::int64_t sequence = job.description.sequence;
+  const std::string select_tasks =
+      absl::StrCat("SELECT ", kTaskColumns, " FROM tasks WHERE sequence=$1 ORDER BY task_index");
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows tasks, database.Run(SqlStatement(select_tasks).Bind(sequence)));
+  for (SqlRow& row : tasks) {
+    GPTVQ_ASSIGN_OR_RETURN(Task task, ReadTaskRow(row));
+    if (task.description.index != static_cast<int>(job.tasks.size())) {
+      return absl::DataLossError(absl::StrCat("job ", job.description.job_id, ": a task is missing in the journal"));
+    }
+    job.tasks.push_back(std::move(task));
+  }
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows dependencies,
+                         database.Run(SqlStatement("SELECT task_index, depends_on FROM task_dependencies "
+                                                   "WHERE sequence=$1 ORDER BY task_index, depends_on")
+                                          .Bind(sequence)));
+  for (SqlRow& row : dependencies) {
+    const auto index = static_cast<std::size_t>(row.Integer());
+    if (index >= job.tasks.size()) return absl::DataLossError("a dependency names no task");
+    job.tasks[index].description.dependencies.push_back(static_cast<int>(row.Integer()));
+  }
+  return absl::OkStatus();
+}
+
+// Fills in the tasks and the digests of the layers.
+absl::Status ReadTasksAndLayers(SqlDatabase& database, JobSnapshot& job) {
+  GPTVQ_RETURN_IF_ERROR(ReadTasks(database, job));
+  job.layers.assign(job.description.layer_count, Digest());
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<PublishedLayer> layers, ReadLayers(database, job.description.sequence));
+  for (const PublishedLayer& layer : layers) {
+    if (layer.layer >= job.description.layer_count) return absl::DataLossError("a layer is none of the model");
+    job.layers[layer.layer] = layer.artifact;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NoJob(std::string_view job_id) {
+  return absl::NotFoundError(absl::StrCat("no job ", std::string(job_id)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::int64_t> SequenceOf(SqlDatabase& database, std::string_view job_id) {
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows rows,
+                         database.Run(SqlStatement("SELECT sequence FROM jobs WHERE job_id=$1").Bind(job_id)));
+  if (rows.empty()) return NoJob(job_id);
+  return rows.front().Integer();
+}
+
+std::vector<SqlStatement> StatementsOf(const Transition& transition, std::int64_t sequence) {
+  std::vector<SqlStatement> statements;
+  if (transition.created) AppendCreation(*transition.created, statements);
+  if (transition.job) statements.push_back(UpdateJobRow(sequence, *transition.job));
+  for (const Transition::TaskChange& change : transition.tasks) statements.push_back(UpdateTaskRow(sequence, change));
+  if (transition.layer) statements.push_back(InsertLayerRow(sequence, *transition.layer));
+  for (const JobEvent& event : transition.events) {
+    statements.push_back(SqlStatement("INSERT INTO events VALUES ($1,$2,$3)"));
+    statements.back().Bind(sequence).Bind(event.seq).BindBlob(EncodeJobEvent(event));
+  }
+  return statements;
+}
+
+absl::StatusOr<JobStore::State> SelectActive(SqlDatabase& database) {
+  JobStore::State state;
+  GPTVQ_ASSIGN_OR_RETURN(state.last_sequence, database.QueryInteger("SELECT coalesce(max(sequence), 0) FROM jobs"));
+  GPTVQ_ASSIGN_OR_RETURN(
+      state.active_jobs,
+      ReadJobs(database, SelectFromJobs("WHERE state NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY sequence")));
+  for (JobSnapshot& job : state.active_jobs) {
+    GPTVQ_RETURN_IF_ERROR(WithContext(ReadTasksAndLayers(database, job), job.description.job_id));
+  }
+  return state;
+}
+
+absl::StatusOr<JobSnapshot> SelectJob(SqlDatabase& database, std::string_view job_id) {
+  GPTVQ_ASSIGN_OR_RETURN(std::vector<JobSnapshot> jobs,
+                         ReadJobs(database, SelectFromJobs("WHERE job_id=$1").Bind(job_id)));
+  if (jobs.empty()) return NoJob(job_id);
+  GPTVQ_RETURN_IF_ERROR(WithContext(ReadTasksAndLayers(database, jobs[0]), job_id));
+  return std::move(jobs[0]);
+}
+
+absl::StatusOr<std::optional<std::string>> SelectRequest(SqlDatabase& database, std::string_view request_id) {
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows rows,
+                         database.Run(SqlStatement("SELECT job_id FROM jobs WHERE request_id=$1").Bind(request_id)));
+  return rows.empty() ? std::nullopt : std::optional(rows.front().Bytes());
+}
+
+absl::StatusOr<std::vector<PublishedLayer>> SelectLayers(SqlDatabase& database, std::string_view job_id) {
+  const absl::StatusOr<std::int64_t> sequence = SequenceOf(database, job_id);
+  if (absl::IsNotFound(sequence.status())) return std::vector<PublishedLayer>();
+  GPTVQ_RETURN_IF_ERROR(sequence.status());
+  return ReadLayers(database, *sequence);
+}
+
+absl::StatusOr<std::vector<JobEvent>> SelectEvents(SqlDatabase& database, std::string_view job_id,
+                                                   std::int64_t after_seq, int limit) {
+  const absl::StatusOr<std::int64_t> sequence = SequenceOf(database, job_id);
+  if (absl::IsNotFound(sequence.status())) return std::vector<JobEvent>();
+  GPTVQ_RETURN_IF_ERROR(sequence.status());
+  SqlStatement select("SELECT record FROM events WHERE sequence=$1 AND seq>$2 ORDER BY seq LIMIT $3");
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows rows, database.Run(select.Bind(*sequence).Bind(after_seq).Bind(limit)));
+  std::vector<JobEvent> events;
+  for (SqlRow& row : rows) {
+    GPTVQ_ASSIGN_OR_RETURN(JobEvent event, DecodeJobEvent(row.Bytes()));
+    events.push_back(std::move(event));
+  }
+  return events;
+}
+
+absl::StatusOr<std::vector<JobSnapshot>> SelectJobs(SqlDatabase& database, const JobStore::Query& query) {
+  const int state_count = static_cast<int>(query.states.size());
+  std::string where = "WHERE sequence < $1";
+  // One placeholder per state; their number is bounded by the number of states.
+  if (state_count > 0) absl::StrAppend(&where, " AND state IN (", Placeholders(state_count, 2), ")");
+  absl::StrAppend(&where, " ORDER BY sequence DESC LIMIT $", state_count + 2);
+  SqlStatement select = SelectFromJobs(where);
+  select.Bind(query.before_sequence.value_or(std::numeric_limits<std::int64_t>::max()));
+  for (JobState state : query.states) select.Bind(Name(state));
+  return ReadJobs(database, select.Bind(query.limit));
+}
+
+absl::Status EnsureSecret(SqlDatabase& database) {
+  std::random_device random;
+  std::string secret;
+  while (secret.size() < kSecretBytes) secret += static_cast<char>(random());
+  SqlStatement insert("INSERT INTO store_info VALUES ($1,$2) ON CONFLICT DO NOTHING");
+  return database.Run(insert.Bind(kSecretName).BindBlob(std::move(secret))).status();
+}
+
+absl::StatusOr<std::string> SelectSecret(SqlDatabase& database) {
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows rows,
+                         database.Run(SqlStatement("SELECT value FROM store_info WHERE name=$1").Bind(kSecretName)));
+  if (rows.empty()) return absl::DataLossError("the journal has lost its secret");
+  return rows.front().Bytes();
+}
+
+}  // namespace gptvq
