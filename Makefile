@@ -30,7 +30,7 @@ demo: configure-release  ## coordinator, two workers and a real model on this ma
 	tools/demo.sh build/release/bin
 
 e2e: build  ## the tests that start the real binaries
-	tools/install_packages.sh ops s3
+	tools/install_packages.sh ops services s3
 	tools/python_env.sh build/ops-venv tools/ops_requirements.txt
 	$(CTEST) --test-dir build/release --label-regex e2e
 
@@ -60,7 +60,7 @@ gpu:  ## on a machine with a GPU: conformance on the device, memory and race che
 	tools/gpu_check.sh
 
 coverage: configure-coverage  ## line coverage of core and server; fails under 85 %
-	tools/install_packages.sh coverage demo
+	tools/install_packages.sh coverage demo services
 	cmake --build --preset coverage --parallel $(JOBS)
 	find build/coverage -name '*.gcda' -delete
 	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|ops|deploy|s3'
@@ -68,6 +68,7 @@ coverage: configure-coverage  ## line coverage of core and server; fails under 8
 
 # A test asks for more memory than there is, to see it refused; sanitizers have to let it.
 asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	tools/install_packages.sh services
 	cmake --build --preset asan --parallel $(JOBS)
 	ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|ops|deploy|s3'
@@ -75,6 +76,7 @@ asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanit
 # Debian's gRPC is not instrumented: its modules are ignored, and where client and server share a process, everything they
 # hand each other through it would look like a race. The programs, each in a process of its own, show the real ones.
 tsan: configure-tsan  ## tests under ThreadSanitizer
+	tools/install_packages.sh services
 	cmake --build --preset tsan --parallel $(JOBS)
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1 history_size=4 exitcode=66 allocator_may_return_null=1" \
 	  $(CTEST) --test-dir build/tsan --label-regex 'unit|conformance|sim|e2e' --label-exclude 's3|in_process_rpc'

@@ -5,7 +5,8 @@
 #   build     compiler, CMake and the libraries that the three binaries and their tests link to
 #   demo      what tools/prepare_demo.sh runs: Python with NumPy
 #   ops       what holds metrics, rules and dashboards against a real Prometheus
-#   test      demo and ops; the oracle of the tests, PyTorch for Debian's own Python; systemd's checks of units
+#   services  the servers that tests start: PostgreSQL
+#   test      demo, ops and services; the oracle of the tests, PyTorch for Debian's own Python; systemd's checks of units
 #   s3        Ceph's object gateway, a real S3 server for the tests
 #   fuzz      clang with libFuzzer
 #   coverage  gcovr
@@ -18,12 +19,13 @@ set -euo pipefail
 build=(
   cmake g++ make ninja-build ccache mold pkg-config python3
   libabsl-dev libcli11-dev libcurl4-openssl-dev libfmt-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev libicu-dev
-  libmicrohttpd-dev libopenblas-dev libprotobuf-dev libpugixml-dev libspdlog-dev libsqlite3-dev libssl-dev
+  libmicrohttpd-dev libopenblas-dev libpq-dev libprotobuf-dev libpugixml-dev libspdlog-dev libsqlite3-dev libssl-dev
   nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 demo=(ca-certificates python3 python3-numpy python3-venv)
 ops=(ca-certificates prometheus python3 python3-numpy python3-venv python3-yaml)
-test=("${demo[@]}" "${ops[@]}" python3-torch systemd)
+services=(postgresql-15)
+test=("${demo[@]}" "${ops[@]}" "${services[@]}" python3-torch systemd)
 s3=(ceph-mgr ceph-mon ceph-osd curl openssl python3 radosgw)
 fuzz=(clang-14 libclang-rt-14-dev)
 coverage=(gcovr)
@@ -38,7 +40,7 @@ images=(
 wanted=()
 for purpose in "$@"; do
   case $purpose in
-    build|demo|ops|test|s3|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
+    build|demo|ops|services|test|s3|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
     *) echo "$0: unknown purpose '$purpose'" >&2; exit 2 ;;
   esac
 done

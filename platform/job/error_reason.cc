@@ -44,6 +44,7 @@ Entry EntryOf(ErrorReason reason) {
     case ErrorReason::kTooManyUploads: return {"TOO_MANY_UPLOADS", Code::kResourceExhausted};
     case ErrorReason::kTooManyWatchers: return {"TOO_MANY_WATCHERS", Code::kResourceExhausted};
     case ErrorReason::kJournalUnavailable: return {"JOURNAL_UNAVAILABLE", Code::kUnavailable};
+    case ErrorReason::kNotLeading: return {"NOT_LEADING", Code::kUnavailable};
     case ErrorReason::kStopping: return {"STOPPING", Code::kUnavailable};
   }
   return {"", Code::kInternal};

@@ -39,6 +39,7 @@ enum class ErrorReason {
   kTooManyUploads,
   kTooManyWatchers,
   kJournalUnavailable,  // the journal did not take the change; nothing happened
+  kNotLeading,          // another coordinator leads; this one stands by
   kStopping,
 };
 inline constexpr std::array kAllErrorReasons = {
@@ -50,7 +51,7 @@ inline constexpr std::array kAllErrorReasons = {
     ErrorReason::kLayerConflict,      ErrorReason::kOutputMissing,   ErrorReason::kInputMissing,
     ErrorReason::kModelUnusable,      ErrorReason::kStoreFull,       ErrorReason::kTooManyJobs,
     ErrorReason::kTooManyWorkers,     ErrorReason::kTooManyUploads,  ErrorReason::kTooManyWatchers,
-    ErrorReason::kJournalUnavailable, ErrorReason::kStopping};
+    ErrorReason::kJournalUnavailable, ErrorReason::kNotLeading,      ErrorReason::kStopping};
 
 std::string_view Name(ErrorReason reason);    // STALE_EPOCH, ...
 absl::StatusCode CodeOf(ErrorReason reason);  // the one code that a reason travels with

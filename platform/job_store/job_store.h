@@ -30,8 +30,8 @@ class JobStore {
 
   virtual ~JobStore() = default;
 
-  // What a coordinator that starts goes on from.
-  // Errors: DataLoss (the store is damaged, naming the record), Unavailable.
+  // What a coordinator that starts goes on from. Where coordinators share the store, the caller leads from then on.
+  // Errors: DataLoss (the store is damaged, naming the record), Unavailable, also while another one leads (NOT_LEADING).
   virtual absl::StatusOr<State> LoadActive() = 0;
 
   // Stores all of `transition` or nothing of it, and returns when it is durable. A row is written only over its previous
@@ -40,6 +40,10 @@ class JobStore {
   // id), ResourceExhausted (disk full), Unavailable. After an error the caller must load again before it goes on: its memory
   // may be behind the store.
   virtual absl::Status Append(const Transition& transition) = 0;
+
+  // Whether this process is still the one that may append, as far as it knows; where it is not, it must load again, and what it
+  // remembers may be outdated. A store with one owner is always led by it. No I/O. Errors: Unavailable (NOT_LEADING).
+  virtual absl::Status CheckLeading() const { return absl::OkStatus(); }
 
   // Errors of the reads: NotFound (no such job), DataLoss, Unavailable.
   virtual absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) = 0;

@@ -13,9 +13,7 @@ namespace gptvq {
 
 // A journal in one SQLite file, `coordinator.db` in a directory of its own: write-ahead log, fsync at every commit, foreign
 // keys on. One process at a time, by an exclusive lock on `coordinator.lock`. Owns both. Thread-safe, by one mutex.
-//
-// What a PostgreSQL store would change: nothing above this interface. Rows are written only over their previous revision,
-// so several coordinators may one day share a database.
+// What several coordinators share is PostgresJobStore.
 class SqliteJobStore final : public JobStore {
  public:
   // Makes the directory and the database if they are not there, and brings an older schema to the newest. After an

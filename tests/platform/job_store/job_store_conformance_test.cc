@@ -6,27 +6,40 @@
 #include <memory>
 
 #include "platform/job_store/memory_job_store.h"
+#include "platform/job_store/postgres_job_store.h"
 #include "platform/job_store/sqlite_job_store.h"
 #include "platform/rpc/record_codec.h"
 #include "tests/server/scheduler/scheduler_harness.h"
+#include "tests/support/postgres_server.h"
 
 namespace gptvq {
 namespace {
 
+// Where a store may keep what it stores.
+struct StorePlace {
+  std::string directory;
+  PostgresServer& server;
+  Clock& clock;
+};
+
 struct StoreKind {
   std::string name;
-  std::function<std::unique_ptr<JobStore>(const std::string& directory)> open;
+  std::function<std::unique_ptr<JobStore>(const StorePlace& place)> open;
 };
 
 class JobStoreConformance : public testing::TestWithParam<StoreKind> {
  protected:
+  static void SetUpTestSuite() { server_ = new PostgresServer(); }
+  static void TearDownTestSuite() { delete server_; }
+
   void SetUp() override {
     std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
     std::replace(name.begin(), name.end(), '/', '_');
     directory_ = testing::TempDir() + "/job_store_" + name;
     std::filesystem::remove_all(directory_);
-    store_ = GetParam().open(directory_);
+    store_ = GetParam().open({directory_, *server_, clock_});
     ASSERT_NE(store_, nullptr);
+    ASSERT_TRUE(store_->LoadActive().ok());  // as a coordinator does that wants to append
   }
   void TearDown() override {
     store_.reset();
@@ -95,6 +108,9 @@ class JobStoreConformance : public testing::TestWithParam<StoreKind> {
     }
   }
 
+  static inline PostgresServer* server_ = nullptr;
+
+  SystemClock clock_;
   std::string directory_;
   std::unique_ptr<JobStore> store_;
   SchedulerHarness harness_;
@@ -222,10 +238,18 @@ TEST_P(JobStoreConformance, ListsAreNewestFirstAndCanBeFilteredAndPaged) {
 
 INSTANTIATE_TEST_SUITE_P(
     Stores, JobStoreConformance,
-    testing::Values(StoreKind{"Memory", [](const std::string&) { return std::make_unique<MemoryJobStore>(); }},
+    testing::Values(StoreKind{"Memory", [](const StorePlace&) { return std::make_unique<MemoryJobStore>(); }},
                     StoreKind{"Sqlite",
-                              [](const std::string& directory) -> std::unique_ptr<JobStore> {
-                                auto store = SqliteJobStore::Open(directory);
+                              [](const StorePlace& place) -> std::unique_ptr<JobStore> {
+                                auto store = SqliteJobStore::Open(place.directory);
+                                EXPECT_TRUE(store.ok()) << store.status();
+                                return store.ok() ? *std::move(store) : nullptr;
+                              }},
+                    StoreKind{"Postgres",
+                              [](const StorePlace& place) -> std::unique_ptr<JobStore> {
+                                PostgresJobStore::Options options;
+                                options.leader.uri = place.server.MakeDatabase("journal");
+                                auto store = PostgresJobStore::Open(options, place.clock);
                                 EXPECT_TRUE(store.ok()) << store.status();
                                 return store.ok() ? *std::move(store) : nullptr;
                               }}),
