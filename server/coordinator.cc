@@ -33,15 +33,14 @@ Coordinator::Coordinator(JobStore& store, Clock& clock, CoordinatorMetrics& metr
 
 Coordinator::~Coordinator() { Drain(); }
 
-absl::Status Coordinator::Start() {
+absl::Status Coordinator::Start(ReadinessObserver observer) {
   {
     const std::lock_guard lock(mutex_);
-    GPTVQ_RETURN_IF_ERROR(ledger_.Load(Now()));
-    for (const auto& [sequence, job] : ledger_.scheduler().jobs()) {
-      const std::string& job_id = job.description.job_id;
-      GPTVQ_ASSIGN_OR_RETURN(const std::vector<PublishedLayer> layers, store_.ReadLayers(job_id));
-      for (const PublishedLayer& layer : layers) metrics_.RecallLayer(job_id, layer);
-    }
+    absl::Status readiness = ledger_.Load(Now());
+    if (readiness.ok()) readiness = CatchUp();
+    if (!readiness.ok() && ReasonOf(readiness) != ErrorReason::kNotLeading) return readiness;
+    observer_ = std::move(observer);
+    ShowReadiness(readiness);
     metrics_.ShowStanding(ledger_.scheduler(), Now());
   }
   ticker_ = std::jthread([this](std::stop_token stop) { RunTicker(stop); });
@@ -83,6 +82,7 @@ absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::mi
 
 absl::Status Coordinator::CheckHolder(const Lease& lease) const {
   const std::lock_guard lock(mutex_);
+  GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());
   return ledger_.scheduler().CheckHolder(lease);
 }
 
@@ -91,7 +91,8 @@ absl::StatusOr<StandingJob> Coordinator::FindJob(std::string_view job_id) const 
   {
     const std::lock_guard lock(mutex_);
     const Scheduler& scheduler = ledger_.scheduler();
-    if (const JobSnapshot* job = scheduler.FindJob(job_id)) {
+    const bool in_step = ledger_.CheckInStep().ok();
+    if (const JobSnapshot* job = in_step ? scheduler.FindJob(job_id) : nullptr) {
       standing.job = *job;
       const std::int64_t sequence = job->description.sequence;
       for (auto held = scheduler.held().lower_bound({sequence, 0});
@@ -111,8 +112,9 @@ absl::StatusOr<StandingJob> Coordinator::FindJob(std::string_view job_id) const 
   return standing;
 }
 
-std::vector<StandingWorker> Coordinator::ListWorkers() const {
+absl::StatusOr<std::vector<StandingWorker>> Coordinator::ListWorkers() const {
   const std::lock_guard lock(mutex_);
+  GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());
   const Scheduler& scheduler = ledger_.scheduler();
   const MonotonicTime now = clock_.MonotonicNow();
   std::map<WorkerKey, StandingWorker> workers;
@@ -141,9 +143,11 @@ absl::StatusOr<Coordinator::News> Coordinator::WaitForNews(std::string_view job_
   };
   changed_.wait_for(lock, timeout, [&] {
     const std::int64_t seq = last_event_seq();
-    return draining_ || seq < 0 || seq > seen.last_event_seq || progress_version_ != seen.progress_version;
+    return draining_ || !ledger_.CheckInStep().ok() || seq < 0 || seq > seen.last_event_seq ||
+           progress_version_ != seen.progress_version;
   });
   if (draining_) return Stopping();
+  GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());  // only the leader hears news
   News news = {last_event_seq(), progress_version_};
   if (news.last_event_seq >= 0) return news;
   lock.unlock();  // ended long ago: only the journal knows it
@@ -173,10 +177,29 @@ void Coordinator::LetTimePass() {
     const absl::StatusOr<Decision> decision = RecordLocked(Tick{});
     if (!decision.ok() || decision->outcome == Outcome::kNothing) break;
   }
+  ShowReadiness(CatchUp());
   metrics_.ShowStanding(ledger_.scheduler(), Now());
   // Rests end as time passes, without an event.
   ++work_version_;
   changed_.notify_all();
+}
+
+absl::Status Coordinator::CatchUp() {
+  GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());
+  if (ready_ == true) return absl::OkStatus();
+  for (const auto& [sequence, job] : ledger_.scheduler().jobs()) {
+    const std::string& job_id = job.description.job_id;
+    GPTVQ_ASSIGN_OR_RETURN(const std::vector<PublishedLayer> layers, store_.ReadLayers(job_id));
+    metrics_.RecallLayers(job_id, layers);
+  }
+  return absl::OkStatus();
+}
+
+void Coordinator::ShowReadiness(const absl::Status& readiness) {
+  if (draining_ || ready_ == readiness.ok()) return;
+  ready_ = readiness.ok();
+  metrics_.ready.Set(readiness.ok() ? 1 : 0);
+  observer_(readiness);
 }
 
 void Coordinator::RunTicker(std::stop_token stop) {

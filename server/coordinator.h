@@ -4,8 +4,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -49,8 +51,13 @@ class Coordinator {
   Coordinator(JobStore& store, Clock& clock, CoordinatorMetrics& metrics, const CoordinatorOptions& options);
   ~Coordinator();
 
-  // Reads the journal and starts the ticking. To be called once before anything else. Errors: those of JobStore.
-  absl::Status Start();
+  // Told whether this coordinator can do its work: OK, or why not (NOT_LEADING, JOURNAL_UNAVAILABLE). Called once by Start() and
+  // whenever that changes, until Drain(); must neither block nor call back.
+  using ReadinessObserver = std::function<void(const absl::Status&)>;
+
+  // Reads the journal and starts the ticking. While another coordinator leads, this one stands by and takes over at the first
+  // tick that finds no leader. To be called once. Errors: those of JobStore but NOT_LEADING.
+  absl::Status Start(ReadinessObserver observer);
 
   // From now on submissions, registrations and polls are refused with STOPPING, and whoever waits returns. What workers
   // report is still recorded.
@@ -64,12 +71,14 @@ class Coordinator {
   absl::StatusOr<Decision> Poll(const PollTask& poll, std::chrono::milliseconds wait,
                                 absl::FunctionRef<bool()> abandoned);
 
-  // Whether a call comes from the holder of a task, without recording anything. Errors: those of Scheduler::CheckHolder.
+  // Whether a call comes from the holder of a task, without recording anything. Errors: those of Scheduler::CheckHolder and
+  // Ledger::CheckInStep.
   absl::Status CheckHolder(const Lease& lease) const;
 
-  // Errors: NotFound (JOB_UNKNOWN); those of JobStore.
+  // From the journal on standby, then without progress. Errors: NotFound (JOB_UNKNOWN); those of JobStore.
   absl::StatusOr<StandingJob> FindJob(std::string_view job_id) const;
-  std::vector<StandingWorker> ListWorkers() const;
+  // Errors: those of Ledger::CheckInStep.
+  absl::StatusOr<std::vector<StandingWorker>> ListWorkers() const;
 
   // Where a watcher of a job is.
   struct News {
@@ -77,7 +86,7 @@ class Coordinator {
     std::uint64_t progress_version = 0;  // of the coordinator; changes with every report of progress
   };
   // Returns when the job has a later event, when a worker reported progress, when draining begins, or after `timeout`; then
-  // what is new. Errors: those of FindJob; STOPPING.
+  // what is new. Errors: those of FindJob and Ledger::CheckInStep; STOPPING.
   absl::StatusOr<News> WaitForNews(std::string_view job_id, const News& seen, std::chrono::milliseconds timeout) const;
 
   Instant Now() const { return gptvq::Now(clock_); }
@@ -87,6 +96,9 @@ class Coordinator {
  private:
   absl::StatusOr<Decision> RecordLocked(const Event& event);
   void LetTimePass();
+  // OK when the ledger is in step and the metrics know what was published before it was.
+  absl::Status CatchUp();
+  void ShowReadiness(const absl::Status& readiness);
   void RunTicker(std::stop_token stop);
 
   JobStore& store_;
@@ -99,6 +111,8 @@ class Coordinator {
   mutable std::condition_variable changed_;
   // Guarded by mutex_:
   Ledger ledger_;
+  ReadinessObserver observer_;
+  std::optional<bool> ready_;  // as the observer knows it
   bool draining_ = false;
   std::uint64_t work_version_ = 0;  // rises when a poll may find something that it did not find before
   std::uint64_t progress_version_ = 0;

@@ -18,8 +18,9 @@ namespace gptvq {
 class S3Connector;
 
 struct CoordinatorDaemonOptions {
-  std::string data_directory;      // journal and lock; made if it is missing
-  std::string artifact_store_uri;  // empty: file://<data_directory>/store
+  std::string data_directory;      // journal and lock; made if it is missing; not used with journal_uri
+  std::string journal_uri;         // empty: SQLite in the data directory; postgresql://...: a database that is shared
+  std::string artifact_store_uri;  // empty: file://<data_directory>/store; required with journal_uri
   GrpcServerOptions server;
   std::chrono::milliseconds lease_ttl{30'000};  // 100 ms to 1 h
   const S3Connector* s3 = nullptr;              // for an s3:// artifact store; borrowed; null: there can be none
@@ -32,8 +33,9 @@ struct CoordinatorDaemonOptions {
 // and `gptvq-client quantize` beside a worker. Owns all of it; borrows clock, probe, metrics registry and log. Thread-safe.
 class CoordinatorDaemon {
  public:
-  // Takes over where the journal stands.
-  // Errors: InvalidArgument (options); FailedPrecondition (the data directory is in use, or of a newer version);
+  // Takes over where the journal stands; while another coordinator leads on a shared journal, it stands by: health checks
+  // answer NOT_SERVING, and calls NOT_LEADING, until it takes over.
+  // Errors: InvalidArgument (options); FailedPrecondition (the data directory is in use, or the journal of a newer version);
   // those of JobStore, Storage and GrpcServer.
   static absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> Start(const CoordinatorDaemonOptions& options,
                                                                   InputProbe& probe, Clock& clock,

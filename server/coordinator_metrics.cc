@@ -55,6 +55,7 @@ CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
     : published_bytes(registry.AddCounter("published_bytes_total", "Bytes of packed layers that were received.")),
       journal_seconds(registry.AddHistogram("decision_seconds", "From taking the lock to the durable journal entry.",
                                             JournalSeconds())),
+      ready(registry.AddGauge("ready", "1 while this coordinator leads and its journal answers, else 0.")),
       waiting_polls(registry.AddGauge("waiting_polls", "Polls of workers that wait for a task.")),
       watchers(registry.AddGauge("watchers", "Clients that watch a job.")),
       uploads(registry.AddGauge("uploads", "Layers being received.")),
@@ -89,8 +90,9 @@ CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
                              {{"trigger", std::string(Name(trigger))}});
   }
   for (FailureClass failure : kAllFailureClasses) {
-    task_failures_[failure] = &registry.AddCounter("task_failures_total", "Failures of tasks by class; an expired lease is one of infra.",
-                                                   {{"class", std::string(Name(failure))}});
+    task_failures_[failure] =
+        &registry.AddCounter("task_failures_total", "Failures of tasks by class; an expired lease is one of infra.",
+                             {{"class", std::string(Name(failure))}});
   }
   for (TaskPhase phase : kAllTaskPhases) {
     phase_seconds_[phase] = &registry.AddCounter("task_phase_seconds_total", "Wall time that committed tasks report.",

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "platform/job/instant.h"
@@ -28,14 +29,17 @@ class CoordinatorMetrics {
   void CountDecision(const Decision& decision);
   // How jobs, tasks and workers stand, now.
   void ShowStanding(const Scheduler& scheduler, Instant now);
-  // A layer that an earlier process committed: shown with its job, not counted.
-  void RecallLayer(const std::string& job_id, const PublishedLayer& layer) { job_metrics_.AddLayer(job_id, layer); }
+  // All layers of a job as the journal has them, after others wrote it: shown with the job, not counted.
+  void RecallLayers(const std::string& job_id, const std::vector<PublishedLayer>& layers) {
+    job_metrics_.ReplaceLayers(job_id, layers);
+  }
 
   // One call of a service.
   void CountCall(std::string_view method, const absl::Status& status, std::chrono::nanoseconds duration);
 
   Counter& published_bytes;
   Histogram& journal_seconds;
+  Gauge& ready;
   Gauge& waiting_polls;
   Gauge& watchers;
   Gauge& uploads;

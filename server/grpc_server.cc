@@ -1,6 +1,7 @@
 #include "server/grpc_server.h"
 
 #include <algorithm>
+#include <array>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -21,6 +22,12 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
     std::erase_if(*plugins, [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
   }
 };
+
+constexpr std::array kServices = {"gptvq.v1.JobService", "gptvq.v1.WorkerService"};
+
+void ShowServices(grpc::Server& server, bool serving) {
+  for (const char* service : kServices) server.GetHealthCheckService()->SetServingStatus(service, serving);
+}
 
 // "host:0" with the port that was picked.
 std::string ListeningAddress(const std::string& address, int port) {
@@ -47,8 +54,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   for (grpc::Service* service : services) builder.RegisterService(service);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address));
-  server->GetHealthCheckService()->SetServingStatus("gptvq.v1.JobService", true);
-  server->GetHealthCheckService()->SetServingStatus("gptvq.v1.WorkerService", true);
+  ShowServices(*server, false);
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), ListeningAddress(options.address, port)));
 }
 
@@ -61,9 +67,12 @@ std::shared_ptr<grpc::Channel> GrpcServer::InProcessChannel() {
   return server_->InProcessChannel(grpc::ChannelArguments());
 }
 
-void GrpcServer::ShowNotServing() { server_->GetHealthCheckService()->SetServingStatus(false); }
+void GrpcServer::ShowServing() { ShowServices(*server_, true); }
+
+void GrpcServer::ShowNotServing() { ShowServices(*server_, false); }
 
 void GrpcServer::Shutdown(std::chrono::milliseconds grace) {
+  server_->GetHealthCheckService()->SetServingStatus(false);
   server_->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(grace.count(), GPR_TIMESPAN)));
   server_->Wait();
 }

@@ -37,7 +37,9 @@ class GrpcServer {
   // A channel that needs no socket.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
-  // Health checks answer NOT_SERVING from now on.
+  // What health checks of the services answer from now on; NOT_SERVING at first. The process as a whole, the empty name, is
+  // SERVING until Shutdown(): who does not lead is alive.
+  void ShowServing();
   void ShowNotServing();
   // Takes no new calls, lets those in progress end for at most `grace`, then cancels them. Returns when all are gone.
   void Shutdown(std::chrono::milliseconds grace);

@@ -86,6 +86,14 @@ void JobMetrics::AddLayer(const std::string& job_id, const PublishedLayer& layer
   errors_changed_ = true;
 }
 
+void JobMetrics::ReplaceLayers(const std::string& job_id, const std::vector<PublishedLayer>& layers) {
+  History& history = histories_[job_id];
+  history.bits = BitCount();
+  history.errors.clear();
+  errors_changed_ = true;
+  for (const PublishedLayer& layer : layers) AddLayer(job_id, layer);
+}
+
 void JobMetrics::Show(const Scheduler& scheduler, Instant now) {
   std::map<std::int64_t, int> held_tasks;
   for (const auto& [key, lease] : scheduler.held()) ++held_tasks[key.sequence];

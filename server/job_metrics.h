@@ -24,8 +24,10 @@ class JobMetrics {
  public:
   explicit JobMetrics(MetricsRegistry& registry);
 
-  // A layer was committed, or read back from the journal.
+  // A layer was committed.
   void AddLayer(const std::string& job_id, const PublishedLayer& layer);
+  // The layers of a job that were committed so far, in place of those known before.
+  void ReplaceLayers(const std::string& job_id, const std::vector<PublishedLayer>& layers);
 
   // Shows how the jobs stand; forgets those that `scheduler` does not have any more.
   void Show(const Scheduler& scheduler, Instant now);

@@ -218,8 +218,9 @@ absl::Status GrpcJobService::Report(const std::string& job_id, v1::GetReportResp
 
 grpc::Status GrpcJobService::ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest* request,
                                          v1::ListWorkersResponse* response) {
-  return HandleUnaryCall("ListWorkers", *request, coordinator_, metrics_, [&] {
-    for (const StandingWorker& worker : coordinator_.ListWorkers()) *response->add_workers() = WorkerToProto(worker);
+  return HandleUnaryCall("ListWorkers", *request, coordinator_, metrics_, [&]() -> absl::Status {
+    GPTVQ_ASSIGN_OR_RETURN(const std::vector<StandingWorker> workers, coordinator_.ListWorkers());
+    for (const StandingWorker& worker : workers) *response->add_workers() = WorkerToProto(worker);
     return absl::OkStatus();
   });
 }

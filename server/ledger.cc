@@ -10,20 +10,31 @@ namespace gptvq {
 namespace {
 
 absl::Status JournalUnavailable(const absl::Status& cause) {
+  if (ReasonOf(cause) == ErrorReason::kNotLeading) return cause;
   return Refuse(ErrorReason::kJournalUnavailable, absl::StrCat("journal: ", cause.message()));
 }
 
 }  // namespace
 
 absl::Status Ledger::Load(Instant now) {
-  GPTVQ_ASSIGN_OR_RETURN(JobStore::State state, store_.LoadActive());
-  scheduler_.Restore(std::move(state.active_jobs), state.last_sequence, now.monotonic);
-  in_step_ = true;
+  absl::StatusOr<JobStore::State> state = store_.LoadActive();
+  in_step_ = state.ok();
+  // What another one now changes is not worth remembering.
+  if (ReasonOf(state.status()) == ErrorReason::kNotLeading) scheduler_.Restore({}, 0, now.monotonic);
+  GPTVQ_RETURN_IF_ERROR(state.status());
+  scheduler_.Restore(std::move(state->active_jobs), state->last_sequence, now.monotonic);
   return absl::OkStatus();
 }
 
+absl::Status Ledger::CheckInStep() const {
+  GPTVQ_RETURN_IF_ERROR(store_.CheckLeading());
+  if (in_step_) return absl::OkStatus();
+  return JournalUnavailable(absl::UnavailableError("it has to be read again"));
+}
+
 absl::StatusOr<Decision> Ledger::Record(const Event& event, Instant now) {
-  if (!in_step_) {
+  if (!CheckInStep().ok()) {
+    in_step_ = false;
     const absl::Status loaded = Load(now);
     if (!loaded.ok()) return JournalUnavailable(loaded);
   }

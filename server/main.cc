@@ -26,7 +26,7 @@ enum ExitCode { kOk = 0, kUsage = 2, kCannotServe = 4, kDirectoryInUse = 6 };
 constexpr std::chrono::seconds kStopGrace(10);
 
 struct Options {
-  CoordinatorDaemonOptions daemon{.data_directory = "", .artifact_store_uri = "", .server = {}};
+  CoordinatorDaemonOptions daemon{.data_directory = "", .journal_uri = "", .artifact_store_uri = "", .server = {}};
   std::string storage_profiles;
   HostPort metrics_listen{"127.0.0.1", 0};
   bool metrics_enabled = false;
@@ -36,8 +36,13 @@ struct Options {
 
 void DeclareOptions(Command& command, Options& options) {
   command.AddString(
-      {.name = "--data-dir", .help = "Directory of the journal.", .value = "DIR", .presence = Presence::kRequired},
+      {.name = "--data-dir", .help = "Directory of the journal; required without --journal.", .value = "DIR"},
       &options.daemon.data_directory);
+  command.AddString(
+      {.name = "--journal",
+       .help = "Journal that coordinators share, postgresql://[user@]host[:port]/database, without password.",
+       .value = "URI"},
+      &options.daemon.journal_uri);
   command.AddParsed(
       {.name = "--listen", .help = "Where to serve: HOST:PORT, port 0 picks one, or unix:PATH.", .value = "ADDRESS"},
       options.daemon.server.address, [&options](std::string_view text) -> absl::Status {
@@ -121,7 +126,7 @@ int Serve(Options options, const sigset_t& stop_signals) {
     std::cerr << "gptvq-coordinator: " << daemon.status().message() << "\n";
     return ExitCodeOf(daemon.status());
   }
-  AddDiskMetrics(registry, options.daemon.data_directory);
+  if (!options.daemon.data_directory.empty()) AddDiskMetrics(registry, options.daemon.data_directory);
   std::unique_ptr<MetricsServer> metrics_server;
   if (options.metrics_enabled) {
     auto started = MetricsServer::Start(options.metrics_listen.host, options.metrics_listen.port, registry);

@@ -126,6 +126,20 @@ std::string Health(const std::shared_ptr<grpc::Channel>& channel, const std::str
   return bytes;
 }
 
+TEST(GrpcServer, IsAliveAtOnceAndServesWhenItIsTold) {
+  const auto server = GrpcServer::Start({.address = "127.0.0.1:0"}, {});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto channel = (*server)->InProcessChannel();
+
+  EXPECT_EQ(Health(channel, ""), std::string("\x08\x01"));
+  EXPECT_EQ(Health(channel, "gptvq.v1.JobService"), std::string("\x08\x02"));
+  (*server)->ShowServing();
+  EXPECT_EQ(Health(channel, "gptvq.v1.JobService"), std::string("\x08\x01"));
+  (*server)->ShowNotServing();
+  EXPECT_EQ(Health(channel, ""), std::string("\x08\x01"));
+  EXPECT_EQ(Health(channel, "gptvq.v1.WorkerService"), std::string("\x08\x02"));
+}
+
 TEST_F(CoordinatorDaemonTest, AnswersHealthChecksUntilItStops) {
   const auto daemon = Start(Options());
   const auto channel = MakeChannel((*daemon)->address());

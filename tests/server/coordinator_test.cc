@@ -1,8 +1,11 @@
 #include "server/coordinator.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include "platform/job/error_reason.h"
@@ -11,12 +14,14 @@
 #include "server/planner.h"
 #include "server/seal.h"
 #include "tests/support/job_builders.h"
+#include "tests/support/shared_job_store.h"
 
 namespace gptvq {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::HasSubstr;
 
 SubmitJob ASubmission(const std::string& job_id) {
   SubmitJob event;
@@ -33,7 +38,7 @@ class CoordinatorTest : public testing::Test {
  protected:
   void StartWith(const CoordinatorOptions& options) {
     coordinator_ = std::make_unique<Coordinator>(store_, clock_, metrics_, options);
-    ASSERT_TRUE(coordinator_->Start().ok());
+    ASSERT_TRUE(coordinator_->Start([](const absl::Status&) {}).ok());
     ASSERT_TRUE(coordinator_->Record(RegisterWorker{worker_, "cpu", "1", {}}).ok());
   }
 
@@ -141,7 +146,7 @@ TEST_F(CoordinatorTest, ARestartGoesOnWithTheSameLeasesWhileTheirHoldersCall) {
   coordinator_.reset();
 
   Coordinator restarted(store_, clock_, metrics_, {});
-  ASSERT_TRUE(restarted.Start().ok());
+  ASSERT_TRUE(restarted.Start([](const absl::Status&) {}).ok());
 
   EXPECT_TRUE(restarted.CheckHolder(lease).ok());
   EXPECT_TRUE(restarted.Record(RenewLease{lease, {}}).ok());
@@ -149,6 +154,53 @@ TEST_F(CoordinatorTest, ARestartGoesOnWithTheSameLeasesWhileTheirHoldersCall) {
   EXPECT_TRUE(restarted.Record(CompleteTask{lease, {{}, QuantizeResult{}}}).ok());
   EXPECT_EQ(ReasonOf(restarted.Poll({worker_, "p"}, seconds(0), [] { return false; }).status()),
             ErrorReason::kWorkerUnknown);
+}
+
+TEST_F(CoordinatorTest, OneThatStandsByAnswersFromTheJournalAndRefusesTheRestUntilItTakesOver) {
+  StartWith({});
+  ASSERT_TRUE(coordinator_->Record(ASubmission("job-1")).ok());
+  ASSERT_TRUE(Poll("p", seconds(0)).ok());
+  const Lease lease = {"job-1/quantize-0", 1, "a", "1", ""};
+  const PublishedLayer layer = {0, DigestOf("0"), {ALinearReport("model.layers.0.self_attn.q_proj")}};
+  ASSERT_TRUE(coordinator_->Record(PublishLayer{lease, layer}).ok());
+  SharedJobStore shared(store_);
+  shared.SetMayLead(false);
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<absl::Status> news;
+  CoordinatorOptions options;
+  options.tick_period = milliseconds(5);
+  MetricsRegistry registry("coordinator");
+  CoordinatorMetrics metrics(registry);
+  Coordinator standby(shared, clock_, metrics, options);
+
+  ASSERT_TRUE(standby
+                  .Start([&](const absl::Status& readiness) {
+                    const std::lock_guard lock(mutex);
+                    news.push_back(readiness);
+                    changed.notify_all();
+                  })
+                  .ok());
+
+  EXPECT_EQ(standby.FindJob("job-1")->job.description.job_id, "job-1");
+  EXPECT_EQ(ReasonOf(standby.FindJob("job-9").status()), ErrorReason::kJobUnknown);
+  EXPECT_EQ(ReasonOf(standby.ListWorkers().status()), ErrorReason::kNotLeading);
+  EXPECT_EQ(ReasonOf(standby.CheckHolder(lease)), ErrorReason::kNotLeading);
+  EXPECT_EQ(ReasonOf(standby.WaitForNews("job-1", {}, seconds(10)).status()), ErrorReason::kNotLeading);
+  EXPECT_EQ(ReasonOf(standby.Record(RegisterWorker{worker_, "cpu", "1", {}}).status()), ErrorReason::kNotLeading);
+  EXPECT_EQ(ReasonOf(standby.Poll({worker_, "p"}, seconds(10), [] { return false; }).status()),
+            ErrorReason::kNotLeading);
+
+  shared.SetMayLead(true);
+  std::unique_lock lock(mutex);
+  ASSERT_TRUE(changed.wait_for(lock, seconds(60), [&] { return news.size() == 2; }));
+  EXPECT_EQ(ReasonOf(news[0]), ErrorReason::kNotLeading);
+  EXPECT_TRUE(news[1].ok());
+  lock.unlock();
+  EXPECT_TRUE(standby.Record(RegisterWorker{worker_, "cpu", "1", {}}).ok());
+  EXPECT_TRUE(standby.ListWorkers().ok());
+  EXPECT_THAT(registry.RenderText(), HasSubstr("gptvq_coordinator_ready 1\n"));
+  EXPECT_THAT(registry.RenderText(), HasSubstr("relative_error{job_id=\"job-1\",layer=\"000\",role=\"q\"} 0.0125"));
 }
 
 TEST_F(CoordinatorTest, ManyThreadsAtOnceNeverShareATask) {

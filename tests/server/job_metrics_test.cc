@@ -72,6 +72,21 @@ TEST_F(JobMetricsTest, ALayerShowsItsErrorsAndTheBitsSoFar) {
   EXPECT_THAT(text, HasSubstr("job_bits_per_value{job_id=\"job-1\"} 3.18896484375"));
 }
 
+TEST_F(JobMetricsTest, LayersReadBackTakeThePlaceOfThoseKnownBefore) {
+  harness_.Submit(AJobSpec(), 2);
+  const Lease lease = harness_.Poll(harness_.Register("a"));
+  const PublishedLayer first = Publish(lease, 0);
+  metrics_.AddLayer("job-1", first);
+
+  metrics_.ReplaceLayers("job-1", {first, Publish(lease, 1)});
+
+  const std::string text = Shown();
+  EXPECT_THAT(text, HasSubstr("relative_error{job_id=\"job-1\",layer=\"000\",role=\"q\"} 0.0125"));
+  EXPECT_THAT(text, HasSubstr("relative_error{job_id=\"job-1\",layer=\"001\",role=\"q\"} 0.0125"));
+  EXPECT_EQ(text.find("layer=\"000\",role=\"q\""), text.rfind("layer=\"000\",role=\"q\""));  // no series twice
+  EXPECT_THAT(text, HasSubstr("job_bits_per_value{job_id=\"job-1\"} 3.18896484375"));
+}
+
 TEST_F(JobMetricsTest, ProgressAndPaceComeFromHeartbeats) {
   harness_.Submit(ASpecWithoutEvaluation(), 2);  // 20 of 21 parts of the work are to quantize
   const Lease lease = harness_.Poll(harness_.Register("a"));

@@ -9,6 +9,7 @@
 #include "platform/job_store/sqlite_job_store.h"
 #include "server/planner.h"
 #include "tests/support/job_builders.h"
+#include "tests/support/shared_job_store.h"
 #include "tests/support/temporary_directory.h"
 
 namespace gptvq {
@@ -104,6 +105,34 @@ TEST(Ledger, AsLongAsTheJournalCannotBeReadNothingIsDecided) {
   store.mood = Mood::kWorks;
 
   EXPECT_TRUE(ledger.Record(CancelJob{"job-1"}, kNow).ok());
+}
+
+TEST(Ledger, OneThatStandsByDecidesNothingAndForgetsWhatTheOtherNowChanges) {
+  MemoryJobStore journal;
+  SharedJobStore store(journal);
+  Ledger ledger(store, {});
+  ASSERT_TRUE(ledger.Record(ASubmission("job-1"), kNow).ok());
+  store.SetMayLead(false);
+
+  EXPECT_EQ(ReasonOf(ledger.Record(Tick{}, kNow).status()), ErrorReason::kNotLeading);
+  EXPECT_EQ(ReasonOf(ledger.Record(ASubmission("job-2"), kNow).status()), ErrorReason::kNotLeading);
+  EXPECT_EQ(ReasonOf(ledger.CheckInStep()), ErrorReason::kNotLeading);
+  EXPECT_EQ(ledger.scheduler().FindJob("job-1"), nullptr);
+}
+
+TEST(Ledger, WhoTakesOverGoesOnWhereTheOtherEndedAndTheOtherIsRefused) {
+  MemoryJobStore journal;
+  SharedJobStore one(journal), other(journal);
+  Ledger first(one, {}), second(other, {});
+  other.SetMayLead(false);
+  ASSERT_TRUE(first.Record(ASubmission("job-1"), kNow).ok());
+  ASSERT_FALSE(second.Record(Tick{}, kNow).ok());
+  one.SetMayLead(false);
+  other.SetMayLead(true);
+
+  EXPECT_TRUE(second.Record(CancelJob{"job-1"}, kNow).ok());
+  EXPECT_EQ(ReasonOf(first.Record(ASubmission("job-2"), kNow).status()), ErrorReason::kNotLeading);
+  EXPECT_EQ(second.Record(ASubmission("job-2"), kNow)->outcome, Outcome::kDone);
 }
 
 TEST(Ledger, AJobThatEndedLongAgoIsStillKnownByItsRequest) {

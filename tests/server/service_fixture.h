@@ -71,7 +71,7 @@ class Service {
         submission(coordinator, probe),
         job_service(coordinator, submission, seal, metrics, options.jobs),
         worker_service(coordinator, artifacts, seal, metrics, options.workers) {
-    EXPECT_TRUE(coordinator.Start().ok());
+    EXPECT_TRUE(coordinator.Start([](const absl::Status&) {}).ok());
     auto started = GrpcServer::Start({}, {&job_service, &worker_service});
     EXPECT_TRUE(started.ok()) << started.status();
     server = *std::move(started);
