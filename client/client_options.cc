@@ -35,9 +35,11 @@ void AddOptionalText(Command& command, Flag flag, std::optional<std::string>* ta
 
 void AddCoordinator(Command& command, ClientOptions& options) {
   command.AddParsed(
-      {.name = "--coordinator", .help = "Where the coordinator listens: host:port or unix:/path.", .value = "ADDRESS"},
+      {.name = "--coordinator",
+       .help = "Where the coordinator listens: host:port, unix:/path, or IPv4:port,IPv4:port,... of several.",
+       .value = "ADDRESS"},
       options.coordinator, [&options](std::string_view text) -> absl::Status {
-        GPTVQ_ASSIGN_OR_RETURN(options.coordinator, ParseRpcAddress(text));
+        GPTVQ_ASSIGN_OR_RETURN(options.coordinator, ParseRpcTarget(text));
         return absl::OkStatus();
       });
 }

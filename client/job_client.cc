@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "gptvq/v1/job_service.grpc.pb.h"
@@ -22,7 +23,8 @@ namespace gptvq {
 namespace {
 
 constexpr std::chrono::seconds kCallDeadline{20};
-constexpr int kMaxTries = 4;
+constexpr int kMaxTries = 4;           // 1.4 s of pauses
+constexpr int kMaxTriesOfSeveral = 8;  // 25 s: when the one that leads dies, another one takes over within some seconds
 constexpr std::chrono::milliseconds kFirstPause{200};
 constexpr int kPageSize = 200;
 
@@ -114,12 +116,14 @@ absl::Status CallStatus(const grpc::Status& status, const std::string& address) 
   return FromGrpcStatus(status);
 }
 
+int MaxTries(const std::string& address) { return absl::StrContains(address, ',') ? kMaxTriesOfSeveral : kMaxTries; }
+
 // A unary call, repeated with doubling pauses while nobody answers.
 template <typename Call>
 absl::Status CallWithRetry(const std::string& address, Call call) {
   auto pause = kFirstPause;
   grpc::Status status;
-  for (int attempt = 0; attempt < kMaxTries; ++attempt) {
+  for (int attempt = 0; attempt < MaxTries(address); ++attempt) {
     if (attempt > 0) {
       std::this_thread::sleep_for(pause);
       pause *= 2;
@@ -256,7 +260,7 @@ absl::StatusOr<JobView> JobClient::Watch(const std::string& job_id,
     }
     const grpc::Status status = reader->Finish();
     if (status.ok()) break;
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures >= kMaxTries) {
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures >= MaxTries(address_)) {
       return CallStatus(status, address_);
     }
     std::this_thread::sleep_for(pause);

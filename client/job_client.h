@@ -35,7 +35,8 @@ enum class WatchDecision { kContinue, kStop };
 // message says what to change), AlreadyExists (the request id was used for another job).
 class JobClient {
  public:
-  // `address`: host:port, or unix:/path. Does not connect yet.
+  // `address`: host:port, unix:/path, or IPv4:port,IPv4:port,... of coordinators that take over from each other, for which
+  // calls are repeated longer. Does not connect yet.
   explicit JobClient(const std::string& address);
   // Over a channel made elsewhere: the embedded runner, tests.
   JobClient(std::string address, std::shared_ptr<grpc::Channel> channel);

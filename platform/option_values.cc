@@ -1,5 +1,7 @@
 #include "platform/option_values.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -20,6 +22,11 @@ bool IsHostName(std::string_view host) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
            c == '_';
   });
+}
+
+bool IsIpv4Literal(const std::string& host) {
+  in_addr unused{};
+  return inet_pton(AF_INET, host.c_str(), &unused) == 1;
 }
 
 bool IsIpv6Literal(std::string_view host) {
@@ -65,6 +72,22 @@ absl::StatusOr<std::string> ParseRpcAddress(std::string_view text) {
   const absl::StatusOr<HostPort> address = ParseHostPort(text);
   if (!address.ok()) return absl::InvalidArgumentError("must be host:port or unix:/path/of/socket");
   return address->ToString();
+}
+
+absl::StatusOr<std::string> ParseRpcTarget(std::string_view text) {
+  if (text.find(',') == std::string_view::npos) return ParseRpcAddress(text);
+  // gRPC takes a list of literals only; names that stand for several servers are the business of DNS or a load balancer.
+  std::string target;
+  while (true) {
+    const std::size_t comma = text.find(',');
+    const absl::StatusOr<HostPort> address = ParseHostPort(text.substr(0, comma));
+    if (!address.ok() || !IsIpv4Literal(address->host)) {
+      return absl::InvalidArgumentError("must be host:port, unix:/path, or several IPv4:port separated by commas");
+    }
+    absl::StrAppend(&target, target.empty() ? "" : ",", address->ToString());
+    if (comma == std::string_view::npos) return target;
+    text.remove_prefix(comma + 1);
+  }
 }
 
 absl::StatusOr<std::chrono::milliseconds> ParseDuration(std::string_view text) {

@@ -32,6 +32,10 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
 // limit). Returns the text as gRPC takes it.
 absl::StatusOr<std::string> ParseRpcAddress(std::string_view text);
 
+// Where a client finds a server: as ParseRpcAddress, or several IPv4 addresses with ports, "10.0.0.1:7070,10.0.0.2:7070", of
+// which one serves at a time.
+absl::StatusOr<std::string> ParseRpcTarget(std::string_view text);
+
 // "500ms", "30s", "1h30m"; not negative, at most ten years, whole milliseconds.
 absl::StatusOr<std::chrono::milliseconds> ParseDuration(std::string_view text);
 

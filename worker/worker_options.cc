@@ -27,9 +27,11 @@ bool IsWorkerName(std::string_view name) {
 
 void DeclareFlags(Command& command, WorkerOptions* options) {
   command.AddParsed(
-      {.name = "--coordinator", .help = "Where the coordinator listens: host:port or unix:/path.", .value = "ADDRESS"},
+      {.name = "--coordinator",
+       .help = "Where the coordinator listens: host:port, unix:/path, or IPv4:port,IPv4:port,... of several.",
+       .value = "ADDRESS"},
       "", [options](std::string_view text) -> absl::Status {
-        GPTVQ_ASSIGN_OR_RETURN(options->coordinator, ParseRpcAddress(text));
+        GPTVQ_ASSIGN_OR_RETURN(options->coordinator, ParseRpcTarget(text));
         return absl::OkStatus();
       });
   command.AddString({.name = "--name",

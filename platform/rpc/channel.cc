@@ -1,5 +1,6 @@
 #include "platform/rpc/channel.h"
 
+#include "absl/strings/match.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 
@@ -13,6 +14,11 @@ constexpr int kFirstReconnectMs = 250;        // gRPC's own defaults are 1 s and
 constexpr int kLongestReconnectMs = 5'000;
 constexpr int kMaxStreams = 100;
 constexpr int kMaxMetadataBytes = 16 << 10;
+
+// Only round_robin watches the health of its servers. Not for a single one: a coordinator that drains is not serving, and
+// still takes what workers report.
+constexpr char kOnlyServingConfig[] =
+    R"({"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "gptvq.v1.JobService"}})";
 
 }  // namespace
 
@@ -29,7 +35,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
   // Retries belong to the caller, who knows what may be repeated.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  std::string target = address;
+  if (absl::StrContains(address, ',')) {
+    target = "ipv4:" + address;
+    arguments.SetServiceConfigJSON(kOnlyServingConfig);
+  }
+  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
 
 void ConfigureServer(grpc::ServerBuilder& builder) {

@@ -19,6 +19,15 @@ TEST(ParseHostPort, TakesNamesAndBothAddressFamilies) {
   }
 }
 
+TEST(ParseRpcTarget, TakesOneAddressOrSeveralLiterals) {
+  EXPECT_EQ(ParseRpcTarget("host:50051").value(), "host:50051");
+  EXPECT_EQ(ParseRpcTarget("unix:/run/gptvq.sock").value(), "unix:/run/gptvq.sock");
+  EXPECT_EQ(ParseRpcTarget("10.0.0.1:1,10.0.0.2:2").value(), "10.0.0.1:1,10.0.0.2:2");
+  EXPECT_FALSE(ParseRpcTarget("10.0.0.1:1,").ok());
+  EXPECT_FALSE(ParseRpcTarget("10.0.0.1:1,host:2").ok());
+  EXPECT_FALSE(ParseRpcTarget("10.0.0.1:1,unix:/x").ok());
+}
+
 TEST(ParseRpcAddress, TakesSocketsByPath) {
   EXPECT_EQ(ParseRpcAddress("unix:/run/gptvq.sock").value(), "unix:/run/gptvq.sock");
   EXPECT_EQ(ParseRpcAddress("host:50051").value(), "host:50051");
