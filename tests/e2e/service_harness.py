@@ -10,6 +10,7 @@ import tempfile
 import time
 
 BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
+RUN_POSTGRES = pathlib.Path(__file__).resolve().parent.parent / "support" / "run_postgres.sh"
 MAKE_TINY_MODEL = os.environ["GPTVQ_MAKE_TINY_MODEL"]
 DEADLINE_SECONDS = 600  # against hangs only; instruments make a job take minutes
 
@@ -97,6 +98,52 @@ class Cluster:
 
     def job(self, job_id):
         return json.loads(self.client("get", job_id, "-o", "json"))
+
+
+class PostgresServer:
+    """A PostgreSQL server of the test's own, on a unix socket."""
+
+    def __init__(self):
+        # Not below the test's directory: the server's user could not reach it there.
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gptvq-e2e-postgres-"))
+        with open(self.directory / "server.log", "ab") as log:
+            self.process = subprocess.Popen([str(RUN_POSTGRES), str(self.directory)], stdout=log, stderr=log)
+        pid_file = self.directory / "data" / "postmaster.pid"
+        wait_until(lambda: pid_file.exists() and "ready" in pid_file.read_text(), "the PostgreSQL server")
+        self.uri = f"postgresql://postgres@/postgres?host={self.directory}"
+
+    def remove(self):
+        self.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+        self.process.wait(timeout=DEADLINE_SECONDS)
+        shutil.rmtree(self.directory)
+
+
+class SharedCluster(Cluster):
+    """Coordinators on one PostgreSQL journal; clients and workers know all of them."""
+
+    def __init__(self, directory, journal):
+        super().__init__(directory)
+        self.journal = journal
+        self.coordinators = {}  # by name
+        self.addresses = {}
+
+    def __enter__(self):
+        return self
+
+    def add_coordinator(self, name):
+        address_file = self.directory / f"{name}.address"
+        self.coordinators[name] = self._spawn(
+            name, ["gptvq-coordinator", "--listen", "127.0.0.1:0", "--journal", self.journal,
+                   "--store", str(self.directory / "store"), "--address-file", str(address_file),
+                   "--lease-ttl-ms", "2000"])
+        self.addresses[name] = wait_until(
+            lambda: address_file.exists() and address_file.read_text().strip(), f"the address of {name}")
+        self.address = ",".join(self.addresses.values())
+
+    def is_ready(self, name):
+        """What the coordinator last said of itself in its log."""
+        lines = [line for line in (self.directory / f"{name}.log").read_text().splitlines() if "ready" in line]
+        return bool(lines) and "not ready" not in lines[-1]
 
 
 class Model:
