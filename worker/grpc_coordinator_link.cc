@@ -28,13 +28,20 @@ constexpr std::size_t kSlowestBytesPerMs = 1 << 10;  // a slower upload is given
 // One call: its deadline, and the stop token that ends it early.
 class Call {
  public:
-  Call(milliseconds timeout, std::stop_token stop) : on_stop_(std::move(stop), [this] { context_.TryCancel(); }) {
+  Call(milliseconds timeout, std::stop_token stop)
+      : stop_(std::move(stop)), on_stop_(stop_, [this] { context_.TryCancel(); }) {
     context_.set_deadline(std::chrono::system_clock::time_point(SystemClock().WallNow() + timeout));
   }
 
   grpc::ClientContext* context() { return &context_; }
 
+  // How it ended.
+  absl::Status Result(const grpc::Status& status) const {
+    return stop_.stop_requested() ? FromGrpcStatus(status) : FromUncancelledCall(status);
+  }
+
  private:
+  const std::stop_token stop_;
   grpc::ClientContext context_;
   std::stop_callback<std::function<void()>> on_stop_;
 };
@@ -72,7 +79,7 @@ GrpcCoordinatorLink::GrpcCoordinatorLink(std::shared_ptr<grpc::Channel> channel,
 absl::StatusOr<Registration> GrpcCoordinatorLink::Register(std::stop_token stop) {
   Call call(kCallTimeout, std::move(stop));
   v1::RegisterWorkerResponse response;
-  GPTVQ_RETURN_IF_ERROR(FromGrpcStatus(stub_->RegisterWorker(call.context(), RegistrationOf(identity_), &response)));
+  GPTVQ_RETURN_IF_ERROR(call.Result(stub_->RegisterWorker(call.context(), RegistrationOf(identity_), &response)));
   chunk_bytes_ = std::clamp(response.max_chunk_bytes(), 1, kMaxChunkBytes);
   return Registration{.artifact_store_uri = response.artifact_store_uri(),
                       .heartbeat_period = FromProto(response.heartbeat_period()),
@@ -88,7 +95,7 @@ absl::StatusOr<PollAnswer> GrpcCoordinatorLink::PollTask(std::string_view poll_i
   request.set_poll_id(std::string(poll_id));
   *request.mutable_wait() = ToProto(wait);
   v1::LeaseTaskResponse response;
-  GPTVQ_RETURN_IF_ERROR(FromGrpcStatus(stub_->LeaseTask(call.context(), request, &response)));
+  GPTVQ_RETURN_IF_ERROR(call.Result(stub_->LeaseTask(call.context(), request, &response)));
   PollAnswer answer;
   answer.retry_after = FromProto(response.retry_after());
   if (response.has_grant()) {
@@ -104,7 +111,7 @@ absl::StatusOr<RenewalAnswer> GrpcCoordinatorLink::RenewLease(const Lease& lease
   *request.mutable_lease() = ToProto(lease);
   *request.mutable_progress() = ToProto(progress);
   v1::RenewLeaseResponse response;
-  GPTVQ_RETURN_IF_ERROR(FromGrpcStatus(stub_->RenewLease(call.context(), request, &response)));
+  GPTVQ_RETURN_IF_ERROR(call.Result(stub_->RenewLease(call.context(), request, &response)));
   return response.cancel_requested() ? RenewalAnswer::kCancelRequested : RenewalAnswer::kContinue;
 }
 
@@ -133,7 +140,7 @@ absl::Status GrpcCoordinatorLink::PublishLayer(const Lease& lease, const LayerPu
     is_open = stream->Write(request);
   }
   if (is_open) stream->WritesDone();
-  return FromGrpcStatus(stream->Finish());  // says why, if the coordinator closed the stream early
+  return call.Result(stream->Finish());  // says why, if the coordinator closed the stream early
 }
 
 absl::Status GrpcCoordinatorLink::CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) {
@@ -142,7 +149,7 @@ absl::Status GrpcCoordinatorLink::CompleteTask(const Lease& lease, const TaskRes
   *request.mutable_lease() = ToProto(lease);
   *request.mutable_result() = ToProto(result);
   v1::CompleteTaskResponse response;
-  return FromGrpcStatus(stub_->CompleteTask(call.context(), request, &response));
+  return call.Result(stub_->CompleteTask(call.context(), request, &response));
 }
 
 absl::Status GrpcCoordinatorLink::FailTask(const Lease& lease, FailureClass failure_class, std::string_view message,
@@ -153,7 +160,7 @@ absl::Status GrpcCoordinatorLink::FailTask(const Lease& lease, FailureClass fail
   request.set_failure_class(ToProto(failure_class));
   request.set_message(Printable(message));
   v1::FailTaskResponse response;
-  return FromGrpcStatus(stub_->FailTask(call.context(), request, &response));
+  return call.Result(stub_->FailTask(call.context(), request, &response));
 }
 
 absl::Status GrpcCoordinatorLink::ReleaseTask(const Lease& lease, std::stop_token stop) {
@@ -161,7 +168,7 @@ absl::Status GrpcCoordinatorLink::ReleaseTask(const Lease& lease, std::stop_toke
   v1::ReleaseTaskRequest request;
   *request.mutable_lease() = ToProto(lease);
   v1::ReleaseTaskResponse response;
-  return FromGrpcStatus(stub_->ReleaseTask(call.context(), request, &response));
+  return call.Result(stub_->ReleaseTask(call.context(), request, &response));
 }
 
 }  // namespace gptvq

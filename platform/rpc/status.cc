@@ -69,4 +69,10 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   return result;
 }
 
+absl::Status FromUncancelledCall(const grpc::Status& status) {
+  const absl::Status result = FromGrpcStatus(status);
+  if (!absl::IsCancelled(result) || ReasonOf(result)) return result;
+  return absl::UnavailableError("the server ended the call before it was taken");
+}
+
 }  // namespace gptvq

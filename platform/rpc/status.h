@@ -14,6 +14,10 @@ grpc::Status ToGrpcStatus(const absl::Status& status);
 // Details that cannot be parsed, or that somebody else wrote, are ignored.
 absl::Status FromGrpcStatus(const grpc::Status& status);
 
+// The same for a call that this side did not cancel. A gRPC server that shuts down ends calls that no handler has taken yet
+// with CANCELLED (grpc/grpc#41785); without a reason of ours that is Unavailable.
+absl::Status FromUncancelledCall(const grpc::Status& status);
+
 }  // namespace gptvq
 
 #endif  // GPTVQ_PLATFORM_RPC_STATUS_H_

@@ -225,6 +225,14 @@ TEST_F(GrpcCoordinatorLinkTest, StopEndsAPollThatWaits) {
   EXPECT_FALSE(ReasonOf(status).has_value());
 }
 
+TEST_F(GrpcCoordinatorLinkTest, CallThatAStoppingCoordinatorCancelsIsUnavailable) {
+  service_.status = absl::CancelledError("CANCELLED");  // as gRPC says it of calls that no handler took
+
+  EXPECT_TRUE(absl::IsUnavailable(link_->PollTask("poll-1", milliseconds(0), std::stop_token()).status()));
+  EXPECT_TRUE(absl::IsUnavailable(Publish("layer")));
+  EXPECT_TRUE(absl::IsUnavailable(link_->CompleteTask(lease_, {{}, QuantizeResult{}}, std::stop_token())));
+}
+
 TEST_F(GrpcCoordinatorLinkTest, StopBeforeTheCallEndsItToo) {
   std::stop_source stop;
   stop.request_stop();

@@ -59,6 +59,17 @@ TEST(RpcStatus, AReasonNeverChangesTheCode) {
   EXPECT_EQ(ReasonOf(FromGrpcStatus(other)), std::nullopt);
 }
 
+TEST(RpcStatus, CancellationByAServerThatShutsDownIsUnavailable) {
+  const grpc::Status by_the_server(grpc::StatusCode::CANCELLED, "CANCELLED");
+  const grpc::Status refusal = ToGrpcStatus(Refuse(ErrorReason::kJobCancelled, "the job was cancelled"));
+  const grpc::Status other(grpc::StatusCode::NOT_FOUND, "no such job");
+
+  EXPECT_EQ(FromUncancelledCall(by_the_server).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(FromUncancelledCall(refusal)), ErrorReason::kJobCancelled);
+  EXPECT_EQ(FromUncancelledCall(other), absl::NotFoundError("no such job"));
+  EXPECT_TRUE(FromUncancelledCall(grpc::Status::OK).ok());
+}
+
 TEST(RpcStatus, LongMessagesAreCutSoThatTheTrailerFits) {
   const grpc::Status status = ToGrpcStatus(absl::InternalError(std::string(100'000, 'x')));
 
