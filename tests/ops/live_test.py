@@ -142,7 +142,7 @@ class LiveTest(unittest.TestCase):
                 for selector in re.findall(r"\b(?:up|gptvq[a-z0-9_:]*)(?:\{[^}]*\})?", rule["query"]):
                     if not has_data(self.prometheus.range(selector, self.start, self.end, 1)):
                         missing.add(selector)
-        self.assertEqual(alerts, 15)
+        self.assertEqual(alerts, 16)
         self.assertEqual(missing, set(WITHOUT_SERIES))
 
     def test_no_alert_fires_on_a_healthy_job(self):

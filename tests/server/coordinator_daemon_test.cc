@@ -127,7 +127,8 @@ std::string Health(const std::shared_ptr<grpc::Channel>& channel, const std::str
 }
 
 TEST(GrpcServer, IsAliveAtOnceAndServesWhenItIsTold) {
-  const auto server = GrpcServer::Start({.address = "127.0.0.1:0"}, {});
+  v1::JobService::Service service;  // a server without any does not start
+  const auto server = GrpcServer::Start({.address = "127.0.0.1:0"}, {&service});
   ASSERT_TRUE(server.ok()) << server.status();
   const auto channel = (*server)->InProcessChannel();
 
