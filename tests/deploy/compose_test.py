@@ -3,7 +3,9 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 import yaml
@@ -12,12 +14,13 @@ from manifests import ROOT
 
 BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
 PROGRAM_OF = {"coordinator": "gptvq-coordinator", "worker-1": "gptvq-worker", "worker-2": "gptvq-worker", "client": "gptvq-client"}
-DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
+DOCKER = ROOT / "docker"
+DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 
 
 class Compose(unittest.TestCase):
     def setUp(self):
-        compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
+        compose = yaml.safe_load((DOCKER / "compose.yaml").read_text())
         self.services, self.volumes = compose["services"], compose["volumes"]
 
     def test_what_is_built_is_a_target(self):
@@ -48,8 +51,48 @@ class Compose(unittest.TestCase):
         self.assertEqual({name for name in used if re.fullmatch(r"[a-z]+", name)}, set(self.volumes))
 
     def test_prometheus_scrapes_the_daemons(self):
-        scraped = re.findall(r'"([a-z0-9-]+):9464"', (ROOT / "docker" / "prometheus.yaml").read_text())
-        self.assertEqual(set(scraped), set(PROGRAM_OF) - {"client"})
+        config = yaml.safe_load((DOCKER / "prometheus.yaml").read_text())
+        scraped = {job["job_name"]: job["static_configs"] for job in config["scrape_configs"]}
+        self.assertEqual(scraped, {
+            "gptvq-coordinator": [{"targets": ["coordinator:9464"]}],
+            "gptvq-worker": [{"targets": [f"{name}:9464"], "labels": {"worker": name}} for name in ("worker-1", "worker-2")],
+        })
+        # The jobs and labels that alerts and dashboards select by.
+        reference = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+        self.assertEqual(list(scraped), [job["job_name"] for job in reference["scrape_configs"]])
+
+    def test_prometheus_accepts_its_configuration_with_the_rules_of_deploy(self):
+        mounts = self.mounts("prometheus")
+        with tempfile.TemporaryDirectory() as directory:
+            for target, source in mounts.items():
+                place = pathlib.Path(directory) / target.relative_to("/etc/prometheus")
+                shutil.copytree(source, place) if source.is_dir() else shutil.copy(source, place)
+            result = subprocess.run(["promtool", "check", "config", f"{directory}/prometheus.yml"], capture_output=True, text=True)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("16 rules found", result.stdout)
+        self.assertIn("10 rules found", result.stdout)
+
+    def test_grafana_is_provisioned_with_the_dashboards_and_this_prometheus(self):
+        mounts = self.mounts("grafana")
+        provisioning = mounts[pathlib.PurePosixPath("/etc/grafana/provisioning")]
+        provider = yaml.safe_load((provisioning / "dashboards" / "gptvq.yaml").read_text())["providers"][0]
+        dashboards = mounts[pathlib.PurePosixPath(provider["options"]["path"])]
+        self.assertEqual(len(list(dashboards.glob("*.json"))), 2)
+        environment = self.services["grafana"]["environment"]
+        home = pathlib.PurePosixPath(environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+        self.assertTrue((dashboards / home.relative_to(provider["options"]["path"])).exists())
+        source = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"][0]
+        url = re.sub(r"\$\{(\w+)\}", lambda found: environment[found[1]], source["url"])
+        self.assertEqual(url, "http://prometheus:9090")
+
+    def mounts(self, name):
+        """What of the repository a service sees, by its place there."""
+        pairs = [volume.split(":")[:2] for volume in self.services[name]["volumes"] if volume.startswith(".")]
+        mounts = {pathlib.PurePosixPath(target): (DOCKER / source).resolve() for source, target in pairs}
+        self.assertTrue(mounts)
+        for source in mounts.values():
+            self.assertTrue(source.exists(), source)
+        return mounts
 
 
 if __name__ == "__main__":

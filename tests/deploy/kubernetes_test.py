@@ -4,16 +4,17 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 import unittest
 
 import kubernetes_validate
 import yaml
 
-from manifests import KUBERNETES, OVERLAYS, objects, of_kind, pod_templates
+from manifests import KUBERNETES, OVERLAYS, ROOT, objects, of_kind, pod_templates
 
 BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
 # Kinds of operators, whose schemas no package carries; what matters in them is tested by name below.
-CUSTOM_KINDS = {"ServiceMonitor", "PodMonitor", "ScaledObject", "LocalQueue"}
+CUSTOM_KINDS = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ScaledObject", "LocalQueue"}
 KUBERNETES_VERSION = "1.37"
 # A variable that a program reads beside its flags.
 FOREIGN_VARIABLES = {"OPENBLAS_NUM_THREADS"}
@@ -153,6 +154,46 @@ class SomeOverlays(unittest.TestCase):
         worker = of_kind("Deployment", objects(overlay))[0]
         queue = of_kind("LocalQueue", objects(overlay))[0]
         self.assertEqual(worker["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], queue["metadata"]["name"])
+
+
+class Monitoring(unittest.TestCase):
+    """The component, by what alerts and dashboards expect."""
+
+    def setUp(self):
+        self.manifest = objects(KUBERNETES / "overlays" / "gpu")
+        self.rules = {item["metadata"]["name"]: item["spec"] for item in of_kind("PrometheusRule", self.manifest)}
+
+    def test_the_rules_are_those_of_deploy_prometheus(self):
+        subprocess.run([ROOT / "deploy" / "prometheus" / "generate.py", "--check"], check=True)
+        files = (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")
+        self.assertEqual(self.rules, {f"gptvq-{path.stem}": yaml.safe_load(path.read_text()) for path in files})
+
+    def test_prometheus_accepts_the_rules_and_their_groups_have_names_of_their_own(self):
+        for name, spec in self.rules.items():
+            groups = [group["name"] for group in spec["groups"]]
+            self.assertEqual(len(groups), len(set(groups)), name)
+            with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+                yaml.safe_dump(spec, file)
+                file.flush()
+                result = subprocess.run(["promtool", "check", "rules", file.name], capture_output=True, text=True)
+            self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_jobs_and_workers_get_the_labels_that_alerts_select_by(self):
+        jobs = set()
+        for kind, names in (("ServiceMonitor", of_kind("Service", self.manifest)),
+                            ("PodMonitor", pod_templates(self.manifest).values())):
+            for item in of_kind(kind, self.manifest):
+                labels = [one["metadata"]["labels"] for one in names if selects(item["spec"]["selector"], one["metadata"]["labels"])]
+                jobs |= {label[item["spec"]["jobLabel"]] for label in labels}
+        reference = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+        self.assertEqual(jobs, {job["job_name"] for job in reference})
+        endpoint = of_kind("PodMonitor", self.manifest)[0]["spec"]["podMetricsEndpoints"][0]
+        self.assertEqual(endpoint["relabelings"], [{"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "worker"}])
+
+    def test_the_dashboards_are_there_under_the_label_of_the_sidecar(self):
+        item = next(item for item in of_kind("ConfigMap", self.manifest) if "grafana_dashboard" in item["metadata"]["labels"])
+        committed = {path.name: path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")}
+        self.assertEqual(item["data"], committed)
 
 
 class SubmitJob(unittest.TestCase):
