@@ -38,7 +38,7 @@ class Docs(unittest.TestCase):
             self.assertAlmostEqual(counted[preset], float(bits), places=4)
 
     def test_the_first_job_on_debian_is_the_one_that_the_clean_install_runs(self):
-        block = re.search(r"```\n(cd /var/lib/gptvq\n.*?)```", (DOCS / "install-debian.md").read_text(), re.DOTALL)[1]
+        block = re.search(r"```sh\n(cd /var/lib/gptvq\n.*?)```", (DOCS / "install-debian.md").read_text(), re.DOTALL)[1]
         script = (ROOT / "tests" / "deploy" / "run_services.sh").read_text()
         for line in block.splitlines():
             self.assertIn(line.removesuffix("\\").strip(), script)
@@ -59,7 +59,7 @@ class Docs(unittest.TestCase):
 
     def test_the_overlay_that_readers_are_to_write_renders(self):
         text = (DOCS / "install-kubernetes.md").read_text()
-        lines = re.search(r"```\n(resources: \[\.\./cpu-demo\]\n.*?)```", text, re.DOTALL)[1]
+        lines = re.search(r"```yaml\n(resources: \[\.\./cpu-demo\]\n.*?)```", text, re.DOTALL)[1]
         with tempfile.TemporaryDirectory() as directory:
             copy = pathlib.Path(directory) / "kubernetes"
             shutil.copytree(KUBERNETES, copy)
