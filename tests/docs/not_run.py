@@ -20,6 +20,14 @@ NOT_RUN = {
     ("README.md", "make demo    # coordinator, two workers and a real 135-million-parameter model on this machine"):
         "installs packages, builds, and runs this test; the demo takes minutes",
     ("CONTRIBUTING.md", "make build     # build/release"): "builds, and runs this test",
+    ("docs/quickstart.md", "make build"): "this test runs from what it builds; the model is downloaded",
+    ("docs/install-containers.md", "docker compose -f docker/compose.yaml up --build --detach"): "needs a container engine",
+    ("docs/install-containers.md", "sudo install -d -o 65532 -g 65532 docker/data"): "changes the machine",
+    ("docs/install-containers.md",
+     "docker compose -f docker/compose.yaml run --rm client submit --wait --model /data/model --calibration /data/calibration.txt \\"):
+        "needs a container engine",
+    ("docs/install-containers.md", "docker compose -f docker/compose.yaml --profile monitoring up --build --detach"):
+        "needs a container engine",
     ("docs/install-debian.md", "make packages"): "changes the machine; `make images` does it, on a clean Debian",
     ("docs/install-debian.md", "apt-get install ./build/release/packages/gptvq-*.deb"):
         "changes the machine; tests/deploy/clean_install_test.sh does it, on a clean Debian",
@@ -40,6 +48,8 @@ NOT_RUN = {
 def check(command):
     """Fails when the command names something that the repository does not have."""
     words = shlex.split(command, comments=True)
+    if words[0] == "sudo":
+        words = words[1:]
     program = pathlib.PurePath(words[0]).name
     if program.startswith("gptvq-"):
         check_flags(words)
@@ -103,6 +113,10 @@ def _docker(words):
         assert arguments[0] in services, words
 
 
+def _install(words):
+    assert words[words.index("-o") + 1] in (ROOT / "docker" / "install_package.sh").read_text(), words
+
+
 def _kubectl(words):
     if "-k" in words:
         subprocess.run([kubectl(), "kustomize", ROOT / words[words.index("-k") + 1]], check=True, stdout=subprocess.DEVNULL)
@@ -117,5 +131,5 @@ def _systemd(words):
         assert (ROOT / "packaging" / "systemd" / f"{unit.removesuffix('.service')}.service").exists(), unit
 
 
-CHECKS = {"apt-get": _apt_get, "cmake": _cmake, "docker": _docker, "journalctl": _systemd, "kubectl": _kubectl,
-          "make": _make, "pg_dump": _pg, "pg_restore": _pg, "systemctl": _systemd}
+CHECKS = {"apt-get": _apt_get, "cmake": _cmake, "docker": _docker, "install": _install, "journalctl": _systemd,
+          "kubectl": _kubectl, "make": _make, "pg_dump": _pg, "pg_restore": _pg, "systemctl": _systemd}

@@ -1,6 +1,6 @@
 """Whether a program printed what a page shows.
 
-White space between words does not count, and a line `...` stands for any lines. What is different every time or on every machine
+White space between words does not count; a line `...` stands for any lines, and at the end of a line for any words. What is different every time or on every machine
 must only be of the same kind: ids, digests, times of day, durations, places of files, the class of the CPU. A number with a
 decimal point is a measurement and may differ by a twentieth, because CPUs of other classes round otherwise. Everything else must
 be the same.
@@ -40,9 +40,16 @@ def _match(shown, printed):
         return None if None in results else f"nothing after '...' is as shown: {results[0]}"
     if not printed:
         return f"does not print {' '.join(shown[0])!r}"
-    if len(shown[0]) != len(printed[0]) or not all(map(_same_word, shown[0], printed[0])):
+    if not _same_line(shown[0], printed[0]):
         return f"shows {' '.join(shown[0])!r} but prints {' '.join(printed[0])!r}"
     return _match(shown[1:], printed[1:])
+
+
+def _same_line(shown, printed):
+    if shown[-1] == "...":
+        shown = shown[:-1]
+        printed = printed[:len(shown)]
+    return len(shown) == len(printed) and all(map(_same_word, shown, printed))
 
 
 def _same_word(shown, printed):
