@@ -1,5 +1,6 @@
 """The compose file fits the Dockerfile, the programs and itself."""
 
+import json
 import os
 import pathlib
 import re
@@ -14,6 +15,8 @@ from manifests import ROOT
 
 BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
 PROGRAM_OF = {"coordinator": "gptvq-coordinator", "worker-1": "gptvq-worker", "worker-2": "gptvq-worker", "client": "gptvq-client"}
+# Variables that a program's libraries and storage profiles read.
+FOREIGN_VARIABLES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"}
 DOCKER = ROOT / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 
@@ -35,9 +38,10 @@ class Compose(unittest.TestCase):
 
     def test_every_variable_is_a_flag(self):
         for name, program in PROGRAM_OF.items():
-            command = [BIN / program, "submit", "--help"] if name == "client" else [BIN / program, "--help"]
-            help_text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            for variable in self.services[name]["environment"]:
+            commands = [["submit"], ["verify"]] if name == "client" else [[]]
+            help_text = "".join(subprocess.run([BIN / program, *command, "--help"], check=True, capture_output=True, text=True).stdout
+                                for command in commands)
+            for variable in set(self.services[name]["environment"]) - FOREIGN_VARIABLES:
                 self.assertIn("--" + variable.removeprefix("GPTVQ_").lower().replace("_", "-") + " ", help_text, name)
 
     def test_images_of_others_have_a_version(self):
@@ -84,6 +88,26 @@ class Compose(unittest.TestCase):
         source = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"][0]
         url = re.sub(r"\$\{(\w+)\}", lambda found: environment[found[1]], source["url"])
         self.assertEqual(url, "http://prometheus:9090")
+
+    def test_the_profile_durable_hangs_together(self):
+        settings = dict(line.split("=", 1) for line in (DOCKER / "durable.env").read_text().splitlines() if not line.startswith("#"))
+        environment = self.services["coordinator"]["environment"]
+        for variable in settings:
+            self.assertTrue(environment[variable].startswith(f"${{{variable}:-"), variable)
+        profiles = self.mounts("coordinator")[pathlib.PurePosixPath(environment["GPTVQ_STORAGE_PROFILES"])]
+        endpoint = json.loads(profiles.read_text())["profiles"]["compose"]["endpoint"]
+        self.assertEqual(endpoint, "http://s3" + self.services["s3"]["command"][1])
+        self.assertEqual(environment["AWS_ACCESS_KEY_ID"], self.services["s3"]["environment"]["ROOT_ACCESS_KEY"])
+        self.assertEqual(self.services["s3-bucket"]["command"][-1], "/objects/" + settings["GPTVQ_STORE"].split("/")[2])
+        for name in ("postgresql", "s3", "s3-bucket"):
+            self.assertEqual(self.services[name]["profiles"], ["durable"])
+        self.assertTrue(settings["GPTVQ_JOURNAL"].startswith("postgresql://gptvq@postgresql/"))
+        # The program takes all of it, up to the database that is not there: 2 would be a wrong setting.
+        with tempfile.TemporaryDirectory() as directory:
+            result = subprocess.run(
+                [BIN / "gptvq-coordinator", "--listen", f"unix:{directory}/socket", "--storage-profiles", profiles],
+                env={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"} | settings, capture_output=True, text=True, timeout=120)
+        self.assertEqual(result.returncode, 4, result.stderr)
 
     def mounts(self, name):
         """What of the repository a service sees, by its place there."""

@@ -1,5 +1,6 @@
 """Every overlay renders, is valid by Kubernetes' own schemas, hangs together, and tells the programs nothing they do not know."""
 
+import json
 import os
 import pathlib
 import re
@@ -16,8 +17,8 @@ BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
 # Kinds of operators, whose schemas no package carries; what matters in them is tested by name below.
 CUSTOM_KINDS = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ScaledObject", "LocalQueue"}
 KUBERNETES_VERSION = "1.37"
-# A variable that a program reads beside its flags.
-FOREIGN_VARIABLES = {"OPENBLAS_NUM_THREADS"}
+# Variables that a program's libraries read.
+FOREIGN_VARIABLES = {"OPENBLAS_NUM_THREADS", "PGPASSWORD"}
 
 
 def flags_of(program, *command):
@@ -145,6 +146,14 @@ class SomeOverlays(unittest.TestCase):
             limits = templates["gptvq-worker"]["spec"]["containers"][0]["resources"]["limits"]
             self.assertEqual(limits["nvidia.com/gpu"], 1)
 
+    def test_gpu_workers_compute_on_their_gpu(self):
+        for name in ("gpu", "gpu-ha"):
+            manifest = objects(KUBERNETES / "overlays" / name)
+            config = {item["metadata"]["name"]: item["data"] for item in of_kind("ConfigMap", manifest)}
+            container = pod_templates(manifest)["gptvq-worker"]["spec"]["containers"][0]
+            self.assertEqual(config[container["envFrom"][0]["configMapRef"]["name"]]["GPTVQ_DEVICE"], "cuda")
+            self.assertIn("/worker-cuda:", container["image"])
+
     def test_cpu_demo_needs_no_operator(self):
         kinds = {item["kind"] for item in objects(KUBERNETES / "overlays" / "cpu-demo")}
         self.assertFalse(kinds & CUSTOM_KINDS)
@@ -194,6 +203,61 @@ class Monitoring(unittest.TestCase):
         item = next(item for item in of_kind("ConfigMap", self.manifest) if "grafana_dashboard" in item["metadata"]["labels"])
         committed = {path.name: path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")}
         self.assertEqual(item["data"], committed)
+
+
+class HighAvailability(unittest.TestCase):
+    """The overlay gpu-ha: two coordinators on one journal, artifacts in S3, nothing on a volume of one node."""
+
+    def setUp(self):
+        self.manifest = objects(KUBERNETES / "overlays" / "gpu-ha")
+        self.coordinator = next(item for item in of_kind("Deployment", self.manifest)
+                                if item["metadata"]["name"] == "gptvq-coordinator")
+        self.pod = self.coordinator["spec"]["template"]["spec"]
+        self.container = self.pod["containers"][0]
+
+    def test_two_coordinators_are_updated_together(self):
+        """A standby is never ready: an update that waits for that would never end."""
+        self.assertFalse(of_kind("StatefulSet", self.manifest))
+        self.assertEqual(self.coordinator["spec"]["replicas"], 2)
+        self.assertEqual(self.coordinator["spec"]["strategy"], {"type": "Recreate"})
+        self.assertNotIn("volumeClaimTemplates", self.coordinator["spec"])
+        hosts = [spread for spread in self.pod["topologySpreadConstraints"] if spread["topologyKey"] == "kubernetes.io/hostname"]
+        self.assertEqual([spread["whenUnsatisfiable"] for spread in hosts], ["DoNotSchedule"])
+
+    def test_only_the_leader_is_behind_the_service_and_a_standby_is_left_alive(self):
+        self.assertEqual(self.container["readinessProbe"]["grpc"]["service"], "gptvq.v1.JobService")
+        for probe in ("startupProbe", "livenessProbe"):
+            self.assertNotIn("service", self.container[probe]["grpc"])
+
+    def test_the_journal_comes_from_a_secret(self):
+        journal = next(entry for entry in self.container["env"] if entry["name"] == "GPTVQ_JOURNAL")
+        self.assertEqual(journal["valueFrom"], {"secretKeyRef": {"name": "gptvq-journal", "key": "uri"}})
+        self.assertNotIn("journal", [volume["name"] for volume in self.pod["volumes"]])
+
+    def test_the_store_is_a_place_of_the_example_profiles(self):
+        config = {item["metadata"]["name"]: item["data"] for item in of_kind("ConfigMap", self.manifest)}
+        store = config[self.container["envFrom"][0]["configMapRef"]["name"]]["GPTVQ_STORE"]
+        example = KUBERNETES / "examples" / "storage-profiles.json"
+        profiles = json.loads(example.read_text())
+        self.assertIn(store.removeprefix("s3://").split("/")[0], profiles["places"])
+        credentials = pathlib.PurePath(profiles["profiles"]["cluster"]["credentials"]["path"])
+        for name, template in pod_templates(self.manifest).items():
+            container = template["spec"]["containers"][0]
+            variable = next(entry for entry in container["env"] if entry["name"] == "GPTVQ_STORAGE_PROFILES")
+            mount = next(mount for mount in container["volumeMounts"] if mount["name"] == "storage")
+            self.assertEqual(pathlib.PurePath(variable["value"]).parent, pathlib.PurePath(mount["mountPath"]), name)
+            self.assertEqual(credentials.parent, pathlib.PurePath(mount["mountPath"]), name)
+        result = subprocess.run([BIN / "gptvq-client", "inspect", "s3://elsewhere/x", "--storage-profiles", example],
+                                capture_output=True, text=True)
+        self.assertIn("no storage profile", result.stderr)  # and so was read
+
+    def test_what_it_depends_on_may_be_reached(self):
+        ports = {"gptvq-coordinator": {53, 443, 5432}, "gptvq-worker": {53, 443, 7070}}
+        for name, template in pod_templates(self.manifest).items():
+            allowed = {port["port"] for item in of_kind("NetworkPolicy", self.manifest)
+                       if selects(item["spec"]["podSelector"], template["metadata"]["labels"])
+                       for rule in item["spec"].get("egress", []) for port in rule["ports"]}
+            self.assertEqual(allowed, ports[name])
 
 
 class SubmitJob(unittest.TestCase):

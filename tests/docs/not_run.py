@@ -34,6 +34,9 @@ NOT_RUN = {
     ("docs/install-debian.md", "cmake --preset release"): "this test runs from what it builds",
     ("docs/install-kubernetes.md", "docker build -f docker/Dockerfile --target coordinator -t REGISTRY/gptvq/coordinator:0.1.0 ."):
         "needs a container engine; tests/deploy/images_test.sh builds and runs the images without one",
+    ("docs/install-kubernetes.md",
+     "kubectl --namespace gptvq create secret generic gptvq-journal --from-file=uri --from-file=password --from-file=ca.pem"):
+        "needs a cluster",
     ("docs/monitoring.md", "docker compose -f docker/compose.yaml --profile monitoring up --build --detach"):
         "needs a container engine",
     ("docs/postgresql.md", "gptvq-coordinator --listen 10.0.0.1:7070 --store /mnt/shared/gptvq \\"):
@@ -106,6 +109,8 @@ def _docker(words):
     assert words[1] == "compose", words
     services = yaml.safe_load(file.read_text())["services"]
     profiles = {profile for service in services.values() for profile in service.get("profiles", [])}
+    for place, word in enumerate(words):
+        assert word != "--env-file" or (ROOT / words[place + 1]).exists(), words
     named = {words[place + 1] for place, word in enumerate(words) if word == "--profile"}
     assert named <= profiles, named - profiles
     if "run" in words:
@@ -118,6 +123,10 @@ def _install(words):
 
 
 def _kubectl(words):
+    if "create" in words:
+        assert words[words.index("create") + 1] == "secret", words
+        manifests = "".join(path.read_text() for path in (ROOT / "deploy" / "kubernetes").rglob("*.yaml"))
+        assert f"secretName: {words[words.index('generic') + 1]}\n" in manifests, words
     if "-k" in words:
         subprocess.run([kubectl(), "kustomize", ROOT / words[words.index("-k") + 1]], check=True, stdout=subprocess.DEVNULL)
     if "-f" in words:
