@@ -19,6 +19,9 @@ endif()
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 find_package(CUDAToolkit REQUIRED)
+# cuBLAS and cuSOLVER are loaded when a device is made: by what is built here from this toolkit, by what is installed from
+# where its system finds them.
+list(APPEND CMAKE_BUILD_RPATH ${CUDAToolkit_LIBRARY_DIR})
 message(STATUS "CUDA ${CUDAToolkit_VERSION}: ${CMAKE_CUDA_COMPILER}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
 
 # As for C++: fused operations are written explicitly (GptvqToolchain.cmake says why).
