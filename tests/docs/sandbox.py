@@ -85,6 +85,8 @@ class Shell:
         if background and ">" not in command:
             command = command.rstrip().removesuffix("&") + "> /dev/null 2>&1 &"
         result = self._run(command, timeout_seconds)
+        if command.strip() == "wait":
+            self._run("jobs > /dev/null", timeout_seconds)  # else bash may go on listing what has been waited for
         if background:
             for port in re.findall(rf"listen(?:-address)?[ =]{re.escape(LOOPBACK)}:(\d+)", command):
                 _await_listener(int(port), timeout_seconds)
