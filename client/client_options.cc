@@ -44,6 +44,15 @@ void AddCoordinator(Command& command, ClientOptions& options) {
       });
 }
 
+// The flags of a command that can not do without the coordinator.
+void AddCallFlags(Command& command, ClientOptions& options) {
+  AddCoordinator(command, options);
+  command.AddDuration({.name = "--retry-for",
+                       .help = "How long calls are repeated while the coordinator does not answer; 0: not at all.",
+                       .value = "DURATION"},
+                      &options.retry_for);
+}
+
 void AddOutput(Command& command, ClientOptions& options, std::vector<std::pair<std::string, OutputFormat>> formats) {
   command.AddChoice<OutputFormat>({.name = "-o,--format", .help = "How the result is printed."}, &options.output,
                                   std::move(formats));
@@ -165,7 +174,7 @@ void AddJobFlags(Command& command, JobFlags& job) {
 
 void DeclareSubmit(CommandLine& line, ClientOptions& options) {
   Command& submit = line.AddCommand("submit", "Submits a job and prints its id.");
-  AddCoordinator(submit, options);
+  AddCallFlags(submit, options);
   AddJobFlags(submit, options.job);
   submit.AddString({.name = "--request-id",
                     .help = "UUID that names this submission; repeating it names the same job.",
@@ -187,40 +196,40 @@ void DeclareJobCommands(CommandLine& line, ClientOptions& options) {
                                                                        {"json", OutputFormat::kJson}};
 
   Command& get = line.AddCommand("get", "Shows a job and its tasks.");
-  AddCoordinator(get, options);
+  AddCallFlags(get, options);
   get.AddArgument(job_argument, &options.job_id);
   AddOutput(get, options, text_json);
 
   Command& list = line.AddCommand("list", "Lists jobs, newest first.");
-  AddCoordinator(list, options);
+  AddCallFlags(list, options);
   list.AddInteger<int>({.name = "--limit", .help = "How many, at most.", .value = "N"}, &options.limit,
                        {.min = 1, .max = 100000});
   AddOutput(list, options,
             {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}, {"name", OutputFormat::kName}});
 
   Command& watch = line.AddCommand("watch", "Shows the progress of a job until it ends.");
-  AddCoordinator(watch, options);
+  AddCallFlags(watch, options);
   watch.AddArgument(job_argument, &options.job_id);
 
   Command& wait = line.AddCommand("wait", "Waits until a job ends.");
-  AddCoordinator(wait, options);
+  AddCallFlags(wait, options);
   wait.AddArgument(job_argument, &options.job_id);
   wait.AddDuration(
       {.name = "--timeout", .help = "Gives up (exit code 124) after this long; 0: never.", .value = "DURATION"},
       &options.timeout);
 
   Command& cancel = line.AddCommand("cancel", "Cancels a job.");
-  AddCoordinator(cancel, options);
+  AddCallFlags(cancel, options);
   cancel.AddArgument(job_argument, &options.job_id);
 
   Command& report = line.AddCommand("report", "Prints what came out of a job.");
-  AddCoordinator(report, options);
+  AddCallFlags(report, options);
   report.AddArgument(job_argument, &options.job_id);
   AddOutput(report, options,
             {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}, {"html", OutputFormat::kHtml}});
 
   Command& workers = line.AddCommand("workers", "Lists the workers of the coordinator.");
-  AddCoordinator(workers, options);
+  AddCallFlags(workers, options);
   AddOutput(workers, options, text_json);
 }
 

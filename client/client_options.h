@@ -16,6 +16,7 @@ namespace gptvq {
 // Everything the command line of gptvq-client can say. Each command reads the fields that its flags fill. Plain value.
 struct ClientOptions {
   std::string coordinator = "127.0.0.1:7070";
+  std::chrono::milliseconds retry_for = RepetitionOptions().at_most;  // what talks to a coordinator, but version
   std::string state_dir;
 
   JobFlags job;  // submit, quantize; its spec also for linear

@@ -113,7 +113,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedRunner>> EmbeddedRunner::Start(const Embe
   }
   GPTVQ_ASSIGN_OR_RETURN(
       parts->daemon, CoordinatorDaemon::Start(daemon_options, parts->probe, parts->clock, parts->registry, parts->log));
-  parts->client = std::make_unique<JobClient>("this process", parts->daemon->InProcessChannel());
+  parts->client = std::make_unique<JobClient>(JobClientOptions{.address = "this process"},
+                                              parts->daemon->InProcessChannel(), parts->clock);
   for (PlacedBackend& slot : slots) {
     const int number = static_cast<int>(parts->workers.size());
     parts->workers.push_back(std::make_unique<EmbeddedWorker>(

@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
-#include <thread>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/progress_display.h"
 #include "core/base/status_macros.h"
 #include "gptvq/v1/job_service.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
+#include "platform/job/error_reason.h"
 #include "platform/rpc/channel.h"
 #include "platform/rpc/convert_job.h"
 #include "platform/rpc/convert_report.h"
@@ -23,9 +21,6 @@ namespace gptvq {
 namespace {
 
 constexpr std::chrono::seconds kCallDeadline{20};
-constexpr int kMaxTries = 4;           // 1.4 s of pauses
-constexpr int kMaxTriesOfSeveral = 8;  // 25 s: when the one that leads dies, another one takes over within some seconds
-constexpr std::chrono::milliseconds kFirstPause{200};
 constexpr int kPageSize = 200;
 
 // ---- From the wire ----
@@ -103,52 +98,65 @@ void Apply(const v1::JobEvent& event, JobView& job) {
   }
 }
 
-// ---- Calls ----
-
-absl::Status CallStatus(const grpc::Status& status, const std::string& address) {
-  if (status.ok()) return absl::OkStatus();
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE ||
-      status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
-    return absl::UnavailableError(absl::StrCat("no answer from the coordinator at ", address, " (",
-                                               status.error_message(),
-                                               "); is it running, and is --coordinator right?"));
-  }
-  return FromGrpcStatus(status);
-}
-
-int MaxTries(const std::string& address) { return absl::StrContains(address, ',') ? kMaxTriesOfSeveral : kMaxTries; }
-
-// A unary call, repeated with doubling pauses while nobody answers.
-template <typename Call>
-absl::Status CallWithRetry(const std::string& address, Call call) {
-  auto pause = kFirstPause;
-  grpc::Status status;
-  for (int attempt = 0; attempt < MaxTries(address); ++attempt) {
-    if (attempt > 0) {
-      std::this_thread::sleep_for(pause);
-      pause *= 2;
-    }
-    grpc::ClientContext context;
-    context.set_deadline(gpr_time_from_seconds(kCallDeadline.count(), GPR_TIMESPAN));  // from now on
-    status = call(context);
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) break;
-  }
-  return CallStatus(status, address);
-}
-
 }  // namespace
 
 std::string JobBytes(const JobSpec& spec) { return ToProto(spec).SerializeAsString(); }
 
-struct JobClient::Stubs {
-  explicit Stubs(std::shared_ptr<grpc::Channel> channel) : jobs(v1::JobService::NewStub(std::move(channel))) {}
+// The stub, and what makes its calls last.
+struct JobClient::Connection {
+  Connection(JobClientOptions options, std::shared_ptr<grpc::Channel> channel, Clock& clock)
+      : options(std::move(options)), clock(clock), jobs(v1::JobService::NewStub(std::move(channel))) {}
+
+  // A unary call: `call` takes a context and returns a grpc::Status.
+  template <typename Call>
+  absl::Status Repeat(const Call& call, std::chrono::milliseconds at_most = std::chrono::milliseconds::max()) {
+    RepetitionOptions repetition = options.repetition;
+    repetition.at_most = std::min(repetition.at_most, at_most);
+    Repetition tries(repetition, clock);
+    while (true) {
+      grpc::ClientContext context;
+      context.set_deadline(gpr_time_from_seconds(kCallDeadline.count(), GPR_TIMESPAN));  // from now on
+      const absl::Status status = FromUncancelledCall(call(context));
+      if (!AwaitNextTry(status, tries, options.on_silence)) return Final(status, tries);
+    }
+  }
+
+  bool AwaitNextTry(const absl::Status& status, Repetition& tries, const SilenceObserver& on_silence) {
+    const auto pause = tries.NextPause(status);
+    if (!pause) return false;
+    if (tries.pause_count() == 1) {
+      on_silence(
+          absl::StrCat(Trouble(status), "; trying again for up to ", HumanDuration(tries.at_most().count() / 1e3)));
+    }
+    clock.Sleep(*pause, {});
+    return true;
+  }
+
+  // The last word, with a remedy for silence.
+  absl::Status Final(const absl::Status& status, const Repetition& tries) const {
+    if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
+    const std::string time =
+        tries.pause_count() == 0 ? "" : absl::StrCat("; tried for ", HumanDuration(tries.elapsed().count() / 1e3));
+    return absl::UnavailableError(
+        absl::StrCat(Trouble(status), time, ReasonOf(status) ? "" : "; is it running, and is --coordinator right?"));
+  }
+
+  std::string Trouble(const absl::Status& status) const {
+    const std::string message(status.message());
+    return ReasonOf(status) ? absl::StrCat("the coordinator at ", options.address, " does not take the call: ", message)
+                            : absl::StrCat("no answer from the coordinator at ", options.address, " (", message, ")");
+  }
+
+  const JobClientOptions options;
+  Clock& clock;
   const std::unique_ptr<v1::JobService::Stub> jobs;
 };
 
-JobClient::JobClient(const std::string& address) : JobClient(address, MakeChannel(address)) {}
+JobClient::JobClient(JobClientOptions options, Clock& clock)
+    : JobClient(options, MakeChannel(options.address), clock) {}
 
-JobClient::JobClient(std::string address, std::shared_ptr<grpc::Channel> channel)
-    : address_(std::move(address)), stubs_(std::make_unique<Stubs>(std::move(channel))) {}
+JobClient::JobClient(JobClientOptions options, std::shared_ptr<grpc::Channel> channel, Clock& clock)
+    : connection_(std::make_unique<Connection>(std::move(options), std::move(channel), clock)) {}
 
 JobClient::~JobClient() = default;
 
@@ -158,19 +166,19 @@ absl::StatusOr<JobView> JobClient::Submit(const JobSpec& spec, const std::string
   *message.mutable_spec() = ToProto(spec);
   message.set_validate_only(mode == SubmitMode::kDryRun);
   v1::SubmitJobResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(
-      address_, [&](grpc::ClientContext& context) { return stubs_->jobs->SubmitJob(&context, message, &response); }));
+  GPTVQ_RETURN_IF_ERROR(connection_->Repeat(
+      [&](grpc::ClientContext& context) { return connection_->jobs->SubmitJob(&context, message, &response); }));
   JobView job = ViewOf(response.job());
   job.warnings.assign(response.warnings().begin(), response.warnings().end());
   return job;
 }
 
-absl::StatusOr<JobView> JobClient::Get(const std::string& job_id) {
+absl::StatusOr<JobView> JobClient::Get(const std::string& job_id, std::chrono::milliseconds at_most) {
   v1::GetJobRequest message;
   message.set_job_id(job_id);
   v1::GetJobResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(
-      address_, [&](grpc::ClientContext& context) { return stubs_->jobs->GetJob(&context, message, &response); }));
+  GPTVQ_RETURN_IF_ERROR(connection_->Repeat(
+      [&](grpc::ClientContext& context) { return connection_->jobs->GetJob(&context, message, &response); }, at_most));
   return ViewOf(response.job());
 }
 
@@ -180,8 +188,8 @@ absl::StatusOr<std::vector<JobView>> JobClient::List(int limit) {
   do {
     message.set_page_size(std::min(kPageSize, limit - static_cast<int>(jobs.size())));
     v1::ListJobsResponse response;
-    GPTVQ_RETURN_IF_ERROR(CallWithRetry(
-        address_, [&](grpc::ClientContext& context) { return stubs_->jobs->ListJobs(&context, message, &response); }));
+    GPTVQ_RETURN_IF_ERROR(connection_->Repeat(
+        [&](grpc::ClientContext& context) { return connection_->jobs->ListJobs(&context, message, &response); }));
     for (const v1::Job& job : response.jobs()) jobs.push_back(ViewOf(job));
     message.set_page_token(response.next_page_token());
   } while (!message.page_token().empty() && static_cast<int>(jobs.size()) < limit);
@@ -192,8 +200,8 @@ absl::StatusOr<JobView> JobClient::Cancel(const std::string& job_id) {
   v1::CancelJobRequest message;
   message.set_job_id(job_id);
   v1::CancelJobResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(
-      address_, [&](grpc::ClientContext& context) { return stubs_->jobs->CancelJob(&context, message, &response); }));
+  GPTVQ_RETURN_IF_ERROR(connection_->Repeat(
+      [&](grpc::ClientContext& context) { return connection_->jobs->CancelJob(&context, message, &response); }));
   return ViewOf(response.job());
 }
 
@@ -201,15 +209,15 @@ absl::StatusOr<Report> JobClient::GetReport(const std::string& job_id) {
   v1::GetReportRequest message;
   message.set_job_id(job_id);
   v1::GetReportResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(
-      address_, [&](grpc::ClientContext& context) { return stubs_->jobs->GetReport(&context, message, &response); }));
+  GPTVQ_RETURN_IF_ERROR(connection_->Repeat(
+      [&](grpc::ClientContext& context) { return connection_->jobs->GetReport(&context, message, &response); }));
   return FromProto(response.report());
 }
 
 absl::StatusOr<std::vector<WorkerView>> JobClient::Workers() {
   v1::ListWorkersResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
-    return stubs_->jobs->ListWorkers(&context, v1::ListWorkersRequest(), &response);
+  GPTVQ_RETURN_IF_ERROR(connection_->Repeat([&](grpc::ClientContext& context) {
+    return connection_->jobs->ListWorkers(&context, v1::ListWorkersRequest(), &response);
   }));
   std::vector<WorkerView> workers;
   for (const v1::Worker& worker : response.workers()) {
@@ -227,27 +235,26 @@ absl::StatusOr<std::vector<WorkerView>> JobClient::Workers() {
 
 absl::StatusOr<std::string> JobClient::Version() {
   v1::GetCapabilitiesResponse response;
-  GPTVQ_RETURN_IF_ERROR(CallWithRetry(address_, [&](grpc::ClientContext& context) {
-    return stubs_->jobs->GetCapabilities(&context, v1::GetCapabilitiesRequest(), &response);
+  GPTVQ_RETURN_IF_ERROR(connection_->Repeat([&](grpc::ClientContext& context) {
+    return connection_->jobs->GetCapabilities(&context, v1::GetCapabilitiesRequest(), &response);
   }));
   return response.version();
 }
 
 absl::StatusOr<JobView> JobClient::Watch(const std::string& job_id,
-                                         absl::FunctionRef<WatchDecision(const JobView&)> on_change) {
+                                         absl::FunctionRef<WatchDecision(const JobView&)> on_change,
+                                         const SilenceObserver& on_silence) {
   JobView job;
-  auto pause = kFirstPause;
-  int failures = 0;
-  while (true) {
+  Repetition tries(connection_->options.repetition, connection_->clock);
+  absl::Status status;
+  do {
     // Every stream begins with a snapshot, so taking up again needs no memory of events.
     grpc::ClientContext context;
     v1::WatchJobRequest message;
     message.set_job_id(job_id);
-    const auto reader = stubs_->jobs->WatchJob(&context, message);
+    const auto reader = connection_->jobs->WatchJob(&context, message);
     v1::WatchJobResponse response;
     while (reader->Read(&response)) {
-      failures = 0;
-      pause = kFirstPause;
       if (response.has_snapshot()) {
         job = ViewOf(response.snapshot());
       } else {
@@ -257,15 +264,11 @@ absl::StatusOr<JobView> JobClient::Watch(const std::string& job_id,
         context.TryCancel();
         return job;
       }
+      tries.Restart();
     }
-    const grpc::Status status = reader->Finish();
-    if (status.ok()) break;
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures >= MaxTries(address_)) {
-      return CallStatus(status, address_);
-    }
-    std::this_thread::sleep_for(pause);
-    pause *= 2;
-  }
+    status = FromUncancelledCall(reader->Finish());
+  } while (connection_->AwaitNextTry(status, tries, on_silence));
+  GPTVQ_RETURN_IF_ERROR(connection_->Final(status, tries));
   // The last word on tasks and failures is the coordinator's.
   return Get(job_id);
 }

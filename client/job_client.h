@@ -1,15 +1,19 @@
 #ifndef GPTVQ_CLIENT_JOB_CLIENT_H_
 #define GPTVQ_CLIENT_JOB_CLIENT_H_
 
-#include <cstdint>
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/job_view.h"
+#include "client/repetition.h"
+#include "platform/clock.h"
 #include "platform/job/job_spec.h"
 #include "platform/job/report.h"
 
@@ -29,21 +33,33 @@ std::string JobBytes(const JobSpec& spec);
 
 enum class WatchDecision { kContinue, kStop };
 
-// The coordinator as the commands see it; the only file of the client that knows the wire. Thread-safe.
-// Every call has a deadline and is repeated a few times while the coordinator is unavailable.
-// Errors: Unavailable (nobody answers at the address), NotFound (no such job), InvalidArgument and FailedPrecondition (the
+// Told once in each silence, before the first repetition: what the trouble is and for how long it will be tried.
+using SilenceObserver = std::function<void(std::string_view)>;
+
+struct JobClientOptions {
+  // host:port, unix:/path, or IPv4:port,IPv4:port,... of coordinators that take over from each other.
+  std::string address;
+  RepetitionOptions repetition = {};
+  SilenceObserver on_silence = [](std::string_view) {};  // of all calls but Watch
+};
+
+// The coordinator as the commands see it; the only file of the client that knows the wire. Borrows the clock. Thread-safe.
+// Every call has a deadline, may be made twice without harm, and is repeated while nobody answers, so that it outlives a
+// restart of the coordinator, and another one that takes over.
+// Errors: Unavailable (nobody answered in all that time), NotFound (no such job), InvalidArgument and FailedPrecondition (the
 // message says what to change), AlreadyExists (the request id was used for another job).
 class JobClient {
  public:
-  // `address`: host:port, unix:/path, or IPv4:port,IPv4:port,... of coordinators that take over from each other, for which
-  // calls are repeated longer. Does not connect yet.
-  explicit JobClient(const std::string& address);
+  // Does not connect yet.
+  JobClient(JobClientOptions options, Clock& clock);
   // Over a channel made elsewhere: the embedded runner, tests.
-  JobClient(std::string address, std::shared_ptr<grpc::Channel> channel);
+  JobClient(JobClientOptions options, std::shared_ptr<grpc::Channel> channel, Clock& clock);
   ~JobClient();
 
   absl::StatusOr<JobView> Submit(const JobSpec& spec, const std::string& request_id, SubmitMode mode);
-  absl::StatusOr<JobView> Get(const std::string& job_id);
+  // Repeated no longer than `at_most`, if that is less than the options say.
+  absl::StatusOr<JobView> Get(const std::string& job_id,
+                              std::chrono::milliseconds at_most = std::chrono::milliseconds::max());
   // All jobs, newest first, at most `limit`.
   absl::StatusOr<std::vector<JobView>> List(int limit);
   absl::StatusOr<JobView> Cancel(const std::string& job_id);
@@ -53,12 +69,12 @@ class JobClient {
 
   // Calls `on_change` with the job as it stands, then after every change, until the job is terminal (the last call shows
   // that) or on_change says stop. A cut stream is taken up again where it was cut. Returns the last state seen.
-  absl::StatusOr<JobView> Watch(const std::string& job_id, absl::FunctionRef<WatchDecision(const JobView&)> on_change);
+  absl::StatusOr<JobView> Watch(const std::string& job_id, absl::FunctionRef<WatchDecision(const JobView&)> on_change,
+                                const SilenceObserver& on_silence);
 
  private:
-  struct Stubs;
-  const std::string address_;
-  const std::unique_ptr<Stubs> stubs_;
+  struct Connection;
+  const std::unique_ptr<Connection> connection_;
 };
 
 }  // namespace gptvq

@@ -4,6 +4,8 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
+#include <random>
 #include <string>
 #include <utility>
 
@@ -62,8 +64,17 @@ std::string StateDir(const ClientOptions& options) {
   return ".gptvq";
 }
 
-ExitCode RunSubmit(const ClientOptions& options, const MonotonicClock& clock, Terminal& terminal) {
-  JobClient client(options.coordinator);
+JobClientOptions JobClientOptionsFor(const std::string& command, const ClientOptions& options, Terminal& terminal) {
+  JobClientOptions result;
+  result.address = options.coordinator;
+  // Whoever asks for the version wants to know what is there now.
+  result.repetition.at_most = command == "version" ? std::chrono::milliseconds(0) : options.retry_for;
+  result.repetition.pauses.seed = std::random_device()();
+  result.on_silence = [&terminal](std::string_view trouble) { PrintSilence(trouble, terminal); };
+  return result;
+}
+
+ExitCode RunSubmit(JobClient& client, const ClientOptions& options, const MonotonicClock& clock, Terminal& terminal) {
   SubmitOptions submit;
   submit.job = options.job;
   submit.request_id = options.request_id;
@@ -74,16 +85,14 @@ ExitCode RunSubmit(const ClientOptions& options, const MonotonicClock& clock, Te
   return SubmitJob(client, submit, clock, terminal);
 }
 
-ExitCode RunWait(const ClientOptions& options, const MonotonicClock& clock, Terminal& terminal) {
-  JobClient client(options.coordinator);
+ExitCode RunWait(JobClient& client, const ClientOptions& options, const MonotonicClock& clock, Terminal& terminal) {
   std::optional<double> timeout;
   if (options.timeout.count() > 0) timeout = std::chrono::duration<double>(options.timeout).count();
   return WaitForJob(client, options.job_id, timeout, clock, terminal);
 }
 
-ExitCode RunVersion(const ClientOptions& options, Terminal& terminal) {
+ExitCode RunVersion(JobClient& client, Terminal& terminal) {
   terminal.out << "gptvq-client " << Version() << std::endl;
-  JobClient client(options.coordinator);
   const absl::StatusOr<std::string> coordinator = client.Version();
   terminal.out << "gptvq-coordinator " << (coordinator.ok() ? *coordinator : "does not answer") << std::endl;
   return ExitCode::kOk;
@@ -102,47 +111,26 @@ ExitCode RunCalibration(const Storage& storage, const ClientOptions& options, Te
 
 ExitCode RunCommand(const std::string& command, const ClientOptions& options, Terminal& terminal) {
   const ProcessClock clock;
-  SystemClock wall_clock;
+  SystemClock system_clock;
   const absl::StatusOr<S3Connector> s3 =
-      S3Connector::Create(options.storage_profiles, ProcessEnvironment(), wall_clock);
+      S3Connector::Create(options.storage_profiles, ProcessEnvironment(), system_clock);
   if (!s3.ok()) {
     Fail(terminal, WithContext(s3.status(), "--storage-profiles"));
     return ExitCode::kUsage;
   }
   const Storage storage({.file_roots = {}, .s3 = &*s3});
+  const auto client = [&] {
+    return std::make_unique<JobClient>(JobClientOptionsFor(command, options, terminal), system_clock);
+  };
   const std::map<std::string, std::function<ExitCode()>> runs = {
-      {"submit", [&] { return RunSubmit(options, clock, terminal); }},
-      {"get",
-       [&] {
-         JobClient client(options.coordinator);
-         return ShowJob(client, options.job_id, options.output, terminal);
-       }},
-      {"list",
-       [&] {
-         JobClient client(options.coordinator);
-         return ListJobs(client, options.limit, options.output, terminal);
-       }},
-      {"watch",
-       [&] {
-         JobClient client(options.coordinator);
-         return WatchJob(client, options.job_id, clock, terminal);
-       }},
-      {"wait", [&] { return RunWait(options, clock, terminal); }},
-      {"cancel",
-       [&] {
-         JobClient client(options.coordinator);
-         return CancelJob(client, options.job_id, terminal);
-       }},
-      {"report",
-       [&] {
-         JobClient client(options.coordinator);
-         return ReportJob(client, options.job_id, options.output, terminal);
-       }},
-      {"workers",
-       [&] {
-         JobClient client(options.coordinator);
-         return ListWorkers(client, options.output, terminal);
-       }},
+      {"submit", [&] { return RunSubmit(*client(), options, clock, terminal); }},
+      {"get", [&] { return ShowJob(*client(), options.job_id, options.output, terminal); }},
+      {"list", [&] { return ListJobs(*client(), options.limit, options.output, terminal); }},
+      {"watch", [&] { return WatchJob(*client(), options.job_id, clock, terminal); }},
+      {"wait", [&] { return RunWait(*client(), options, clock, terminal); }},
+      {"cancel", [&] { return CancelJob(*client(), options.job_id, terminal); }},
+      {"report", [&] { return ReportJob(*client(), options.job_id, options.output, terminal); }},
+      {"workers", [&] { return ListWorkers(*client(), options.output, terminal); }},
       {"linear",
        [&] {
          return QuantizeOneLinear(storage,
@@ -173,7 +161,7 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
       {"calibration", [&] { return RunCalibration(storage, options, terminal); }},
       {"presets", [&] { return Presets(options.output, terminal); }},
       {"completion", [&] { return Completion(options.shell, CommandNames(), terminal); }},
-      {"version", [&] { return RunVersion(options, terminal); }},
+      {"version", [&] { return RunVersion(*client(), terminal); }},
   };
   return runs.at(command)();
 }

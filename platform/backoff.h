@@ -22,7 +22,7 @@ class Backoff {
   std::chrono::milliseconds Next();
 
  private:
-  const BackoffOptions options_;
+  BackoffOptions options_;
   std::mt19937_64 random_;
   std::chrono::milliseconds ceiling_{0};  // of the delay that was last returned
 };

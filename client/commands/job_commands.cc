@@ -17,6 +17,7 @@ namespace gptvq {
 namespace {
 
 constexpr std::chrono::milliseconds kWaitPollPeriod{500};
+constexpr double kForEverSeconds = 1e9;
 
 ExitCode ExitCodeOf(const JobView& job, Terminal& terminal) {
   switch (job.state) {
@@ -82,6 +83,10 @@ void PrintWarnings(const JobView& job, Terminal& terminal) {
   for (const std::string& warning : job.warnings) {
     terminal.err << "warning: " << Printable(job.model, 256) << ": " << Printable(warning, 2048) << std::endl;
   }
+}
+
+void PrintSilence(std::string_view trouble, Terminal& terminal) {
+  terminal.err << Printable(trouble, 2048) << std::endl;
 }
 
 ExitCode SubmitJob(JobClient& client, const SubmitOptions& options, const MonotonicClock& clock, Terminal& terminal) {
@@ -194,10 +199,15 @@ ExitCode ReportJob(JobClient& client, const std::string& job_id, OutputFormat ou
 
 ExitCode WatchJob(JobClient& client, const std::string& job_id, const MonotonicClock& clock, Terminal& terminal) {
   ProgressDisplay display(terminal);
-  const absl::StatusOr<JobView> job = client.Watch(job_id, [&](const JobView& status) {
+  const auto on_change = [&](const JobView& status) {
     display.Show(status, clock.NowSeconds());
     return WatchDecision::kContinue;
-  });
+  };
+  const auto on_silence = [&](std::string_view trouble) {
+    display.Finish();
+    PrintSilence(trouble, terminal);
+  };
+  const absl::StatusOr<JobView> job = client.Watch(job_id, on_change, on_silence);
   display.Finish();
   if (!job.ok()) return Fail(terminal, job.status());
   return ExitCodeOf(*job, terminal);
@@ -206,12 +216,20 @@ ExitCode WatchJob(JobClient& client, const std::string& job_id, const MonotonicC
 ExitCode WaitForJob(JobClient& client, const std::string& job_id, std::optional<double> timeout_seconds,
                     const MonotonicClock& clock, Terminal& terminal) {
   const double start_seconds = clock.NowSeconds();
+  const auto seconds_left = [&] {
+    return timeout_seconds ? start_seconds + *timeout_seconds - clock.NowSeconds() : kForEverSeconds;
+  };
   while (true) {
-    const absl::StatusOr<JobView> job = client.Get(job_id);
-    if (!job.ok()) return Fail(terminal, job.status());
-    if (IsTerminal(job->state)) return ExitCodeOf(*job, terminal);
-    if (timeout_seconds.has_value() && clock.NowSeconds() - start_seconds >= *timeout_seconds) {
-      terminal.err << "job " << Printable(job_id) << " is still " << std::string(Name(job->state)) << "; it goes on"
+    const auto at_most = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(seconds_left()));
+    const absl::StatusOr<JobView> job = client.Get(job_id, at_most);
+    if (job.ok() && IsTerminal(job->state)) return ExitCodeOf(*job, terminal);
+    const bool is_over = seconds_left() <= 0;
+    const bool is_silent = absl::IsUnavailable(job.status());
+    if (!job.ok() && !(is_over && is_silent)) return Fail(terminal, job.status());
+    if (is_over) {
+      terminal.err << "job " << Printable(job_id)
+                   << (job.ok() ? absl::StrCat(" is still ", std::string(Name(job->state)), "; it goes on")
+                                : absl::StrCat(": ", Printable(std::string(job.status().message()), 2048)))
                    << std::endl;
       return ExitCode::kTimeout;
     }

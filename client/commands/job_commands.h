@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "client/exit_code.h"
 #include "client/job_client.h"
@@ -39,10 +40,13 @@ ExitCode ReportJob(JobClient& client, const std::string& job_id, OutputFormat ou
 // Shows progress until the job ends. kJobFailed and kCancelled tell how.
 ExitCode WatchJob(JobClient& client, const std::string& job_id, const MonotonicClock& clock, Terminal& terminal);
 
+// That the coordinator does not answer for now, to the error stream; what SilenceObserver is for.
+void PrintSilence(std::string_view trouble, Terminal& terminal);
+
 // What the coordinator found odd about the model of a submitted job, to the error stream.
 void PrintWarnings(const JobView& job, Terminal& terminal);
 
-// Waits silently. `timeout_seconds` absent: for ever; passed: kTimeout.
+// Waits silently. `timeout_seconds` absent: for ever; passed: kTimeout, also while the coordinator does not answer.
 ExitCode WaitForJob(JobClient& client, const std::string& job_id, std::optional<double> timeout_seconds,
                     const MonotonicClock& clock, Terminal& terminal);
 

@@ -1,6 +1,7 @@
 #ifndef GPTVQ_TESTS_CLIENT_FAKE_JOB_SERVICE_H_
 #define GPTVQ_TESTS_CLIENT_FAKE_JOB_SERVICE_H_
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,31 +31,35 @@ class FakeJobService final : public v1::JobService::Service {
 
   std::shared_ptr<grpc::Channel> Channel() { return server_->InProcessChannel({}); }
 
-  // What every call is answered with: `job`, or `refusal` when that is no OK.
+  // What every call is answered with: `job`, or `refusal` when that is no OK; the first ones with `first_refusals`.
   v1::Job job;
   grpc::Status refusal;
+  std::deque<grpc::Status> first_refusals;
   std::vector<std::string> warnings;  // in the answer to a submit
-  // After the snapshot; then the watch ends with `watch_end`.
+  // After the snapshot; then the watch ends with `watch_end`, the first ones with `first_watch_ends`.
   std::vector<v1::JobEvent> events;
   grpc::Status watch_end;
+  std::deque<grpc::Status> first_watch_ends;
   // What was asked.
   std::vector<v1::SubmitJobRequest> submits;
+  int call_count = 0;
 
   grpc::Status SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
                          v1::SubmitJobResponse* response) override {
     submits.push_back(*request);
     *response->mutable_job() = job;
     response->mutable_warnings()->Assign(warnings.begin(), warnings.end());
-    return refusal;
+    return Answer();
   }
 
   grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest*, v1::GetJobResponse* response) override {
     *response->mutable_job() = job;
-    return refusal;
+    return Answer();
   }
 
   grpc::Status WatchJob(grpc::ServerContext*, const v1::WatchJobRequest*,
                         grpc::ServerWriter<v1::WatchJobResponse>* writer) override {
+    if (const grpc::Status status = Answer(); !status.ok()) return status;
     v1::WatchJobResponse response;
     *response.mutable_snapshot() = job;
     writer->Write(response);
@@ -62,10 +67,22 @@ class FakeJobService final : public v1::JobService::Service {
       *response.mutable_event() = event;
       writer->Write(response);
     }
-    return watch_end;
+    return Next(first_watch_ends, watch_end);
   }
 
  private:
+  grpc::Status Answer() {
+    ++call_count;
+    return Next(first_refusals, refusal);
+  }
+
+  static grpc::Status Next(std::deque<grpc::Status>& first, const grpc::Status& others) {
+    if (first.empty()) return others;
+    const grpc::Status next = first.front();
+    first.pop_front();
+    return next;
+  }
+
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -39,7 +39,10 @@ struct JobCommands : testing::Test {
 
   TemporaryDirectory state;
   FakeJobService coordinator;
-  JobClient client{"the test", coordinator.Channel()};
+  SystemClock system_clock;
+  JobClient client{{.address = "the test", .repetition = {.at_most = std::chrono::milliseconds(0)}},
+                   coordinator.Channel(),
+                   system_clock};
   SubmitOptions submit;
   TickingClock clock;
   std::ostringstream out, err;
@@ -165,6 +168,28 @@ TEST_F(JobCommands, WaitGivesUpWhenItsTimeIsUp) {
   EXPECT_EQ(WaitForJob(client, "job-0123456789abcdef", 1.0, clock, terminal), ExitCode::kTimeout);
 
   EXPECT_THAT(err.str(), HasSubstr("is still running; it goes on"));
+}
+
+TEST_F(JobCommands, WaitGivesUpInTimeWhenNobodyAnswers) {
+  coordinator.refusal = grpc::Status(grpc::StatusCode::UNAVAILABLE, "away");
+
+  EXPECT_EQ(WaitForJob(client, "job-0123456789abcdef", 1.0, clock, terminal), ExitCode::kTimeout);
+  EXPECT_EQ(WaitForJob(client, "job-0123456789abcdef", std::nullopt, clock, terminal), ExitCode::kUnreachable);
+
+  EXPECT_THAT(err.str(), HasSubstr("job job-0123456789abcdef: no answer from the coordinator at the test (away)"));
+}
+
+TEST_F(JobCommands, WatchTellsOfASilenceOnALineOfItsOwnAndGoesOn) {
+  Terminal animated{out, err, Liveliness::kAnimated};
+  JobClient patient({.address = "the test", .repetition = {.pauses = {.first = std::chrono::milliseconds(1)}}},
+                    coordinator.Channel(), system_clock);
+  coordinator.first_watch_ends = {grpc::Status(grpc::StatusCode::UNAVAILABLE, "away")};
+  coordinator.job.set_state(v1::JOB_STATE_RUNNING);
+
+  EXPECT_EQ(WatchJob(patient, "job-0123456789abcdef", clock, animated), ExitCode::kOk);
+
+  EXPECT_THAT(err.str(),
+              HasSubstr("\nno answer from the coordinator at the test (away); trying again for up to 1 min 0 s\n"));
 }
 
 TEST_F(JobCommands, WatchAppliesEventsToTheSnapshot) {

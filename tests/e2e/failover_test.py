@@ -33,8 +33,8 @@ class FailoverTest(unittest.TestCase):
         return json.loads(cluster.client("report", job_id, "-o", "json"))["manifest_sha256"]
 
     def call(self, cluster, name, *arguments):
-        return subprocess.run([str(BIN / "gptvq-client"), *arguments, "--coordinator", cluster.addresses[name]],
-                              capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run([str(BIN / "gptvq-client"), *arguments, "--coordinator", cluster.addresses[name],
+                               "--retry-for", "0s"], capture_output=True, text=True, timeout=60, check=False)
 
     def test_a_standby_takes_over_from_a_leader_that_was_killed_or_stopped(self):
         with Cluster(self.root / "quiet") as quiet:
@@ -46,7 +46,7 @@ class FailoverTest(unittest.TestCase):
             wait_until(lambda: cluster.is_ready("first"), "the first to lead")
             cluster.add_coordinator("second")
             self.assertFalse(cluster.is_ready("second"))
-            cluster.start_worker("steady")
+            steady = cluster.start_worker("steady")
 
             job_id = self.submit(cluster, "killed-result")
             wait_until(lambda: cluster.job(job_id)["published_layers"] >= 1, "a layer")
@@ -63,13 +63,16 @@ class FailoverTest(unittest.TestCase):
 
             cluster.add_coordinator("third")
             self.assertFalse(cluster.is_ready("third"))
-            cluster.start_worker("late")  # knows the addresses as they are now
+            late = cluster.start_worker("late")  # knows the addresses as they are now
             job_id = self.submit(cluster, "stopped-result")
             wait_until(lambda: cluster.job(job_id)["published_layers"] >= 1, "a layer")
             cluster.coordinators["second"].terminate()
             self.assertEqual(self.digest(cluster, job_id), expected)
             self.assertEqual(cluster.coordinators["second"].wait(timeout=60), 0)
             self.assertTrue(cluster.is_ready("third"))
+            for name, worker in (("steady", steady), ("late", late)):
+                self.assertIsNone(worker.poll(), name)
+                self.assertNotIn("task failed", cluster.log(name))  # no call came at a bad time
 
     def run_coordinator(self, *arguments):
         return subprocess.run([str(BIN / "gptvq-coordinator"), "--listen", "127.0.0.1:0", *arguments], capture_output=True,

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -53,10 +54,12 @@ class Cluster:
                 process.kill()
                 process.wait()
         # A sanitizer tells what it found by the exit code.
-        unclean = [process for process in asked if process.returncode != 0]
-        if unclean and failure is None:
-            logs = "".join(path.read_text(errors="replace")[-20000:] for path in self.directory.glob("*.log"))
-            raise AssertionError(f"{[(process.args, process.returncode) for process in unclean]}\n{logs}")
+        unclean = [(process.args, process.returncode) for process in asked if process.returncode != 0]
+        logs = "".join(f"{path.name}:\n{self.log(path.stem)[-20000:]}" for path in sorted(self.directory.glob("*.log")))
+        if failure is not None:
+            print(logs, file=sys.stderr)
+        elif unclean:
+            raise AssertionError(f"{unclean}\n{logs}")
 
     def _spawn(self, name, arguments):
         log = open(self.directory / f"{name}.log", "ab")
@@ -84,6 +87,13 @@ class Cluster:
     def start_worker(self, name, threads=1, flags=()):
         return self._spawn(name, ["gptvq-worker", "--coordinator", self.address, "--name", name,
                                   "--threads", str(threads), *flags])
+
+    def log(self, name):
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def start_client(self, command, job_id):
+        """gptvq-client in the background; the log of the command's name has what it says."""
+        return self._spawn(command, ["gptvq-client", command, job_id, "--coordinator", self.address])
 
     def client(self, *arguments, check=0):
         """Runs gptvq-client; returns its standard output."""
@@ -142,7 +152,7 @@ class SharedCluster(Cluster):
 
     def is_ready(self, name):
         """What the coordinator last said of itself in its log."""
-        lines = [line for line in (self.directory / f"{name}.log").read_text().splitlines() if "ready" in line]
+        lines = [line for line in self.log(name).splitlines() if "ready" in line]
         return bool(lines) and "not ready" not in lines[-1]
 
 

@@ -115,6 +115,20 @@ class ServiceTest(ServiceCase):
             cluster.restart_coordinator_after_kill()
             self.assertEqual(self.digest(cluster, job_id), expected)
 
+    def test_who_waits_or_watches_outlives_a_restart_of_the_coordinator(self):
+        with Cluster(self.root / "cluster") as cluster:
+            job_id, _ = self.submit(cluster, "result")
+            followers = [cluster.start_client(command, job_id) for command in ("wait", "watch")]
+            wait_until(lambda: "0 of" in cluster.log("watch"), "the watch")
+            cluster.coordinator.kill()
+            cluster.coordinator.wait()
+            for name in ("wait", "watch"):
+                wait_until(lambda: "trying again" in cluster.log(name), f"{name} to notice")
+            cluster.start_coordinator(cluster.address)
+            cluster.start_worker("a")
+            for follower in followers:
+                self.assertEqual(follower.wait(timeout=DEADLINE_SECONDS), 0)
+
     def test_the_same_request_names_the_same_job(self):
         with Cluster(self.root / "cluster") as cluster:
             request = ["--request-id", "0f8fad5b-d9cb-469f-a165-70867728950e"]
@@ -177,9 +191,11 @@ class RefusalTest(unittest.TestCase):
                 self.assertEqual(result.stdout, "")
 
     def test_an_unreachable_coordinator_is_exit_code_four(self):
-        result = self.run_client("list", "--coordinator", "unix:/nonexistent/socket")
-        self.assertEqual(result.returncode, 4, result.stderr)
-        self.assertIn("--coordinator", result.stderr)
+        for time, words in (("0s", "is --coordinator right?"), ("300ms", "trying again for up to")):
+            with self.subTest(time=time):
+                result = self.run_client("list", "--coordinator", "unix:/nonexistent/socket", "--retry-for", time)
+                self.assertEqual(result.returncode, 4, result.stderr)
+                self.assertIn(words, result.stderr)
 
     def test_an_unknown_job_is_exit_code_three(self):
         with tempfile.TemporaryDirectory(prefix="gptvq-e2e-") as directory, Cluster(directory) as cluster:
