@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/time/time.h"
 #include "core/base/check.h"
 #include "platform/version.h"
 
@@ -179,7 +180,7 @@ void Command::AddString(Flag flag, std::string* target) {
 }
 
 void Command::AddDuration(Flag flag, std::chrono::milliseconds* target) {
-  const std::string default_text = absl::StrCat(target->count(), "ms");
+  const std::string default_text = absl::FormatDuration(absl::FromChrono(*target));
   AddParsed(std::move(flag), default_text, [target](std::string_view text) -> absl::Status {
     GPTVQ_ASSIGN_OR_RETURN(*target, ParseDuration(text));
     return absl::OkStatus();
