@@ -26,6 +26,7 @@ namespace {
 CoordinatorOptions CoordinatorOptionsFor(const CoordinatorDaemonOptions& options) {
   CoordinatorOptions result;
   result.scheduler.lease_ttl = options.lease_ttl;
+  result.scheduler.stall_after = options.stall_after;
   // A lost lease is noticed within a quarter of its ttl.
   result.tick_period =
       std::clamp(options.lease_ttl / 4, std::chrono::milliseconds(25), std::chrono::milliseconds(1'000));
@@ -67,6 +68,10 @@ absl::Status CoordinatorDaemonOptions::Validate() const {
   if (lease_ttl < std::chrono::milliseconds(100) || lease_ttl > std::chrono::hours(1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("lease_ttl: ", lease_ttl.count(), " ms is not between 100 ms and 1 h"));
+  }
+  if (stall_after < std::chrono::seconds(1) || stall_after > std::chrono::hours(24)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("stall_after: ", stall_after.count(), " ms is not between 1 s and 1 day"));
   }
   return absl::OkStatus();
 }

@@ -22,8 +22,9 @@ struct CoordinatorDaemonOptions {
   std::string journal_uri;         // empty: SQLite in the data directory; postgresql://...: a database that is shared
   std::string artifact_store_uri;  // empty: file://<data_directory>/store; required with journal_uri
   GrpcServerOptions server;
-  std::chrono::milliseconds lease_ttl{30'000};  // 100 ms to 1 h
-  const S3Connector* s3 = nullptr;              // for an s3:// artifact store; borrowed; null: there can be none
+  std::chrono::milliseconds lease_ttl{30'000};     // 100 ms to 1 h
+  std::chrono::milliseconds stall_after{600'000};  // 1 s to 1 day
+  const S3Connector* s3 = nullptr;                 // for an s3:// artifact store; borrowed; null: there can be none
 
   // Errors: InvalidArgument naming the field.
   absl::Status Validate() const;

@@ -71,6 +71,16 @@ void DeclareOptions(Command& command, Options& options) {
         options.daemon.lease_ttl = std::chrono::milliseconds(ms);
         return absl::OkStatus();
       });
+  command.AddParsed(
+      {.name = "--stall-after-ms",
+       .help = "Heartbeats without progress after which a task is offered to others; a linear is the "
+               "longest step.",
+       .value = "MS"},
+      "600000", [&options](std::string_view text) -> absl::Status {
+        GPTVQ_ASSIGN_OR_RETURN(const std::int64_t ms, ParseInteger<std::int64_t>(text, {1'000, 86'400'000}));
+        options.daemon.stall_after = std::chrono::milliseconds(ms);
+        return absl::OkStatus();
+      });
   command.AddString(
       {.name = "--address-file", .help = "Write the address that was picked to this file.", .value = "FILE"},
       &options.address_file);

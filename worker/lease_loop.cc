@@ -12,6 +12,7 @@
 #include "core/backend/device_lost.h"
 #include "core/base/status_macros.h"
 #include "platform/job/error_reason.h"
+#include "platform/thread_name.h"
 
 namespace gptvq {
 namespace {
@@ -199,6 +200,7 @@ void LeaseLoop::Assign(Slot& slot, TaskGrant grant) {
 }
 
 void LeaseLoop::RenewLeases(std::stop_token stop) {
+  NameThisThread("renewal");
   while (true) {
     milliseconds period;
     {
@@ -235,6 +237,7 @@ void LeaseLoop::Renew(HeldTask& task, std::stop_token stop) {
 }
 
 void LeaseLoop::RunSlot(Slot& slot, std::stop_token stop) {
+  NameThisThread("executor");
   while (const std::shared_ptr<HeldTask> task = AwaitTask(slot, stop)) {
     RunTask(slot.executor, *task);
     {

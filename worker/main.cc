@@ -96,7 +96,8 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
   if (!options.ready_file.empty()) ready.emplace(link, options.ready_file, log);
   CoordinatorLink& observed = ready ? static_cast<CoordinatorLink&>(*ready) : link;
   RetryingLink retrying(observed, {.seed = std::random_device()()}, clock, log, metrics.call_retries);
-  LeaseLoop loop({}, borrowed, retrying, clock, log, metrics);
+  LeaseLoop loop({.orphan_timeout = std::chrono::seconds(options.orphan_timeout_seconds)}, borrowed, retrying, clock,
+                 log, metrics);
   std::stop_source drain;
   const StopSignals signals([&](int signal) {
     if (drain.stop_requested()) _exit(kExitBySignal + signal);

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxSlots = 64;
+constexpr int kLongestOrphanTimeoutSeconds = 86'400;  // a day
 constexpr std::size_t kMaxNameBytes = 128;
 
 bool IsNameCharacter(char c) {
@@ -69,6 +70,10 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
                      .help = "Keep this file while the coordinator answers and the worker does not drain.",
                      .value = "FILE"},
                     &options->ready_file);
+  command.AddInteger({.name = "--orphan-timeout-seconds",
+                      .help = "How long to work on a task while no coordinator answers; then it is dropped.",
+                      .value = "S"},
+                     &options->orphan_timeout_seconds, {.min = 1, .max = kLongestOrphanTimeoutSeconds});
   command.AddChoice<LogLevel>({.name = "--log-level", .help = "Least important line that is logged."},
                               &options->log_level,
                               {{"debug", LogLevel::kDebug},

@@ -23,6 +23,7 @@ struct WorkerOptions {
   std::string storage_profiles;  // empty: AWS in AWS_REGION
   HostPort metrics_listen;       // empty host: no metrics are served
   std::string ready_file;        // empty: none
+  int orphan_timeout_seconds = 900;
   LogLevel log_level = LogLevel::kInfo;
   bool selftest = false;
 

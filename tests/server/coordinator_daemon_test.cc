@@ -92,11 +92,14 @@ TEST_F(CoordinatorDaemonTest, RefusesOptionsThatCannotWork) {
   no_directory.data_directory = "";
   CoordinatorDaemonOptions short_ttl = Options();
   short_ttl.lease_ttl = std::chrono::milliseconds(99);
+  CoordinatorDaemonOptions short_stall = Options();
+  short_stall.stall_after = std::chrono::milliseconds(999);
   CoordinatorDaemonOptions bad_store = Options();
   bad_store.artifact_store_uri = "gopher://x";
 
   EXPECT_EQ(Start(no_directory).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Start(short_ttl).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Start(short_stall).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Start(bad_store).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
