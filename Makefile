@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test demo quality bench gpu dashboards lint fmt coverage asan tsan fuzz e2e packages images clean configure-%
+.PHONY: help build test chaos demo quality bench gpu dashboards lint fmt coverage asan tsan fuzz e2e packages images clean configure-%
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
@@ -17,7 +17,7 @@ build: configure-release  ## the three binaries, tests and benchmarks into build
 	cmake --build --preset release --parallel $(JOBS)
 
 test: build  ## every test that needs no GPU
-	tools/install_packages.sh test s3
+	tools/install_packages.sh test s3 chaos
 	tools/prepare_demo.sh
 	tools/python_env.sh build/oracle-venv tools/oracle_requirements.txt
 	tools/python_env.sh build/deploy-venv tools/deploy_requirements.txt
@@ -33,6 +33,12 @@ e2e: build  ## the tests that start the real binaries
 	tools/install_packages.sh ops services s3
 	tools/python_env.sh build/ops-venv tools/ops_requirements.txt
 	$(CTEST) --test-dir build/release --label-regex e2e
+
+SEEDS ?= 1
+chaos: build  ## every fault experiment on the real programs, a row each: SEEDS=N times, ONLY=F01,F20
+	tools/install_packages.sh chaos
+	GPTVQ_BIN=build/release/bin GPTVQ_MAKE_TINY_MODEL=build/release/tests/e2e/make_tiny_model PYTHONDONTWRITEBYTECODE=1 \
+	  /usr/bin/python3 tests/chaos/chaos.py --seeds $(SEEDS) $(if $(ONLY),--only $(ONLY))
 
 quality: build  ## about an hour: perplexity and error of every method and size, as a table
 	tools/prepare_demo.sh
@@ -63,7 +69,7 @@ coverage: configure-coverage  ## line coverage of core and server; fails under 8
 	tools/install_packages.sh coverage demo services
 	cmake --build --preset coverage --parallel $(JOBS)
 	find build/coverage -name '*.gcda' -delete
-	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|ops|deploy|s3'
+	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|ops|deploy|s3|chaos'
 	gcovr --root . --object-directory build/coverage --filter core/ --filter server/ -j $(JOBS) --fail-under-line 85
 
 # A test asks for more memory than there is, to see it refused; sanitizers have to let it.
@@ -71,7 +77,7 @@ asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanit
 	tools/install_packages.sh services
 	cmake --build --preset asan --parallel $(JOBS)
 	ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|ops|deploy|s3'
+	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|ops|deploy|s3|chaos'
 
 # Debian's gRPC is not instrumented: its modules are ignored, and where client and server share a process, everything they
 # hand each other through it would look like a race. The programs, each in a process of its own, show the real ones. The

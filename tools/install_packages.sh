@@ -8,6 +8,7 @@
 #   services  the servers that tests start: PostgreSQL
 #   test      demo, ops and services; the oracle of the tests, PyTorch for Debian's own Python; systemd's checks of units
 #   s3        Ceph's object gateway, a real S3 server for the tests
+#   chaos     what tests/chaos injects faults with
 #   fuzz      clang with libFuzzer
 #   coverage  gcovr
 #   lint      clang-format, clang-tidy, shellcheck
@@ -27,6 +28,7 @@ ops=(ca-certificates prometheus python3 python3-numpy python3-venv python3-yaml)
 services=(postgresql-15)
 test=("${demo[@]}" "${ops[@]}" "${services[@]}" python3-torch systemd)
 s3=(ceph-mgr ceph-mon ceph-osd curl openssl python3 radosgw)
+chaos=("${s3[@]}" faketime fiu-utils protobuf-compiler python3-hpack python3-protobuf)
 fuzz=(clang-14 libclang-rt-14-dev)
 coverage=(gcovr)
 lint=(clang-format clang-tidy shellcheck)
@@ -40,7 +42,7 @@ images=(
 wanted=()
 for purpose in "$@"; do
   case $purpose in
-    build|demo|ops|services|test|s3|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
+    build|demo|ops|services|test|s3|chaos|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
     *) echo "$0: unknown purpose '$purpose'" >&2; exit 2 ;;
   esac
 done

@@ -117,13 +117,27 @@ class Rgw:
         self.daemon("ceph-osd", "-i", "0")
         self.daemon("ceph-mgr", "-i", "x")
         self.wait_for(lambda: "1 up" in self.run("ceph", "osd", "stat"), "the object storage daemon")
-        self.daemon("radosgw", "-n", "client.rgw")
+        self.start_gateway()
         self.run("radosgw-admin", "-n", "client.admin", "user", "create", "--uid", "test", "--display-name", "test",
                  "--access-key", self.access_key, "--secret-key", self.secret_key)
-        self.wait_for(self.answers, "the object gateway")
         for suffix in ("", "-tls", "-host"):
             self.make_bucket(self.bucket + suffix)
         (self.root / "profiles.json").write_text(json.dumps(self.profiles()))
+
+    def start_gateway(self):
+        """To be called by the thread that started the server: the gateway dies with it."""
+        self.gateway = self.daemon("radosgw", "-n", "client.rgw")
+        self.wait_for(self.answers, "the object gateway")
+
+    def kill_gateway(self):
+        """Whatever it is doing. What was stored stays: the gateway keeps nothing."""
+        self.processes.remove(self.gateway)
+        self.gateway.kill()
+        self.gateway.wait()
+
+    def open_uploads(self):
+        """How many multipart uploads to the bucket `bucket` were neither completed nor aborted."""
+        return self.curl(f"{self.bucket}?uploads=", b"").count("<UploadId>")
 
     def make_certificate(self):
         self.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -157,10 +171,10 @@ class Rgw:
 
     def curl(self, place, payload, *options):
         # curl signs by itself: what a test finds does not depend on the code under test.
-        self.run("curl", "--silent", "--show-error", "--fail", "--noproxy", "*", *options,
-                 "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{self.access_key}:{self.secret_key}",
-                 "--header", f"x-amz-content-sha256: {hashlib.sha256(payload).hexdigest()}",
-                 f"http://127.0.0.1:{self.http}/{place}")
+        return self.run("curl", "--silent", "--show-error", "--fail", "--noproxy", "*", *options,
+                        "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{self.access_key}:{self.secret_key}",
+                        "--header", f"x-amz-content-sha256: {hashlib.sha256(payload).hexdigest()}",
+                        f"http://127.0.0.1:{self.http}/{place}")
 
     def answers(self):
         with socket.socket() as sock:
@@ -177,10 +191,11 @@ class Rgw:
     def daemon(self, *command):
         """Starts a server that dies with this process, even when that is killed."""
         log = open(self.root / "log" / f"{command[0]}.out", "wb")
-        self.processes.append(subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *command, "-f"], stdout=log, stderr=log,
-            env=dict(os.environ, CEPH_CONF=str(self.config))))
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command, "-f"], stdout=log, stderr=log,
+                                   env=dict(os.environ, CEPH_CONF=str(self.config)))
         log.close()
+        self.processes.append(process)
+        return process
 
     def wait_for(self, condition, what):
         end = time.monotonic() + DEADLINE_SECONDS

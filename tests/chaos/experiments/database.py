@@ -1,0 +1,141 @@
+"""F30-F40: what happens to the journal."""
+
+import random
+import shutil
+import time
+
+from experiment import Weaker, check, experiment, not_run
+from laboratory import pause
+from process_faults import FailingCalls, filled, small_file_system
+from service_harness import wait_until
+from services import END_SECONDS, LEASE_SECONDS
+
+
+@experiment("F36", "the file system of the journal is full for 2L, then has space again",
+            "changes are refused, nobody loses a lease, work goes on by itself afterwards")
+def journal_disk_full(lab):
+    with small_file_system(lab.root / "data", 8 << 20) as data:
+        store = str(lab.root / "store")
+        with lab.cluster(data=data, store=store) as cluster:
+            cluster.start_workers(2)
+            job_id = cluster.submit()
+            cluster.wait_for_layers(job_id, 1)
+            with filled(data):
+                refused = wait_until(lambda: cluster.metric('calls_total{code="UNAVAILABLE"}'), "a refused change")
+                pause(2 * LEASE_SECONDS)
+                refused = cluster.metric('calls_total{code="UNAVAILABLE"}')
+            cluster.finish(job_id)
+        journal = lab.verify(cluster)
+    check(journal.count("expire") == 0, f"{journal.count('expire')} leases expired")
+    return f"{refused:.0f} calls refused with UNAVAILABLE while full, 0 leases expired"
+
+
+@experiment("F37", "the journal's file system loses what was not synced at a SIGKILL (copy taken of the files alone), 10 points",
+            "every acknowledged submit and commit is there")
+def lost_writes(lab):
+    raise Weaker("not built")
+
+
+@experiment("F38", "fsync of the journal fails once with EIO (libfiu)",
+            "the call is not acknowledged; nothing acknowledged is lost after a restart", quick=False)
+def failing_fsync(lab):
+    calls = FailingCalls(lab.root)
+    with lab.cluster(coordinator_environment=calls.environment()) as cluster:
+        cluster.start_workers(2)
+        job_id = cluster.submit()
+        cluster.wait_for_layers(job_id, 1)
+        calls.enable(cluster.coordinator, "posix/io/sync/*")
+        wait_until(lambda: cluster.coordinator.poll() is not None or
+                   "error=" in cluster.log("w0") + cluster.log("w1"), "a failure of the journal")
+        seen = cluster.coordinator.poll()
+        if seen is None:
+            calls.disable(cluster.coordinator, "posix/io/sync/*")
+        else:
+            cluster.meant_to_die.add(cluster.coordinator)
+            cluster.coordinator_environment = {}
+            cluster.start_coordinator(cluster.address)
+        cluster.finish(job_id)
+    lab.verify(cluster)
+    if seen is None:
+        raise Weaker("calls refused, nothing acknowledged, recovered by itself; the specification wants the process to exit")
+    check(seen != 0, "the coordinator ended with 0")
+    return f"the coordinator ended with {seen}; after a restart the job succeeded"
+
+
+@experiment("F39", "a byte of the journal is changed while the coordinator is down: 12 places in the database, then in its WAL",
+            "the start is refused with a reason, or the job goes on to the same bytes; never a wrong result")
+def damaged_journal(lab):
+    outcomes = []
+    with lab.cluster("original") as cluster:
+        cluster.start_workers(1)
+        job_id = cluster.submit()
+        cluster.wait_for_layers(job_id, 2)
+        cluster.kill(cluster.coordinator)
+        kept = lab.root / "kept"
+        shutil.copytree(cluster.data, kept, ignore=shutil.ignore_patterns("store"))
+        for _ in range(12):
+            for path in kept.iterdir():
+                shutil.copy(path, cluster.data / path.name)
+            names = [path.name for path in kept.iterdir() if path.stat().st_size and path.suffix != ".lock"]
+            target = cluster.data / lab.random.choice(sorted(names))
+            content = bytearray(target.read_bytes())
+            place = lab.random.randrange(len(content))
+            content[place] ^= 1 << lab.random.randrange(8)
+            target.write_bytes(content)
+            outcomes.append(start_and_see(cluster, job_id))
+            if cluster.coordinator.poll() is None:
+                cluster.kill(cluster.coordinator)
+        for path in cluster.data.glob("coordinator.db*"):
+            path.unlink()
+        for path in kept.iterdir():
+            shutil.copy(path, cluster.data / path.name)
+        cluster.start_coordinator(cluster.address)
+        cluster.finish(job_id)
+    lab.verify(cluster)
+    seen = ", ".join(f"{outcomes.count(name)} x {name}" for name in sorted(set(outcomes)))
+    if "served, job NOT known" in outcomes:
+        raise Weaker(f"{seen}. SQLite takes a damaged frame for the end of its WAL: what was acknowledged after it is gone "
+                     "silently, and its pages have no checksums")
+    return seen
+
+
+def start_and_see(cluster, job_id):
+    """Starts on a damaged journal: what came of it."""
+    address_file = cluster.spawn_coordinator(cluster.address)
+    cluster.meant_to_die.add(cluster.coordinator)
+    process = cluster.coordinator
+    wait_until(lambda: process.poll() is not None or address_file.exists(), "the coordinator to start or not")
+    if process.poll() is not None:
+        check(process.returncode > 0, f"crashed with {process.returncode}: {cluster.tail('coordinator')}")
+        return "start refused"
+    listed = cluster.client("list", "-o", "name")
+    return "served, job known" if job_id in listed else "served, job NOT known"
+
+
+@experiment("F40", "the journal is replaced by a copy that is older than the workers' leases (raw copy, not `restore`)",
+            "ROLLBACK_SUSPECTED at the first newer epoch; no result of two histories; the job completes")
+def older_journal(lab):
+    with lab.cluster() as cluster:
+        cluster.start_workers(2)
+        job_id = cluster.submit()
+        cluster.wait_for_layers(job_id, 1)
+        cluster.kill(cluster.coordinator)
+        kept = lab.root / "kept"
+        shutil.copytree(cluster.data, kept, ignore=shutil.ignore_patterns("store"))
+        cluster.start_coordinator(cluster.address)
+        cluster.wait_for_layers(job_id, 4)
+        cluster.kill(cluster.coordinator)
+        for path in cluster.data.glob("coordinator.db*"):
+            path.unlink()
+        for path in kept.iterdir():
+            shutil.copy(path, cluster.data / path.name)
+        cluster.start_coordinator(cluster.address)
+        cluster.client("wait", job_id)
+        stale = cluster.refusals()
+        cluster.succeeded.append(job_id)
+    try:
+        lab.verify(cluster)
+    except AssertionError as violations:
+        raise Weaker(f"{stale} calls of the lost history refused, the job completed; but a raw copy has no store generation, "
+                     f"so that {violations}") from None
+    return f"{stale} calls of the lost history refused"

@@ -1,0 +1,260 @@
+"""F52-F63: what happens to stored bytes: Ceph's object gateway behind an HTTP proxy, and directories."""
+
+import contextlib
+import errno
+import json
+import pathlib
+import threading
+
+from experiment import Weaker, check, experiment, not_run
+from http_fault_proxy import LOSE, TRUNCATE, HttpFaultProxy, Reply
+from laboratory import pause
+from process_faults import FailingCalls, filled, small_file_system
+from service_harness import wait_until
+from services import LEASE_SECONDS
+
+ERROR_BODY = b"<?xml version='1.0'?><Error><Code>%s</Code><Message>injected</Message></Error>"
+
+
+# Amazon S3's protocol, against a real gateway.
+
+
+@contextlib.contextmanager
+def stored_in_s3(lab, fault):
+    """A cluster of two workers whose artifacts lie in the gateway, reached through a proxy with this fault: (cluster,
+    proxy). Boundaries are larger than a part, so that they are sent in several."""
+    rgw = lab.shared.gateway
+    lab.use_job("wide")
+    lab.canaries.append(rgw.secret_key)
+    with HttpFaultProxy(rgw.http, fault) as proxy:
+        profiles = lab.root / "profiles.json"
+        profiles.write_text(json.dumps({"profiles": {"faulty": {"endpoint": proxy.endpoint, "region": "us-east-1"}},
+                                        "places": {rgw.bucket: "faulty"}}))
+        environment = {"AWS_ACCESS_KEY_ID": rgw.access_key, "AWS_SECRET_ACCESS_KEY": rgw.secret_key,
+                       "GPTVQ_STORAGE_PROFILES": str(profiles)}
+        store = f"s3://{rgw.bucket}/{lab.root.name}"
+        with lab.cluster(store=store, coordinator_environment=environment) as cluster:
+            for name in ("a", "b"):
+                cluster.start_worker(name, environment=environment)
+            yield cluster, proxy
+
+
+def is_part(request):
+    return request.method == "PUT" and "partNumber=" in request.path
+
+
+def is_complete(request):
+    return request.method == "POST" and "uploadId=" in request.path
+
+
+def run_against(lab, fault):
+    with stored_in_s3(lab, fault) as (cluster, proxy):
+        job_id = cluster.submit()
+        cluster.finish(job_id)
+    return lab.verify(cluster), proxy
+
+
+@experiment("F52", "the gateway is killed as it gets a part, as it completes an upload, and before it says that it has; "
+            "it is back 2 s later", "the object is found, or sent again; the job completes; no upload is left open")
+def gateway_killed(lab):
+    rgw = lab.shared.gateway
+    waiting = {"part", "complete", "completed"}
+    killed = threading.Event()
+
+    def fault(request):
+        if killed.is_set() or not (is_part(request) or is_complete(request)):
+            return None
+        point = "part" if is_part(request) else "complete" if "complete" in waiting else "completed"
+        if point not in waiting:
+            return None
+        waiting.remove(point)
+        if point != "completed":
+            killed.set()
+            rgw.kill_gateway()
+        return LOSE
+
+    with stored_in_s3(lab, fault) as (cluster, proxy):
+        job_id = cluster.submit()
+        for _ in range(2):
+            wait_until(killed.is_set, "the gateway to be killed")
+            pause(2)
+            rgw.start_gateway()
+            killed.clear()
+        cluster.finish(job_id)
+    journal = lab.verify(cluster)
+    check(not waiting, f"not reached: {waiting}")
+    uploads = rgw.open_uploads()
+    check(uploads == 0, f"{uploads} multipart uploads were left open")
+    return f"2 kills and a lost answer, {len(proxy.requests)} requests, 0 open uploads, {journal.count('retry')} task retries"
+
+
+@experiment("F53", "30 % of the requests are answered with 503 SlowDown or 500", "retried with growing delays within a budget")
+def slow_down(lab):
+    answers = (Reply(503, ERROR_BODY % b"SlowDown"), Reply(500, ERROR_BODY % b"InternalError"))
+    refused = []
+
+    def fault(_):
+        if lab.random.random() >= 0.3:
+            return None
+        refused.append(lab.random.choice(answers))
+        return refused[-1]
+
+    journal, proxy = run_against(lab, fault)
+    check(len(proxy.requests) < 8 * (len(proxy.requests) - len(refused)), "more than 8 attempts for a request")
+    return f"{len(refused)} of {len(proxy.requests)} requests refused, {journal.count('retry')} task retries"
+
+
+@experiment("F54", "every third GET gets half of its body, and the connection closes", "never used; read again")
+def truncated_get(lab):
+    gets = []
+
+    def fault(request):
+        if request.method != "GET":
+            return None
+        gets.append(request)
+        return TRUNCATE if len(gets) % 3 == 0 else None
+
+    journal, _ = run_against(lab, fault)
+    check(len(gets) >= 3, "nothing was cut")
+    return f"{len(gets) // 3} of {len(gets)} answers cut short, {journal.count('retry')} task retries"
+
+
+@experiment("F55", "the first CompleteMultipartUpload is answered 200 with an error in its body, and not done",
+            "taken as a failure; repeated")
+def complete_that_fails(lab):
+    completed = []
+
+    def fault(request):
+        if not is_complete(request):
+            return None
+        completed.append(request)
+        return Reply(200, ERROR_BODY % b"InternalError") if len(completed) == 1 else None
+
+    journal, _ = run_against(lab, fault)
+    check(len(completed) >= 2, "not repeated")
+    return f"{len(completed)} completions asked, the first answered with an error; {journal.count('retry')} task retries"
+
+
+not_run("F56", "412 or 409 on the manifest's PUT", "read back; equal is success, other is CONFLICT",
+        "the product sends no conditional PUT: objects are named by their bytes, results belong to one job each")
+not_run("F59", "a blob is deleted between FindMissing and commit", "never committed but missing",
+        "the product deletes no artifact, so nothing can race")
+
+
+@experiment("F62", "every request with the first credentials is refused with 403 ExpiredToken from some moment on; the "
+            "credentials file has new ones", "read anew, the job completes; no secret in a log")
+def expired_credentials(lab):
+    raise Weaker("not built")
+
+
+@experiment("F63", "conditional headers are stripped from every request", "nothing depends on them")
+def no_conditions(lab):
+    _, proxy = run_against(lab, lambda request: None)
+    conditional = [request for request in proxy.requests
+                   if request.method in ("PUT", "POST") and any(name.startswith("if-") for name in request.headers)]
+    check(not conditional, f"{len(conditional)} conditional writes")
+    return f"{len(proxy.requests)} requests, none of those that write has a condition to strip"
+
+
+# Directories.
+
+
+def artifacts(cluster):
+    return [path for path in pathlib.Path(cluster.store).rglob("*") if path.is_file() and "sha256" in path.parts]
+
+
+def damage_and_see(lab, damage):
+    """Damages every artifact when half of the layers are published; the first job's end, and whether the same job
+    submitted again succeeds."""
+    with lab.cluster() as cluster:
+        worker = cluster.start_worker("a")
+        job_id = cluster.submit()
+        cluster.wait_for_layers(job_id, 4)
+        cluster.stop(worker)
+        damaged = artifacts(cluster)
+        for path in damaged:
+            damage(path)
+        cluster.resume(worker)
+        state = wait_until(lambda: ended(cluster, job_id), "the job to end")
+        failure = cluster.job(job_id).get("failure", {}).get("message", "")
+        if state == "succeeded":
+            cluster.succeeded.append(job_id)
+        again = cluster.submit()
+        cluster.finish(again)
+    lab.verify(cluster)
+    return len(damaged), state, failure
+
+
+def ended(cluster, job_id):
+    state = cluster.job(job_id)["state"]
+    return state if state in ("succeeded", "failed", "cancelled") else None
+
+
+def flip_a_bit(random):
+    def damage(path):
+        content = bytearray(path.read_bytes())
+        content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+        path.write_bytes(content)
+
+    return damage
+
+
+def judge_damage(seen):
+    count, state, failure = seen
+    if state == "succeeded":
+        return f"{count} artifacts damaged; recomputed"
+    check(state == "failed" and "artifact" in failure, f"{state}: {failure}")
+    raise Weaker(f"{count} artifacts damaged: found before use, the job failed with a message that names the artifact "
+                 f"({failure[:120]}); submitted again it succeeded. A committed task is not computed again by itself (T15)")
+
+
+@experiment("F57", "a bit of every stored artifact is flipped, half way through the job",
+            "found when read; recomputed (T15); no wrong byte in a result")
+def flipped_artifacts(lab):
+    return judge_damage(damage_and_see(lab, flip_a_bit(lab.random)))
+
+
+@experiment("F58", "every stored artifact is deleted, half way through the job", "as F57")
+def deleted_artifacts(lab):
+    return judge_damage(damage_and_see(lab, pathlib.Path.unlink))
+
+
+@experiment("F60", "the file system of the artifacts (tmpfs of 32 MiB) is full for 2L, then has space again",
+            "refused with RESOURCE_EXHAUSTED; the job completes once there is space; no temporary file is left")
+def store_full(lab):
+    with small_file_system(lab.root / "store", 32 << 20) as store:
+        with lab.cluster(store=str(store)) as cluster:
+            cluster.start_workers(2)
+            job_id = cluster.submit()
+            cluster.wait_for_layers(job_id, 1)
+            with filled(store):
+                wait_until(lambda: cluster.metric('calls_total{code="RESOURCE_EXHAUSTED"}') or
+                           "RESOURCE_EXHAUSTED" in cluster.log("w0") + cluster.log("w1"), "a refused artifact")
+                pause(2 * LEASE_SECONDS)
+            cluster.finish(job_id)
+            refused = int(cluster.metric('calls_total{code="RESOURCE_EXHAUSTED"}'))
+        journal = lab.verify(cluster)
+    return f"{refused} uploads refused, {journal.count('retry')} task retries, {journal.count('expire')} leases expired"
+
+
+@experiment("F61", "1 % of write, fsync, rename and open calls of coordinator and workers fail with EIO (libfiu)",
+            "the job succeeds with the same bytes, or fails naming the file; no temporary file is left")
+def failing_calls(lab):
+    calls = FailingCalls(lab.root)
+    with lab.cluster(coordinator_environment=calls.environment()) as cluster:
+        processes = [cluster.coordinator, *(cluster.start_worker(name, environment=calls.environment()) for name in "ab")]
+        job_id = cluster.submit()
+        wait_until(lambda: all("registered" in cluster.log(name) for name in "ab"), "the workers to register")
+        for process in processes:
+            for name in ("posix/io/rw/pwrite*", "posix/io/rw/write", "posix/io/sync/*", "posix/io/dir/rename*"):
+                calls.enable(process, name, probability=0.01, failinfo=errno.EIO)
+        state = wait_until(lambda: ended(cluster, job_id), "the job to end")
+        for process in processes:
+            calls.disable(process, "posix/io/*")
+        if state == "succeeded":
+            cluster.succeeded.append(job_id)
+        failure = cluster.job(job_id).get("failure", {}).get("message", "")
+        again = cluster.submit()
+        cluster.finish(again)
+    journal = lab.verify(cluster)
+    return f"{state} {failure[:100]}; {journal.count('retry')} task retries; the next job succeeded"

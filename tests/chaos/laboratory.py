@@ -1,0 +1,135 @@
+"""Where experiments happen: a model, the digest of the quiet run, scratch directories, and the check after each."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+from experiment import check
+from journal import read_journal
+from process_faults import need
+from services import ChaosCluster  # makes the harnesses of other folders importable
+from ceph_rgw import Rgw
+from service_harness import Model
+
+LAYERS = 8
+# What the experiments run: (layers, hidden size of the model, flags of the job). The boundaries of `wide` take more than
+# one part of an upload to S3.
+JOBS = {
+    "reference": (LAYERS, 128, {"propagation": "parallel", "shard_layers": 2, "evaluation_tokens": 512}),
+    "wide": (2, 256, {"propagation": "parallel", "shard_layers": 1, "evaluation_tokens": 512, "samples": 64,
+                      "sequence_length": 256, "refinement_passes": 2}),
+}
+CHECKER = pathlib.Path(__file__).resolve().parent / "checker.py"
+
+
+class Shared:
+    """What all experiments of one run use: made when first wanted, closed at the end."""
+
+    def __init__(self):
+        self.closing = contextlib.ExitStack()
+        self.scratch = pathlib.Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix="gptvq-chaos-")))
+
+    @functools.cache  # pylint: disable=method-cache-max-size-none  # it lives as long as the process
+    def model(self, job):
+        layers, hidden, _ = JOBS[job]
+        model = Model(layers=layers, hidden=hidden)
+        self.closing.callback(model.remove)
+        return model
+
+    @functools.cached_property
+    def gateway(self):
+        """Ceph's object gateway."""
+        need("ceph-mon", "radosgw")
+        return self.closing.enter_context(Rgw())
+
+    @functools.cache  # pylint: disable=method-cache-max-size-none
+    def quiet(self, job):
+        """(manifest digest, seconds) of a job with nothing injected and two workers."""
+        lab = Laboratory(self, f"quiet-{job}", 0)
+        lab.use_job(job)
+        with lab.cluster() as cluster:
+            cluster.start_workers(2)
+            begin = time.monotonic()
+            job_id = cluster.submit()
+            cluster.client("wait", job_id)
+            seconds = time.monotonic() - begin
+        manifest = (cluster.outputs[job_id] / "gptvq_manifest.json").read_bytes()
+        return hashlib.sha256(manifest).hexdigest(), seconds
+
+
+class Laboratory:
+    """One experiment with one seed."""
+
+    def __init__(self, shared, name, seed):
+        self.shared = shared
+        self.root = shared.scratch / f"{name}-{seed}"
+        self.root.mkdir()
+        self.random = random.Random(f"{name} {seed}")
+        self.seed = seed
+        self.canaries = []
+        self.job = "reference"
+
+    def use_job(self, job):
+        self.job = job
+
+    @property
+    def quiet_seconds(self):
+        return self.shared.quiet(self.job)[1]
+
+    def cluster(self, name="cluster", **options):
+        return ChaosCluster(self, self.root / name, **options)
+
+    def job_flags(self, output, **overrides):
+        return self.shared.model(self.job).job_flags(output, **{**JOBS[self.job][2], **overrides})
+
+    def verify(self, cluster):
+        """Runs the checker over what an ended cluster left; returns the journal."""
+        in_files = "://" not in cluster.store
+        case = {"journal": str(getattr(cluster, "journal", cluster.data / "coordinator.db")),
+                "store": cluster.store if in_files else None,
+                "golden": self.shared.quiet(self.job)[0],
+                "succeeded": {job_id: str(cluster.outputs[job_id]) for job_id in cluster.succeeded},
+                "submitted": list(cluster.outputs), "cancelled": cluster.cancelled, "requests": cluster.requests,
+                "logs": cluster.logs(), "canaries": self.canaries}
+        path = cluster.directory / "case.json"
+        path.write_text(json.dumps(case))
+        checked = subprocess.run([sys.executable, str(CHECKER), str(path)], capture_output=True, text=True, check=False)
+        check(checked.returncode in (0, 1) and checked.stdout, f"the checker failed: {checked.stderr}")
+        violations = json.loads(checked.stdout)["violations"]
+        check(not violations, "; ".join(violations))
+        return read_journal(case["journal"])
+
+    @staticmethod
+    def fetch(url):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url, timeout=30) as answer:
+            return answer.read().decode()
+
+
+def pause(seconds):
+    """Lets a chosen time pass: the moment of a fault, or its length; never a way to wait for something."""
+    time.sleep(seconds)
+
+
+def shown(waits):
+    """Durations, for the table."""
+    if not waits:
+        return "no wait"
+    return f"{min(waits):.1f} s" if len(waits) == 1 else f"{min(waits):.1f} to {max(waits):.1f} s"
+
+
+def eventually(condition, seconds, what):
+    """Polls until condition() is true and returns how long that took; the promise is broken after `seconds`."""
+    begin = time.monotonic()
+    while not condition():
+        check(time.monotonic() - begin < seconds, f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.02)
+    return time.monotonic() - begin
