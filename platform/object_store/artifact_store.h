@@ -33,7 +33,7 @@ class ArtifactStore {
 
   // Stores what `write` appends without ever holding it: `write` is called once to learn the digest and, unless the
   // store has the artifact already, again to store it. It must append the same bytes each time and must not call
-  // Close.
+  // Close. An artifact that is there is read; a damaged one is replaced.
   absl::StatusOr<Digest> PutArtifact(absl::FunctionRef<absl::Status(WritableFile&)> write);
 
   // Reads every byte once and compares it with the digest before it returns the file.

@@ -39,6 +39,18 @@ TEST(ArtifactStore, StreamsWithoutWritingWhatIsThereAlready) {
   EXPECT_EQ(call_count, 3);
 }
 
+TEST(ArtifactStore, PutsADamagedArtifactRight) {
+  MemoryObjectStore objects;
+  ArtifactStore artifacts(objects);
+  auto damaged = objects.Create(std::string("artifacts/sha256/ba/") + kAbcHex);
+  ASSERT_TRUE((*damaged)->Append(AsBytes("abd")).ok());
+  ASSERT_TRUE((*damaged)->Close().ok());
+
+  const Digest digest = artifacts.PutArtifact(AsBytes("abc")).value();
+
+  EXPECT_EQ(ReadWholeFile(**artifacts.OpenArtifact(digest), 3).value(), "abc");
+}
+
 TEST(ArtifactStore, WriterThatChangesItsMindStoresNothing) {
   MemoryObjectStore objects;
   ArtifactStore artifacts(objects);
