@@ -37,7 +37,7 @@ class EmbeddedWorker {
         registry_("worker"),
         metrics_(registry_),
         executor_(*placed_.backend, storage, clock, metrics_),
-        link_(std::move(channel), Identity(number, placed_)),
+        link_({.control = std::move(channel)}, Identity(number, placed_)),
         retrying_(link_, {.seed = static_cast<std::uint64_t>(number)}, clock, log, metrics_.call_retries),
         loop_({}, {&executor_}, retrying_, clock, log, metrics_),
         thread_([this, &log](std::stop_token drain) {

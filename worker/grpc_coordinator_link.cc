@@ -73,8 +73,11 @@ std::string Printable(std::string_view message) {
 
 }  // namespace
 
-GrpcCoordinatorLink::GrpcCoordinatorLink(std::shared_ptr<grpc::Channel> channel, WorkerIdentity identity)
-    : identity_(std::move(identity)), stub_(v1::WorkerService::NewStub(channel)), chunk_bytes_(kMaxChunkBytes) {}
+GrpcCoordinatorLink::GrpcCoordinatorLink(const CoordinatorChannels& channels, WorkerIdentity identity)
+    : identity_(std::move(identity)),
+      stub_(v1::WorkerService::NewStub(channels.control)),
+      layer_stub_(v1::WorkerService::NewStub(channels.layers == nullptr ? channels.control : channels.layers)),
+      chunk_bytes_(kMaxChunkBytes) {}
 
 absl::StatusOr<Registration> GrpcCoordinatorLink::Register(std::stop_token stop) {
   Call call(kCallTimeout, std::move(stop));
@@ -120,7 +123,7 @@ absl::Status GrpcCoordinatorLink::PublishLayer(const Lease& lease, const LayerPu
   const milliseconds upload_time(layer.packed.size() / kSlowestBytesPerMs);
   Call call(kCallTimeout + upload_time, std::move(stop));
   v1::PublishLayerResponse response;
-  const auto stream = stub_->PublishLayer(call.context(), &response);
+  const auto stream = layer_stub_->PublishLayer(call.context(), &response);
 
   v1::PublishLayerRequest request;
   v1::PublishLayerHeader* header = request.mutable_header();

@@ -10,12 +10,19 @@
 
 namespace gptvq {
 
+// What a worker talks over. Layers have a connection of their own: on a slow link a renewal would wait behind megabytes of
+// them until its lease is lost.
+struct CoordinatorChannels {
+  std::shared_ptr<grpc::Channel> control;
+  std::shared_ptr<grpc::Channel> layers = nullptr;  // null: as `control`, for a coordinator in the same process
+};
+
 // The only gRPC client of the worker. One call per method, each with a deadline: 10 s, more for a poll that waits,
-// and for a layer as much as its bytes need at 1 MiB/s. Owns its stub, shares the channel. Thread-safe.
+// and for a layer as much as its bytes need at 1 MiB/s. Owns its stubs, shares the channels. Thread-safe.
 class GrpcCoordinatorLink final : public CoordinatorLink {
  public:
-  // The channel comes from MakeChannel() or, inside one process, from the server itself.
-  GrpcCoordinatorLink(std::shared_ptr<grpc::Channel> channel, WorkerIdentity identity);
+  // The channels come from MakeChannel() or, inside one process, from the server itself.
+  GrpcCoordinatorLink(const CoordinatorChannels& channels, WorkerIdentity identity);
 
   absl::StatusOr<Registration> Register(std::stop_token stop) override;
   absl::StatusOr<PollAnswer> PollTask(std::string_view poll_id, std::chrono::milliseconds wait,
@@ -31,6 +38,7 @@ class GrpcCoordinatorLink final : public CoordinatorLink {
  private:
   const WorkerIdentity identity_;
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
+  const std::unique_ptr<v1::WorkerService::Stub> layer_stub_;
   std::atomic<int> chunk_bytes_;  // as the coordinator wants it, after Register
 };
 

@@ -91,7 +91,8 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
                              {"slots", borrowed.size()},
                              {"threads_per_slot", options.threads_per_slot()}});
 
-  GrpcCoordinatorLink link(MakeChannel(options.coordinator), identity);
+  GrpcCoordinatorLink link({.control = MakeChannel(options.coordinator), .layers = MakeChannel(options.coordinator)},
+                           identity);
   std::optional<ReadyFileLink> ready;
   if (!options.ready_file.empty()) ready.emplace(link, options.ready_file, log);
   CoordinatorLink& observed = ready ? static_cast<CoordinatorLink&>(*ready) : link;

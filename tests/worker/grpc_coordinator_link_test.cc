@@ -6,8 +6,10 @@
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "gmock/gmock.h"
+#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
@@ -54,15 +56,17 @@ class RecordingService final : public v1::WorkerService::Service {
     return ToGrpcStatus(status);
   }
 
-  grpc::Status RenewLease(grpc::ServerContext*, const v1::RenewLeaseRequest* request,
+  grpc::Status RenewLease(grpc::ServerContext* context, const v1::RenewLeaseRequest* request,
                           v1::RenewLeaseResponse* response) override {
     renewal = *request;
+    renewal_peer = context->peer();
     response->set_cancel_requested(cancel_requested);
     return ToGrpcStatus(status);
   }
 
-  grpc::Status PublishLayer(grpc::ServerContext*, grpc::ServerReader<v1::PublishLayerRequest>* reader,
+  grpc::Status PublishLayer(grpc::ServerContext* context, grpc::ServerReader<v1::PublishLayerRequest>* reader,
                             v1::PublishLayerResponse*) override {
+    layer_peer = context->peer();
     v1::PublishLayerRequest part;
     while (reader->Read(&part)) {
       parts.push_back(part);
@@ -96,6 +100,8 @@ class RecordingService final : public v1::WorkerService::Service {
   v1::RegisterWorkerRequest registration;
   v1::LeaseTaskRequest poll;
   v1::RenewLeaseRequest renewal;
+  std::string renewal_peer;
+  std::string layer_peer;
   std::vector<v1::PublishLayerRequest> parts;
   v1::CompleteTaskRequest completion;
   v1::FailTaskRequest failure;
@@ -113,7 +119,7 @@ class GrpcCoordinatorLinkTest : public testing::Test {
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     link_ = std::make_unique<GrpcCoordinatorLink>(
-        server_->InProcessChannel({}),
+        CoordinatorChannels{.control = server_->InProcessChannel({})},
         WorkerIdentity{"worker-1", std::string(32, 'a'), "cpu/1", {{"cpu:0", "two cores", 1024}}});
   }
   ~GrpcCoordinatorLinkTest() override { server_->Shutdown(); }
@@ -182,6 +188,24 @@ TEST_F(GrpcCoordinatorLinkTest, LayerTravelsInChunksOfTheCoordinatorsSize) {
   EXPECT_EQ(service_.parts[3].chunk().crc32c(), Crc32c("89"));
 }
 
+TEST(GrpcCoordinatorLink, LayersDoNotTravelInFrontOfRenewals) {
+  RecordingService service;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&service);
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  const std::string address = absl::StrCat("127.0.0.1:", port);
+  GrpcCoordinatorLink link({.control = MakeChannel(address), .layers = MakeChannel(address)}, WorkerIdentity{});
+  const Lease lease = AGrant("A").lease;
+
+  ASSERT_TRUE(link.RenewLease(lease, {}, {}).ok());
+  ASSERT_TRUE(link.PublishLayer(lease, {.layer = 0, .packed = "0123", .linears = {}}, {}).ok());
+
+  EXPECT_NE(service.layer_peer, service.renewal_peer);
+  server->Shutdown();
+}
+
 TEST_F(GrpcCoordinatorLinkTest, RefusalInTheMiddleOfAStreamKeepsItsReason) {
   service_.status = Refuse(ErrorReason::kStaleEpoch, "granted to somebody else");
 
@@ -241,7 +265,7 @@ TEST_F(GrpcCoordinatorLinkTest, StopBeforeTheCallEndsItToo) {
 }
 
 TEST(GrpcCoordinatorLink, CoordinatorThatIsNotThereIsUnavailable) {
-  GrpcCoordinatorLink link(MakeChannel("unix:/nonexistent/coordinator.sock"), WorkerIdentity{});
+  GrpcCoordinatorLink link({.control = MakeChannel("unix:/nonexistent/coordinator.sock")}, WorkerIdentity{});
 
   EXPECT_EQ(link.Register(std::stop_token()).status().code(), absl::StatusCode::kUnavailable);
 }
