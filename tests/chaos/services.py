@@ -70,9 +70,9 @@ class ChaosCluster(Cluster):
 
         self.address = wait_until(serving, "the coordinator's address")
 
-    def start_worker(self, name, via=None, prefix=(), environment=None, arguments=()):  # pylint: disable=arguments-differ
-        """`via` is a FaultProxy between the worker and the coordinator."""
-        command = ["gptvq-worker", "--coordinator", via.address if via else self.address, "--name", name,
+    def start_worker(self, name, to=None, prefix=(), environment=None, arguments=()):  # pylint: disable=arguments-differ
+        """`to` is where the worker finds the coordinator, for instance the address of a FaultProxy."""
+        command = ["gptvq-worker", "--coordinator", to or self.address, "--name", name,
                    "--threads", "1", *arguments]
         return self._spawn(name, command, prefix, environment)
 

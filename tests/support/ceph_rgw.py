@@ -135,6 +135,11 @@ class Rgw:
         self.gateway.kill()
         self.gateway.wait()
 
+    def add_key(self, access_key, secret_key):
+        """Further credentials of the same user."""
+        self.run("radosgw-admin", "-n", "client.admin", "key", "create", "--uid", "test", "--key-type", "s3",
+                 "--access-key", access_key, "--secret-key", secret_key)
+
     def open_uploads(self):
         """How many multipart uploads to the bucket `bucket` were neither completed nor aborted."""
         return self.curl(f"{self.bucket}?uploads=", b"").count("<UploadId>")

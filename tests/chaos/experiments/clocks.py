@@ -47,7 +47,7 @@ def wrong_day(lab):
 @experiment("F66", "a worker's clocks, monotonic too, run at 2 and at 0.7 times their rate",
             "renewed every L/3 by those clocks: no lease is lost")
 def wrong_rate(lab):
-    with lab.cluster() as cluster:
+    with lab.cluster(lease_seconds=4) as cluster:
         for name, rate in (("fast", "+0 x2"), ("slow", "+0 x0.7")):
             directory = cluster.directory / name
             directory.mkdir()

@@ -48,7 +48,7 @@ def kill_at_calls(lab):
     with lab.cluster() as cluster, FaultProxy(cluster.address, lab.seed, intercept) as proxy:
         job_ids = [cluster.submit() for _ in range(2)]
         for number in range(2):
-            cluster.start_worker(f"w{number}", via=proxy)
+            cluster.start_worker(f"w{number}", to=proxy.address)
         while waiting and not all(cluster.state(job_id) == "succeeded" for job_id in job_ids) or hit.is_set():
             if hit.wait(timeout=0.2):
                 begin = time.monotonic()

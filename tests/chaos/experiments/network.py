@@ -18,7 +18,7 @@ def proxied(lab, workers=2, make_intercept=lambda: None):
         proxies = []
         for number in range(workers):
             proxies.append(stack.enter_context(FaultProxy(cluster.address, f"{lab.seed}-{number}", make_intercept())))
-            cluster.start_worker(f"w{number}", via=proxies[-1])
+            cluster.start_worker(f"w{number}", to=proxies[-1].address)
         yield cluster, proxies
 
 

@@ -1,10 +1,10 @@
 """F68-F75: security under fault, upgrades, cancellation, and everything at once."""
 
+import pathlib
 import socket
 import subprocess
 import threading
 import time
-import uuid
 
 from experiment import check, experiment, not_run
 from fault_proxy import FaultProxy
@@ -12,6 +12,8 @@ from laboratory import eventually, pause
 from service_harness import BIN, wait_until
 from services import LEASE_SECONDS
 
+not_run("F68", "a certificate is rotated, revoked, expired during a job", "no failure; cut in 60 s; named error",
+        "the product has no TLS yet")
 not_run("F69", "workers of version N-1 at a coordinator of version N, and the reverse", "job finishes with digest G",
         "there is one protocol version so far; tools/check_proto_compat.py guards the wire")
 
@@ -37,7 +39,7 @@ def schema_killed(lab):
     return f"20 kills, {unfinished} of them before it served; every journal serves after the next start"
 
 
-@experiment("F71", "cancellation at 8 random moments of a job, racing with its commits",
+@experiment("F71", "cancellation at 5 random moments of a job, racing with its commits",
             "CANCELLED or SUCCEEDED, never both; workers idle one heartbeat and 5 s later; no result when cancelled",
             quick=True)
 def cancel_at_random(lab):
@@ -45,7 +47,7 @@ def cancel_at_random(lab):
     idle = []
     with lab.cluster() as cluster:
         cluster.start_workers(2)
-        for _ in range(8):
+        for _ in range(5):
             job_id = cluster.submit()
             pause(lab.random.uniform(0, lab.quiet_seconds))
             cluster.cancel(job_id)
@@ -106,22 +108,74 @@ not_run("F73", "garbage collection at 100 times its speed during F01", "nothing 
         "the product does not collect garbage yet: artifacts stay")
 
 
-@experiment("F74", "3 000 TCP connections that never speak, and 300 that send half a preface", "workers are unaffected")
+@experiment("F74", "3 000 TCP connections to the coordinator that never speak, and 300 that send half of HTTP/2's preface",
+            "workers are unaffected: 0 leases lost; all are closed in less than 150 s")
 def silent_connections(lab):
     with lab.cluster() as cluster:
         cluster.start_workers(2)
         host, port = cluster.address.rsplit(":", 1)
         idle = []
         for number in range(3_300):
-            connection = socket.create_connection((host, int(port)), timeout=30)
+            idle.append(socket.create_connection((host, int(port)), timeout=30))
             if number >= 3_000:
-                connection.sendall(b"PRI * HTTP/2.0\r\n")
-            idle.append(connection)
-        job_id = cluster.submit()
-        cluster.finish(job_id)
-        worst = cluster.metric("calls_total")
-        for connection in idle:
-            connection.close()
+                idle[-1].sendall(b"PRI * HTTP/2.0\r\n")
+        descriptors = len(list(pathlib.Path(f"/proc/{cluster.coordinator.pid}/fd").iterdir()))
+        cluster.finish(cluster.submit())
+        seconds = eventually(lambda: all(map(is_closed, idle)), 150, "the silent connections are closed")
+        left = len(list(pathlib.Path(f"/proc/{cluster.coordinator.pid}/fd").iterdir()))
     journal = lab.verify(cluster)
     check(journal.count("expire") == 0, f"{journal.count('expire')} leases expired")
-    return f"{len(idle)} idle connections; {worst:.0f} calls answered; 0 leases expired"
+    return f"{descriptors} descriptors at most, {left} after {seconds:.0f} s more; 0 leases expired"
+
+
+def is_closed(connection):
+    connection.setblocking(False)
+    try:
+        while connection.recv(1 << 12):  # what the server says first, its settings
+            pass
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+@experiment("F75", "a minute of jobs under kills of workers, cuts and partitions (24 hours in the specification)",
+            "every job succeeds; memory grows by less than 10 %, descriptors by less than 16 from the first third to the end")
+def soak(lab):
+    with lab.cluster() as cluster, FaultProxy(cluster.address, lab.seed) as proxy:
+        workers = [cluster.start_worker(f"w{number}", to=proxy.address) for number in range(3)]
+        begin = time.monotonic()
+        job_ids, early, faults = [], None, 0
+        while time.monotonic() - begin < 60:
+            if not job_ids or cluster.state(job_ids[-1]) == "succeeded":
+                job_ids.append(cluster.submit())
+            pause(lab.random.uniform(0.5, 2))
+            faults += 1
+            fault = lab.random.choice(("kill", "cut", "hold"))
+            if fault == "kill":
+                cluster.kill(workers.pop(0))
+                workers.append(cluster.start_worker(f"n{faults}", to=proxy.address))
+            elif fault == "cut":
+                proxy.cut()
+            else:
+                proxy.hold()
+                pause(LEASE_SECONDS / 2)
+                proxy.heal()
+            if early is None and time.monotonic() - begin > 20:
+                early = footprint(cluster.coordinator)
+        for job_id in job_ids:
+            cluster.finish(job_id)
+        late = footprint(cluster.coordinator)
+    lab.verify(cluster)
+    check(late[0] < 1.1 * early[0], f"memory grew from {early[0]} to {late[0]} KiB")
+    check(late[1] < early[1] + 16, f"descriptors grew from {early[1]} to {late[1]}")
+    return (f"{faults} faults, {len(job_ids)} jobs; memory {early[0] >> 10} then {late[0] >> 10} MiB, "
+            f"descriptors {early[1]} then {late[1]}")
+
+
+def footprint(process):
+    """(resident KiB, open descriptors)"""
+    proc = pathlib.Path(f"/proc/{process.pid}")
+    resident = next(line for line in (proc / "status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(resident.split()[1]), len(list((proc / "fd").iterdir()))

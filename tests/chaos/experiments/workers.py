@@ -82,7 +82,7 @@ def stop_before_commit(lab):
         return None
 
     with lab.cluster() as cluster, FaultProxy(cluster.address, lab.seed, intercept) as proxy:
-        sleeper = cluster.start_worker("sleeper", via=proxy)
+        sleeper = cluster.start_worker("sleeper", to=proxy.address)
         job_id = cluster.submit()
         wait_until(lambda: stopped, "the worker to be about to commit")
         task = cluster.log("sleeper").rsplit('msg="layer published" task=', 1)[1].split()[0]
@@ -186,7 +186,7 @@ def drain_a_worker(lab):
             "the lease ends by itself; the task is offered again within 2L of the kill", quick=True)
 def drain_in_vain(lab):
     with lab.cluster() as cluster, FaultProxy(cluster.address, lab.seed) as proxy:
-        leaver = cluster.start_worker("leaver", via=proxy)
+        leaver = cluster.start_worker("leaver", to=proxy.address)
         job_id = cluster.submit()
         task = cluster.wait_for_holder(job_id, "leaver")
         proxy.hold()
@@ -296,7 +296,7 @@ def poison_task(lab):
         other = cluster.submit()
         cluster.finish(other)
         cluster.client("wait", poisoned, check=1)
-        failure = cluster.job(poisoned)["failure"]["message"]
+        failure = cluster.job(poisoned)["failure"]
     journal = lab.verify(cluster)
     lost = [event for event in journal.by_task()[f"{poisoned}/quantize-0"] if event.trigger in ("expire", "poison")]
     check(len(lost) == 6 and lost[-1].trigger == "poison", f"triggers {[event.trigger for event in lost]}")
