@@ -13,8 +13,8 @@ namespace gptvq {
 // How peers of this protocol talk: limits and keepalive that both sides must agree on, in one place.
 
 // A channel to `address`, "host:port" or "unix:/path", or to the one of "IPv4:port,IPv4:port,..." whose health check says
-// SERVING: coordinators of which one leads. Has a connection of its own. Connects when first used and again after failures, at most 5 s
-// apart. Pings every 60 s, also between calls, so that a peer that vanished is noticed.
+// SERVING: coordinators of which one leads. Has a connection of its own. Connects when first used and again after
+// failures, at most 5 s apart. Pings every 60 s, also between calls, so that a peer that vanished is noticed.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
 
 // The server side of the same: message size, pings no more often than every 30 s tolerated, 100 streams and 16 KiB of
