@@ -166,10 +166,11 @@ TEST_F(PostgresJobStoreTest, AFullDiskRefusesAndStoresNothing) {
 }
 
 TEST_F(PostgresJobStoreTest, AServerThatHangsIsGivenUpInTime) {
+  ASSERT_NE(Open(Options()), nullptr);  // makes the schema, in as much time as that takes
   PostgresJobStore::Options options = Options();
-  options.leader.timeouts.answer = std::chrono::milliseconds(300);
-  options.leader.timeouts.lock = std::chrono::milliseconds(100);
+  options.leader.timeouts.answer = std::chrono::seconds(3);
   const StorePtr store = Open(options);
+  ASSERT_NE(store, nullptr);
   ASSERT_TRUE(store->LoadActive().ok());
   ASSERT_TRUE(store->Append(Submission()).ok());
   const auto pid = static_cast<pid_t>(std::stol(WaitForBackend("state = 'idle'")));
