@@ -85,7 +85,7 @@ asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanit
 tsan: configure-tsan  ## tests under ThreadSanitizer
 	tools/install_packages.sh services
 	cmake --build --preset tsan --parallel $(JOBS)
-	TSAN_OPTIONS="ignore_noninstrumented_modules=1 history_size=4 exitcode=66 allocator_may_return_null=1" \
+	TSAN_OPTIONS="ignore_noninstrumented_modules=1 suppressions=$(CURDIR)/tests/tsan.supp history_size=4 exitcode=66 allocator_may_return_null=1" \
 	  $(CTEST) --test-dir build/tsan --label-regex 'unit|conformance|sim|e2e' --label-exclude 's3|ops|in_process_rpc|cuda_simulator'
 
 fuzz:  ## each fuzz target for FUZZ_SECONDS (20)
