@@ -173,6 +173,7 @@ absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event) {
 void Coordinator::LetTimePass() {
   const std::lock_guard lock(mutex_);
   while (true) {
+    NoticeOwnSilence();
     // A journal that does not answer freezes the reaper too; the next tick tries again.
     const absl::StatusOr<Decision> decision = RecordLocked(Tick{});
     if (!decision.ok() || decision->outcome == Outcome::kNothing) break;
@@ -182,6 +183,14 @@ void Coordinator::LetTimePass() {
   // Rests end as time passes, without an event.
   ++work_version_;
   changed_.notify_all();
+}
+
+// A journal that took long to answer, or a process that did not run, kept renewals waiting: those who are alive must be
+// heard before anybody is given up. A failure is no matter: leases begin anew when the journal is read again.
+void Coordinator::NoticeOwnSilence() {
+  const MonotonicTime now = clock_.MonotonicNow();
+  if (now - last_tick_ > options_.scheduler.lease_ttl / 2) (void)RecordLocked(ForgiveSilence{});
+  last_tick_ = now;
 }
 
 absl::Status Coordinator::CatchUp() {

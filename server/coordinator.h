@@ -96,6 +96,7 @@ class Coordinator {
  private:
   absl::StatusOr<Decision> RecordLocked(const Event& event);
   void LetTimePass();
+  void NoticeOwnSilence();
   // OK when the ledger is in step and the metrics know what was published before it was.
   absl::Status CatchUp();
   void ShowReadiness(const absl::Status& readiness);
@@ -114,6 +115,7 @@ class Coordinator {
   ReadinessObserver observer_;
   std::optional<bool> ready_;  // as the observer knows it
   bool draining_ = false;
+  MonotonicTime last_tick_;         // of the ticker, after it had the mutex
   std::uint64_t work_version_ = 0;  // rises when a poll may find something that it did not find before
   std::uint64_t progress_version_ = 0;
 

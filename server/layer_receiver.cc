@@ -1,5 +1,6 @@
 #include "server/layer_receiver.h"
 
+#include <chrono>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -11,9 +12,13 @@
 namespace gptvq {
 namespace {
 
+constexpr std::chrono::milliseconds kStoreFullPause(5'000);
+
 absl::Status OfStore(const absl::Status& status) {
   if (absl::IsResourceExhausted(status)) {
-    return Refuse(ErrorReason::kStoreFull, absl::StrCat("object store: ", status.message()));
+    // The worker keeps the layer and its lease, and sends the layer again when there may be space.
+    return WithRetryAfter(Refuse(ErrorReason::kStoreFull, absl::StrCat("object store: ", status.message())),
+                          kStoreFullPause);
   }
   return status;
 }

@@ -137,4 +137,10 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const Tick&, Instant now) const {
   return decision;
 }
 
+absl::StatusOr<Decision> Scheduler::DecideOn(const ForgiveSilence&, Instant now) const {
+  Decision decision;
+  decision.earliest_expiry = now.monotonic + options_.lease_ttl;
+  return decision;
+}
+
 }  // namespace gptvq

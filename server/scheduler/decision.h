@@ -47,8 +47,9 @@ struct Decision {
   std::string task_id;         // the task that the event was about; for PollTask the one that was granted
   std::optional<TaskKey> key;  // the same
   Transition transition;
-  std::optional<HeldLease> lease;  // of `key`, from now on
-  std::optional<Rest> rest;        // of `key`, if the transition makes it READY
+  std::optional<HeldLease> lease;                // of `key`, from now on
+  std::optional<MonotonicTime> earliest_expiry;  // of every held lease, from now on
+  std::optional<Rest> rest;                      // of `key`, if the transition makes it READY
   std::optional<RegisterWorker> registered;
   std::optional<WorkerKey> caller;  // a worker that gave a sign of life
   Instant time;

@@ -69,8 +69,12 @@ struct ReleaseTask {
 // Time passed. Deals with one overdue lease; to be repeated until its outcome is kNothing.
 struct Tick {};
 
+// The coordinator itself stood still for a while, so that nobody could be heard: every held lease lasts a whole ttl from now, and
+// counts as making progress now.
+struct ForgiveSilence {};
+
 using Event = std::variant<SubmitJob, CancelJob, RegisterWorker, PollTask, RenewLease, PublishLayer, CompleteTask,
-                           FailTask, ReleaseTask, Tick>;
+                           FailTask, ReleaseTask, Tick, ForgiveSilence>;
 
 }  // namespace gptvq
 

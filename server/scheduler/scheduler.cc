@@ -46,6 +46,12 @@ absl::StatusOr<Decision> Scheduler::Decide(const Event& event, Instant now) cons
 void Scheduler::Apply(const Decision& decision) {
   if (!decision.transition.empty()) ApplyJob(decision);
   if (decision.lease) held_.at(*decision.key) = *decision.lease;
+  if (decision.earliest_expiry) {
+    for (auto& [key, lease] : held_) {
+      lease.expiry = std::max(lease.expiry, *decision.earliest_expiry);
+      lease.progress_time = decision.time.monotonic;
+    }
+  }
   if (decision.registered) {
     workers_[decision.registered->worker] = {*decision.registered, decision.time.wall, decision.time.monotonic};
   }

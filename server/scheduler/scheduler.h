@@ -90,6 +90,7 @@ class Scheduler {
   DecisionOr DecideOn(const PollTask& event, Instant now) const;
   DecisionOr DecideOn(const RenewLease& event, Instant now) const;
   DecisionOr DecideOn(const Tick& event, Instant now) const;
+  DecisionOr DecideOn(const ForgiveSilence& event, Instant now) const;
   bool MayTake(const WorkerPresence& worker, const WorkerKey& identity, TaskKey key, const Rest& rest,
                MonotonicTime now) const;
   bool AnotherWorkerOf(const std::string& numerics_class, const WorkerKey& identity, MonotonicTime now) const;

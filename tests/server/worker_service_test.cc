@@ -331,9 +331,11 @@ TEST(LeaseCalls, ALeaseThatIsNotRenewedExpiresAndOneThatIsDoesNot) {
   TestWorker worker(service);
   const v1::Lease lease = worker.Poll().lease();
   const auto let_pass = [&](std::chrono::seconds time) {
-    service.clock.AwaitSleepers(1);
-    service.clock.Advance(time);
-    service.clock.AwaitSleepers(1);  // the tick is over
+    for (; time.count() > 0; time -= std::chrono::seconds(1)) {
+      service.clock.AwaitSleepers(1);
+      service.clock.Advance(std::chrono::seconds(1));
+      service.clock.AwaitSleepers(1);  // the tick is over
+    }
   };
 
   let_pass(std::chrono::seconds(29));
@@ -344,6 +346,19 @@ TEST(LeaseCalls, ALeaseThatIsNotRenewedExpiresAndOneThatIsDoesNot) {
 
   EXPECT_EQ(ReasonOf(worker.Renew(lease).status()), ErrorReason::kNotHeld);
   EXPECT_EQ(worker.Poll().lease().epoch(), 2);
+}
+
+TEST(LeaseCalls, ALeaseOutlivesACoordinatorThatStoodStill) {
+  Service service;
+  SubmitTo(service, WithoutEvaluation());
+  TestWorker worker(service);
+  const v1::Lease lease = worker.Poll().lease();
+
+  service.clock.AwaitSleepers(1);
+  service.clock.Advance(std::chrono::hours(1));  // at once: not a tick in between
+  service.clock.AwaitSleepers(1);
+
+  EXPECT_TRUE(worker.Renew(lease).ok());
 }
 
 TEST(LeaseCalls, ACancelledJobTellsItsHolder) {

@@ -101,6 +101,22 @@ TEST(Lease, SilenceReturnsTheTaskAndTheZombieIsRefusedBeforeAndAfterTheNextGrant
   EXPECT_TRUE(h.Finish(next).ok());
 }
 
+TEST(Lease, SilenceWhileTheCoordinatorStoodStillIsForgivenForOneTtl) {
+  SchedulerHarness h;
+  h.Submit(QuantizeOnly(), 1);
+  const WorkerKey worker = h.Register("a");
+  const Lease lease = h.Poll(worker);
+  const milliseconds ttl = h.scheduler.options().lease_ttl;
+
+  h.now.monotonic += 2 * ttl;  // without a tick
+  ASSERT_TRUE(h.Do(ForgiveSilence{}).ok());
+
+  h.Advance(ttl - milliseconds(1));
+  EXPECT_TRUE(h.scheduler.CheckHolder(lease).ok());
+  h.Advance(milliseconds(1));
+  EXPECT_EQ(ReasonOf(h.scheduler.CheckHolder(lease)), ErrorReason::kNotHeld);
+}
+
 TEST(Lease, ATaskGrantedToTheSameWorkerAgainIsAnotherLease) {
   SchedulerHarness h;
   h.Submit(QuantizeOnly(), 1);
