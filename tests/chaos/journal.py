@@ -123,7 +123,7 @@ def read_postgres(uri):
     tables = {}
     for name in TABLES:
         command = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--dbname", uri,
-                   "--command", f"SELECT row_to_json({name}) FROM {name}"]
+                   "--command", f"SELECT row_to_json({name}) FROM gptvq.{name}"]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
         tables[name] = [{column: bytes.fromhex(value[2:]) if isinstance(value, str) and value.startswith("\\x") else value
                          for column, value in json.loads(line).items()} for line in lines]

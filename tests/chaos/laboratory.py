@@ -23,7 +23,8 @@ LAYERS = 8
 # What the experiments run: (layers, hidden size of the model, flags of the job). The boundaries of `wide` take more than
 # one part of an upload to S3.
 JOBS = {
-    "reference": (LAYERS, 128, {"propagation": "parallel", "shard_layers": 2, "evaluation_tokens": 512}),
+    "reference": (LAYERS, 128, {"propagation": "parallel", "shard_layers": 2, "evaluation_tokens": 512,
+                                "refinement_passes": 48}),
     "wide": (2, 256, {"propagation": "parallel", "shard_layers": 1, "evaluation_tokens": 512, "samples": 64,
                       "sequence_length": 256, "refinement_passes": 2}),
 }

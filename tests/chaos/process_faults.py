@@ -4,10 +4,12 @@ system calls that fail."""
 import contextlib
 import ctypes
 import errno
+import importlib.util
 import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 
 from experiment import NotRun
@@ -15,6 +17,7 @@ from services import wait_until
 
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
 WAIT_ALL = 0x40000000  # __WALL: threads of others, too
+FORGETFUL_FS = pathlib.Path(__file__).resolve().parent / "forgetful_fs.py"
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 FIU = "/usr/lib/fiu/fiu_{}_preload.so"
 FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
@@ -137,6 +140,44 @@ def small_file_system(directory, size_bytes):
         yield directory
     finally:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+class ForgetfulDisk:
+    """A mounted forgetful_fs.py."""
+
+    def __init__(self, directory):
+        self.mount = directory / "data"
+        self.backing = directory / "synced"
+        self.mount.mkdir()
+        self.backing.mkdir()
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([sys.executable, str(FORGETFUL_FS), str(self.backing), str(self.mount)])
+        wait_until(lambda: os.path.ismount(self.mount) or self.process.poll() is not None, "the FUSE file system")
+        if self.process.poll() is not None:
+            raise NotRun("a FUSE file system cannot be mounted here")
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        subprocess.run(["umount", "--lazy", str(self.mount)], check=True)
+
+    def lose_power(self):
+        self.end()
+        self.start()
+
+
+@contextlib.contextmanager
+def forgetful_disk(lab):
+    need_root("mounting a FUSE file system")
+    if not importlib.util.find_spec("fusepy"):
+        raise NotRun("python3-fusepy not found: tools/install_packages.sh chaos")
+    disk = ForgetfulDisk(lab.root)
+    try:
+        yield disk
+    finally:
+        disk.end()
 
 
 @contextlib.contextmanager

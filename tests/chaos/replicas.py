@@ -1,7 +1,11 @@
 """Coordinators that share a PostgreSQL journal, and that server, under an experiment."""
 
+import os
+import pathlib
+import shutil
 import signal
 import subprocess
+import tempfile
 
 from service_harness import RUN_POSTGRES, PostgresServer, wait_until
 from services import ChaosCluster
@@ -19,6 +23,18 @@ class ChaosPostgres(PostgresServer):
         with open(self.directory / "server.log", "ab") as log:
             self.process = subprocess.Popen([str(RUN_POSTGRES), str(self.directory), *settings], stdout=log, stderr=log)
         wait_until(self.answers, "the PostgreSQL server")
+
+    def kill(self):
+        """SIGKILL of the server and all its children at once, as when its machine is gone."""
+        for process in reversed(self.backends()):
+            os.kill(process, signal.SIGKILL)
+        self.process.wait()
+
+    def remove(self):
+        if self.process.poll() is None:
+            super().remove()
+        else:
+            shutil.rmtree(self.directory)
 
     def answers(self):
         return self.ask("SELECT 1") == "1"
@@ -39,19 +55,37 @@ class ChaosPostgres(PostgresServer):
         return [self.process.pid, *map(int, children)]
 
 
+class Standby(ChaosPostgres):
+    """A second server that streams from the first; once it has caught up, the first waits for it at every commit."""
+
+    def __init__(self, primary):  # pylint: disable=super-init-not-called  # its data come from the primary
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gptvq-e2e-postgres-"))
+        as_owner = []
+        if os.geteuid() == 0:
+            as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            shutil.chown(self.directory, "postgres")
+        backup = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pg_basebackup"))[-1]
+        subprocess.run([*as_owner, str(backup), "--host", str(primary.directory), "--username", "postgres", "--pgdata",
+                        str(self.directory / "data"), "--write-recovery-conf"], check=True, capture_output=True)
+        self.uri = f"postgresql://postgres@/postgres?host={self.directory}"
+        self.start()
+        primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        primary.ask("SELECT pg_reload_conf()")
+        wait_until(lambda: primary.ask("SELECT sync_state FROM pg_stat_replication") == "sync", "the standby to stream")
+
+    def promote(self):
+        assert self.ask("SELECT pg_promote()") == "t"
+
+
 class ReplicatedCluster(ChaosCluster):
     """Coordinators on one journal; clients and workers know the addresses of all of them."""
 
-    def __init__(self, lab, directory, server, names=("first", "second")):
-        super().__init__(lab, directory, store=str(directory / "store"))
-        self.server = server
+    def __init__(self, lab, directory, server, names=("first", "second"), **options):
+        super().__init__(lab, directory, store=str(directory / "store"), **options)
+        self.journal = server.uri  # for writing; the database
         self.names = names
         self.coordinators = {}
         self.addresses = {}
-
-    @property
-    def journal(self):
-        return self.server.uri
 
     def __enter__(self):
         for name in self.names:
@@ -63,7 +97,7 @@ class ReplicatedCluster(ChaosCluster):
         address_file = self.directory / f"{name}.address"
         address_file.unlink(missing_ok=True)
         self.coordinators[name] = self._spawn(
-            name, ["gptvq-coordinator", "--listen", listen, "--journal", self.server.uri, "--store", self.store,
+            name, ["gptvq-coordinator", "--listen", listen, "--journal", self.journal, "--store", self.store,
                    "--address-file", str(address_file), "--lease-ttl-ms", str(int(self.lease_seconds * 1000))])
         self.addresses[name] = wait_until(
             lambda: address_file.exists() and address_file.read_text().strip(), f"the address of {name}")

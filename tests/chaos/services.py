@@ -93,7 +93,8 @@ class ChaosCluster(Cluster):
 
     def state(self, job_id):
         """The job's state, or None while nobody answers."""
-        asked = subprocess.run([str(BIN / "gptvq-client"), "get", job_id, "-o", "json", "--coordinator", self.address],
+        asked = subprocess.run([str(BIN / "gptvq-client"), "get", job_id, "-o", "json", "--coordinator", self.address,
+                                "--retry-for", "0s"],
                                capture_output=True, text=True, timeout=END_SECONDS, check=False)
         assert asked.returncode in (0, 4), f"exit {asked.returncode}: {asked.stderr}"
         return json.loads(asked.stdout)["state"] if asked.returncode == 0 else None

@@ -16,11 +16,11 @@ def jumping_clock(lab):
     clock = LyingClock(lab.root)
     with lab.cluster(coordinator_environment=clock.environment()) as cluster:
         cluster.start_workers(2)
-        job_id = cluster.submit(refinement_passes=32)
+        job_id = cluster.submit()
         for offset in ("+1h", "+0", "-1h", "+0") * 5:
             pause(0.2)
             clock.set(offset)
-        cluster.client("wait", job_id)
+        cluster.finish(job_id)
         ended = cluster.job(job_id)
     journal = lab.verify(cluster)
     check(ended["state"] == "succeeded", ended["state"])
@@ -69,14 +69,14 @@ def other_boot(lab):
         raise NotRun("the kernel has no time namespaces")
     with lab.cluster() as cluster:
         cluster.start_workers(2)
-        job_id = cluster.submit(refinement_passes=32)
+        job_id = cluster.submit()
         for offset in (86_400, -1_000):
             cluster.wait_for_layers(job_id, 1)
             end(cluster, signal.SIGKILL)
             cluster.coordinator_prefix = ("unshare", "--time", "--fork", "--kill-child", "--monotonic", str(offset),
                                           "--boottime", str(offset))
             cluster.start_coordinator(cluster.address)
-        cluster.client("wait", job_id)
+        cluster.finish(job_id)
         check(end(cluster, signal.SIGTERM) == 0, "the coordinator did not stop in order")
     journal = lab.verify(cluster)
     check(journal.count("expire") == 0, f"{journal.count('expire')} leases expired")

@@ -29,7 +29,7 @@ def restart(cluster):
 
 
 @experiment("F20", "SIGKILL of the coordinator as it gets a call, or as it answers it: every call of a worker, both moments",
-            "serves again in less than 3 s; S6", quick=True)
+            "serves again in less than 3 s; S6")
 def kill_at_calls(lab):
     waiting = set(POINTS)
     hit = threading.Event()
@@ -64,21 +64,23 @@ def kill_at_calls(lab):
             f"{journal.count('expire')} leases expired")
 
 
-@experiment("F21", "SIGKILL of the coordinator every 2 s until the job is done, at most 10 times",
-            "the job still finishes; epochs rise strictly; no lease is lost")
+@experiment("F21", "SIGKILL of the coordinator every 2 s, 8 times, under one job after the other",
+            "the jobs still finish; epochs rise strictly; no lease is lost")
 def kill_again_and_again(lab):
-    kills = 0
+    kills = 8
     with lab.cluster() as cluster:
         cluster.start_workers(2)
-        job_id = cluster.submit(refinement_passes=64)
-        while kills < 10 and cluster.state(job_id) != "succeeded":
+        job_ids = [cluster.submit()]
+        for _ in range(kills):
             pause(lab.random.uniform(1.5, 2.5))
             restart(cluster)
-            kills += 1
-        cluster.client("wait", job_id)
+            if cluster.state(job_ids[-1]) == "succeeded":
+                job_ids.append(cluster.submit())
+        for job_id in job_ids:
+            cluster.finish(job_id)
     journal = lab.verify(cluster)
     check(journal.count("expire") == 0, f"{journal.count('expire')} leases expired")
-    return f"{kills} kills, {attempts(journal, job_id)} tasks leased again, 0 leases expired"
+    return f"{kills} kills over {len(job_ids)} jobs, 0 leases expired"
 
 
 @experiment("F22", "a second coordinator on the data directory of a running one",
@@ -125,14 +127,14 @@ def long_absent_coordinator(lab):
         job_id = cluster.submit(refinement_passes=200)
         cluster.wait_for_layers(job_id, 2)
         layers = cluster.job(job_id)["published_layers"]
+        busy = {task["worker"] for task in cluster.job(job_id)["tasks"] if task["state"] == "leased"}
         cluster.kill(cluster.coordinator)
-        for name in ("a", "b"):
-            wait_until(lambda name=name: cluster.log(name).rstrip().rsplit("\n", 1)[-1] and
-                       "result=lost" in cluster.log(name) or "task leased" not in cluster.log(name), f"{name} to drop its task")
+        for name in busy:
+            wait_until(lambda name=name: "result=lost" in cluster.log(name), f"{name} to drop its task")
         cluster.start_coordinator(cluster.address)
         cluster.client("wait", job_id)
     journal = lab.verify(cluster)
-    return (f"both workers dropped their tasks and went on polling; {layers} published layers kept, "
+    return (f"{len(busy)} worker(s) dropped their tasks and went on polling; {layers} published layers kept, "
             f"{attempts(journal, job_id)} tasks leased again")
 
 

@@ -43,7 +43,7 @@ def partition(lab):
 
 
 @experiment("F42", "answers to one worker are held for 0.7L, its calls pass; 5 times",
-            "no effect happens twice; repeated calls find their effect done", quick=True)
+            "no effect happens twice; repeated calls find their effect done")
 def one_way(lab):
     with proxied(lab) as (cluster, proxies):
         job_id = cluster.submit()
@@ -178,7 +178,7 @@ def half_open(lab):
             "the job completes; S1")
 def swizzle(lab):
     with proxied(lab, workers=3) as (cluster, proxies):
-        job_id = cluster.submit(refinement_passes=16)
+        job_id = cluster.submit()
         for _ in range(3):
             for order, act in ((proxies[:], FaultProxy.hold), (proxies[:], FaultProxy.heal)):
                 lab.random.shuffle(order)
