@@ -20,6 +20,8 @@ NOT_RUN = {
     ("README.md", "make demo    # coordinator, two workers and a real 135-million-parameter model on this machine"):
         "installs packages, builds, and runs this test; the demo takes minutes",
     ("CONTRIBUTING.md", "make build     # build/release"): "builds, and runs this test",
+    ("docs/chaos.md", "make chaos                          # everything once, about half an hour on two cores"):
+        "takes half an hour; the test chaos_quick runs the short experiments",
     ("docs/quickstart.md", "make build"): "this test runs from what it builds; the model is downloaded",
     ("docs/install-containers.md", "docker compose -f docker/compose.yaml up --build --detach"): "needs a container engine",
     ("docs/install-containers.md", "sudo install -d -o 65532 -g 65532 docker/data"): "changes the machine",
@@ -100,6 +102,11 @@ def _apt_get(words):
         assert fnmatch.filter(packages, pathlib.PurePath(word).name) or word in units, word
 
 
+def _ctest(words):
+    labels = re.search(r"^# .*Labels: (.*)\.$", (ROOT / "tests" / "CMakeLists.txt").read_text(), re.MULTILINE)[1].split()
+    assert words[words.index("-L") + 1] in labels, words
+
+
 def _docker(words):
     file = ROOT / words[words.index("-f") + 1]
     if words[1] == "build":
@@ -140,5 +147,5 @@ def _systemd(words):
         assert (ROOT / "packaging" / "systemd" / f"{unit.removesuffix('.service')}.service").exists(), unit
 
 
-CHECKS = {"apt-get": _apt_get, "cmake": _cmake, "docker": _docker, "install": _install, "journalctl": _systemd,
+CHECKS = {"apt-get": _apt_get, "cmake": _cmake, "ctest": _ctest, "docker": _docker, "install": _install, "journalctl": _systemd,
           "kubectl": _kubectl, "make": _make, "pg_dump": _pg, "pg_restore": _pg, "systemctl": _systemd}
