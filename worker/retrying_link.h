@@ -1,10 +1,10 @@
 #ifndef GPTVQ_WORKER_RETRYING_LINK_H_
 #define GPTVQ_WORKER_RETRYING_LINK_H_
 
+#include "platform/backoff.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/metrics.h"
-#include "platform/backoff.h"
 #include "worker/coordinator_link.h"
 
 namespace gptvq {
