@@ -19,7 +19,7 @@
 namespace gptvq {
 namespace {
 
-// Exit codes of the daemon (docs/operations): distinct for what an operator must do.
+// Exit codes of the daemon: distinct for what an operator must do.
 enum ExitCode { kOk = 0, kUsage = 2, kCannotServe = 4, kDirectoryInUse = 6 };
 
 // Calls that commit get so long to end after SIGTERM; under Kubernetes' default of 30 s.
