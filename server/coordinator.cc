@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "platform/job/error_reason.h"
+#include "server/grant.h"
 
 namespace gptvq {
 namespace {
@@ -78,6 +79,25 @@ absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::mi
     changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(deadline - now, kAbandonedCheckPeriod),
                       [&] { return draining_ || work_version_ != seen; });
   }
+}
+
+// Made under the lock: a copy of the job to make it from would cost more than everything else a poll does.
+absl::StatusOr<std::optional<TaskGrant>> Coordinator::FindGrant(const std::string& task_id,
+                                                                const PollTask& poll) const {
+  const std::lock_guard lock(mutex_);
+  GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());
+  const auto found = ledger_.scheduler().FindTask(task_id);
+  if (!found.ok()) return std::nullopt;
+  const TaskStatus& status = found->task->status;
+  if (WorkerKey{status.worker_name, status.incarnation} != poll.worker || status.poll_id != poll.poll_id) {
+    return std::nullopt;
+  }
+  const TaskDescription& description = found->task->description;
+  std::vector<PublishedLayer> layers;
+  if (description.kind == TaskKind::kFinalize) {
+    GPTVQ_ASSIGN_OR_RETURN(layers, store_.ReadLayers(found->job->description.job_id));
+  }
+  return MakeGrant(*found->job, description.index, options_.scheduler.lease_ttl, layers);
 }
 
 absl::Status Coordinator::CheckHolder(const Lease& lease) const {

@@ -17,6 +17,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "platform/clock.h"
+#include "platform/job/lease.h"
 #include "server/concurrency_limit.h"
 #include "server/coordinator_metrics.h"
 #include "server/ledger.h"
@@ -70,6 +71,10 @@ class Coordinator {
   // more, so that no task is granted to a connection that is gone. With too many polls waiting it does not wait.
   absl::StatusOr<Decision> Poll(const PollTask& poll, std::chrono::milliseconds wait,
                                 absl::FunctionRef<bool()> abandoned);
+
+  // What the poll that was granted a task is told about it; nullopt when the task was lost again already, to somebody who
+  // must not be impersonated. Errors: those of Ledger::CheckInStep and JobStore::ReadLayers.
+  absl::StatusOr<std::optional<TaskGrant>> FindGrant(const std::string& task_id, const PollTask& poll) const;
 
   // Whether a call comes from the holder of a task, without recording anything. Errors: those of Scheduler::CheckHolder and
   // Ledger::CheckInStep.

@@ -21,7 +21,9 @@ enum class Reflection { kOff, kOn };
 struct GrpcServerOptions {
   std::string address = "127.0.0.1:0";  // "host:port", port 0 picks a free one; or "unix:/path"
   Reflection reflection = Reflection::kOff;
-  int max_threads = 160;  // waiting polls + watchers + uploads + some for everything else
+  // gRPC refuses a call that finds no thread, heartbeats too, instead of letting it wait: enough for one call of every worker
+  // that a coordinator takes, besides waiting polls, watchers and uploads. Threads are made when they are needed.
+  int max_threads = 1'160;
 };
 
 // A running gRPC server with the health service. Owns the server; borrows the services. Thread-safe.

@@ -11,9 +11,9 @@
 #include "platform/rpc/convert_time.h"
 #include "platform/rpc/protocol_version.h"
 #include "platform/version.h"
-#include "server/grant.h"
 #include "server/layer_receiver.h"
 #include "server/rpc_call.h"
+#include "server/stored_outputs.h"
 
 namespace gptvq {
 namespace {
@@ -123,7 +123,7 @@ absl::Status GrpcWorkerService::Poll(const grpc::ServerContext& context, const v
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision,
                          coordinator_.Poll(poll, FromProto(request.wait()), [&] { return context.IsCancelled(); }));
   if (decision.outcome != Outcome::kNothing) {
-    GPTVQ_ASSIGN_OR_RETURN(std::optional<TaskGrant> grant, GrantOf(decision.task_id, poll));
+    GPTVQ_ASSIGN_OR_RETURN(std::optional<TaskGrant> grant, coordinator_.FindGrant(decision.task_id, poll));
     if (grant) {
       grant->lease.token = seal_.LeaseToken(grant->lease);
       *response.mutable_grant() = ToProto(*grant);
@@ -132,24 +132,6 @@ absl::Status GrpcWorkerService::Poll(const grpc::ServerContext& context, const v
   }
   *response.mutable_retry_after() = ToProto(kPollPause);
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::optional<TaskGrant>> GrpcWorkerService::GrantOf(const std::string& task_id,
-                                                                    const PollTask& poll) const {
-  const std::string job_id = task_id.substr(0, task_id.find('/'));
-  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
-  const auto& tasks = standing.job.tasks;
-  const auto task =
-      std::find_if(tasks.begin(), tasks.end(), [&](const Task& one) { return one.description.task_id == task_id; });
-  const TaskStatus& status = task->status;
-  if (WorkerKey{status.worker_name, status.incarnation} != poll.worker || status.poll_id != poll.poll_id) {
-    return std::nullopt;  // lost again already, to somebody who must not be impersonated
-  }
-  std::vector<PublishedLayer> layers;
-  if (task->description.kind == TaskKind::kFinalize) {
-    GPTVQ_ASSIGN_OR_RETURN(layers, coordinator_.store().ReadLayers(job_id));
-  }
-  return MakeGrant(standing.job, task->description.index, coordinator_.options().scheduler.lease_ttl, layers);
 }
 
 grpc::Status GrpcWorkerService::RenewLease(grpc::ServerContext*, const v1::RenewLeaseRequest* request,
@@ -221,13 +203,7 @@ absl::Status GrpcWorkerService::Complete(const v1::CompleteTaskRequest& request,
   gptvq::CompleteTask event;
   GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease()));
   GPTVQ_ASSIGN_OR_RETURN(event.result, FromProto(request.result()));
-  if (const std::optional<Digest> boundary = OutputBoundary(event.result)) {
-    GPTVQ_ASSIGN_OR_RETURN(const bool stored, store_.Contains(*boundary));
-    if (!stored) {
-      return Refuse(ErrorReason::kOutputMissing,
-                    absl::StrCat("boundary ", boundary->hex(), " of ", boundary->size_bytes(), " bytes is not stored"));
-    }
-  }
+  GPTVQ_RETURN_IF_ERROR(CheckOutputsStored(event.result, store_));
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
   response.set_acceptance(decision.outcome == Outcome::kRepeated
                               ? v1::CompleteTaskResponse::ACCEPTANCE_ALREADY_COMMITTED

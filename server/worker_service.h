@@ -1,7 +1,6 @@
 #ifndef GPTVQ_SERVER_WORKER_SERVICE_H_
 #define GPTVQ_SERVER_WORKER_SERVICE_H_
 
-#include <optional>
 #include <string>
 
 #include "gptvq/v1/worker_service.grpc.pb.h"
@@ -37,8 +36,6 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   absl::Status Register(const v1::RegisterWorkerRequest& request, v1::RegisterWorkerResponse& response);
   absl::Status Poll(const grpc::ServerContext& context, const v1::LeaseTaskRequest& request,
                     v1::LeaseTaskResponse& response);
-  // What was granted to `poll`; empty if it does not hold the task any more.
-  absl::StatusOr<std::optional<TaskGrant>> GrantOf(const std::string& task_id, const PollTask& poll) const;
   absl::Status Renew(const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response);
   absl::Status Publish(grpc::ServerReader<v1::PublishLayerRequest>& reader, v1::PublishLayerResponse& response);
   absl::Status Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader);
