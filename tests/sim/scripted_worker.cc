@@ -1,11 +1,10 @@
 #include "tests/sim/scripted_worker.h"
 
 #include <array>
-#include <memory>
 #include <utility>
 
-#include "core/base/file.h"
 #include "platform/job/error_reason.h"
+#include "tests/sim/sim_artifacts.h"
 
 namespace gptvq {
 namespace {
@@ -14,34 +13,54 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kAnswerTimeout(3'000);
 
+Digest DigestOfText(const std::string& text) { return Digest::Of(AsBytes(text)); }
+
 TaskResult ResultOf(const TaskGrant& grant) {
-  const auto digest = [&](const std::string& what) { return Digest::Of(AsBytes(what + grant.lease.task_id)); };
+  const Digest boundary = DigestOfText(SimBoundary(grant.lease.task_id));
   switch (grant.kind) {
-    case TaskKind::kCapture: return {{}, CaptureResult{digest("boundary of ")}};
+    case TaskKind::kCapture: return {{}, CaptureResult{boundary}};
     case TaskKind::kQuantize:
-      return {{}, QuantizeResult{grant.output_boundary_wanted ? std::optional(digest("boundary of ")) : std::nullopt}};
-    case TaskKind::kFinalize: return {{}, FinalizeResult{1, digest("manifest of ")}};
+      return {{}, QuantizeResult{grant.output_boundary_wanted ? std::optional(boundary) : std::nullopt}};
+    case TaskKind::kFinalize: {
+      std::vector<Digest> layers;
+      for (const PublishedLayer& layer : grant.published_layers) layers.push_back(layer.artifact);
+      return {{}, FinalizeResult{1, SimManifest(layers)}};
+    }
     case TaskKind::kEvaluate: return {{}, EvaluateResult{10, 100}};
   }
   return {};
 }
 
-}  // namespace
-
-Digest SimLayer(const std::string& job_id, int layer) {
-  const std::string name = job_id + " layer " + std::to_string(layer);
-  return Digest::Of(AsBytes(name));
+SimRequest Publication(const Lease& lease, int layer, const std::string& bytes) {
+  return {PublishLayer{lease, {layer, DigestOfText(bytes), {}}}, bytes};
 }
 
-ScriptedWorker::ScriptedWorker(std::string name, SimWorld& world, SimCoordinator& coordinator, SimChecker& checker)
-    : name_(std::move(name)), world_(world), coordinator_(coordinator), checker_(checker) {
+}  // namespace
+
+ScriptedWorker::ScriptedWorker(std::string name, std::string numerics_class, SimWorld& world,
+                               SimCoordinator& coordinator, SimChecker& checker)
+    : name_(std::move(name)),
+      numerics_class_(std::move(numerics_class)),
+      world_(world),
+      coordinator_(coordinator),
+      checker_(checker),
+      pace_(0.7 + 0.6 * world.Uniform()),
+      mute_(world.Chance(0.25)) {
   Start();
   LiveOneSecond();
 }
 
+void ScriptedWorker::Retire() {
+  retired_ = true;
+  up_ = false;
+  ++life_;
+}
+
 void ScriptedWorker::Start() {
+  if (retired_) return;
   ++life_;
   up_ = true;
+  wedged_ = false;
   awake_at_ = world_.now().monotonic;
   Register();
 }
@@ -54,17 +73,20 @@ void ScriptedWorker::Crash() {
 }
 
 void ScriptedWorker::LiveOneSecond() {
-  if (up_ && world_.Chance(world_.faults().worker_crash)) {
+  if (up_ && world_.Strikes(SimFault::kWorkerCrash)) {
     Crash();
-  } else if (up_ && world_.Chance(world_.faults().worker_pause)) {
+  } else if (up_ && world_.Strikes(SimFault::kWorkerPause)) {
     awake_at_ = world_.now().monotonic + world_.Between(5'000, 120'000);
+  } else if (world_.Strikes(SimFault::kCut)) {
+    MonotonicTime& until = world_.Chance(0.5) ? link_.requests_cut_until : link_.answers_cut_until;
+    until = world_.now().monotonic + world_.Between(5'000, 90'000);
   }
   world_.After(milliseconds(1'000), [this] { LiveOneSecond(); });
 }
 
 void ScriptedWorker::Register() {
   const WorkerKey self = {name_, std::to_string(life_)};
-  Ask(RegisterWorker{self, "cpu", "1", {}}, [this](const SimAnswer& answer) {
+  Ask({RegisterWorker{self, numerics_class_, "1", {}}, ""}, [this](const SimAnswer& answer) {
     if (!answer.decision.ok()) return Later(milliseconds(1'000), [this] { Register(); });
     Poll(0);
   });
@@ -72,7 +94,7 @@ void ScriptedWorker::Register() {
 
 void ScriptedWorker::Poll(int poll) {
   const WorkerKey self = {name_, std::to_string(life_)};
-  Ask(PollTask{self, "poll-" + std::to_string(poll)}, [this, poll](const SimAnswer& answer) {
+  Ask({PollTask{self, "poll-" + std::to_string(poll)}, ""}, [this, poll](const SimAnswer& answer) {
     if (ReasonOf(answer.decision.status()) == ErrorReason::kWorkerUnknown) return Register();
     if (answer.grant) {
       BeginTask(*answer.grant);
@@ -85,85 +107,104 @@ void ScriptedWorker::Poll(int poll) {
 void ScriptedWorker::BeginTask(const TaskGrant& grant) {
   task_ = grant;
   progress_ = 0;
+  wedged_ = false;
   next_layer_ = grant.layers.begin;
-  if (grant.kind == TaskKind::kQuantize) {
-    for (const PublishedLayer& layer : grant.published_layers) {
-      if (layer.layer != next_layer_++) checker_.Violation("the grant's published layers are no prefix of the shard");
-    }
-  }
-  if (grant.kind == TaskKind::kFinalize && static_cast<int>(grant.published_layers.size()) != grant.layer_count) {
-    checker_.Violation("a finalize grant lacks layers");
-  }
-  const bool needs_boundary =
-      grant.layers.begin > 0 && (grant.kind == TaskKind::kCapture || grant.kind == TaskKind::kQuantize);
-  if (grant.input_boundary.has_value() != needs_boundary) checker_.Violation("a grant has the wrong boundary");
+  if (grant.kind == TaskKind::kQuantize) next_layer_ += static_cast<int>(grant.published_layers.size());
   Renew();
-  Later(world_.Between(500, 20'000), [this] { Work(); });
+  InTask(world_.Between(500, 20'000), [this] { Work(); });
 }
 
 void ScriptedWorker::Renew() {
   const Lease lease = task_->lease;
-  coordinator_.Call(RenewLease{lease, {++progress_, 0.5, next_layer_, ""}},
+  if (!wedged_ && !mute_) ++progress_;
+  coordinator_.Call({RenewLease{lease, {progress_, 0.5, next_layer_, ""}}, ""}, link_,
                     [this, lease, life = life_](const SimAnswer& answer) {
-                      if (life != life_ || !task_ || !(task_->lease == lease) || world_.now().monotonic < awake_at_)
-                        return;
+                      if (life != life_ || !task_ || !(task_->lease == lease)) return;
+                      if (world_.now().monotonic < awake_at_) return;
                       if (!answer.decision.ok()) return OnRefusal(answer.decision.status());
                       if (answer.decision->outcome == Outcome::kCancelRequested) Release();
                     });
-  Later(task_->ttl / 3, [this, lease] {
-    if (task_ && task_->lease == lease) Renew();
-  });
+  const auto period = std::chrono::duration_cast<milliseconds>(task_->ttl * pace_ / 3);
+  InTask(period, [this] { Renew(); });
 }
 
 void ScriptedWorker::Work() {
-  if (!task_) return;
-  if (world_.Chance(world_.faults().blunder)) Blunder();
-  if (world_.Chance(world_.faults().task_failure)) return Fail();
-  if (world_.Chance(world_.faults().task_release)) return Release();
+  if (wedged_) return;
+  if (world_.Strikes(SimFault::kBlunder)) Blunder();
+  if (world_.Strikes(SimFault::kWedge)) {
+    wedged_ = true;
+    return;
+  }
+  if (world_.Strikes(SimFault::kTaskFailure)) return Fail();
+  if (world_.Strikes(SimFault::kTaskRelease)) return Release();
   if (task_->kind == TaskKind::kQuantize && next_layer_ < task_->layers.end) return PublishNextLayer();
+  if (task_->output_boundary_wanted) return StoreBoundary();
   Complete();
 }
 
 void ScriptedWorker::Blunder() {
   const SimHandler ignore = [](const SimAnswer&) {};
+  const auto send = [&](const SimRequest& request) { coordinator_.Call(request, link_, ignore); };
   const Lease& lease = task_->lease;
-  for (int layer : {next_layer_ + 1, task_->layers.end, -1}) {
-    coordinator_.Call(PublishLayer{lease, {layer, SimLayer(task_->job_id, layer), {}}}, ignore);
+  for (int layer : {next_layer_ + 1, task_->layers.end, task_->layers.begin - 1}) {
+    send(Publication(lease, layer, SimLayer(task_->job_id, layer)));
   }
-  if (next_layer_ < task_->layers.end) coordinator_.Call(CompleteTask{lease, ResultOf(*task_)}, ignore);
-  coordinator_.Call(CompleteTask{lease, {{}, EvaluateResult{1, 1}}}, ignore);
-  Lease never_granted = lease;
-  never_granted.epoch += 1;
-  coordinator_.Call(RenewLease{never_granted, {}}, ignore);
+  if (next_layer_ > task_->layers.begin) send(Publication(lease, next_layer_ - 1, "other bytes"));
+  const bool early = next_layer_ < task_->layers.end || task_->output_boundary_wanted;
+  if (task_->kind == TaskKind::kQuantize && early) send({CompleteTask{lease, ResultOf(*task_)}, ""});
+  if (task_->output_boundary_wanted) send({CompleteTask{lease, {{}, QuantizeResult{}}}, ""});
+  send({CompleteTask{lease, {{}, EvaluateResult{1, 1}}}, ""});
+
+  Lease forged[4] = {lease, lease, lease, lease};
+  forged[0].epoch += 1;
+  forged[1].epoch -= 1;
+  forged[2].worker_name = "nobody";
+  forged[3].incarnation = "never";
+  for (const Lease& other : forged) {
+    send({RenewLease{other, {}}, ""});
+    send({FailTask{other, {FailureClass::kTransient, "forged", name_}}, ""});
+  }
 }
 
 void ScriptedWorker::PublishNextLayer() {
-  const Digest artifact = SimLayer(task_->job_id, next_layer_);
-  AskAboutTask(PublishLayer{task_->lease, {next_layer_, artifact, {}}}, [this, artifact] {
-    checker_.OnLayerAcknowledged(task_->job_id, next_layer_, artifact);
+  AskAboutTask(Publication(task_->lease, next_layer_, SimLayer(task_->job_id, next_layer_)), [this] {
     ++next_layer_;
-    Later(world_.Between(500, 20'000), [this] { Work(); });
+    InTask(world_.Between(500, 20'000), [this] { Work(); });
   });
 }
 
+void ScriptedWorker::StoreBoundary() {
+  const auto stored = coordinator_.artifacts().PutArtifact(AsBytes(SimBoundary(task_->lease.task_id)));
+  if (stored.ok()) return Complete();
+  InTask(milliseconds(1'000), [this] { StoreBoundary(); });
+}
+
 void ScriptedWorker::Complete() {
-  AskAboutTask(CompleteTask{task_->lease, ResultOf(*task_)}, [this] { EndTask(); });
+  AskAboutTask({CompleteTask{task_->lease, ResultOf(*task_)}, ""}, [this] {
+    if (world_.Strikes(SimFault::kBlunder)) {
+      const SimHandler ignore = [](const SimAnswer&) {};
+      coordinator_.Call({ReleaseTask{task_->lease}, ""}, link_, ignore);
+      coordinator_.Call({FailTask{task_->lease, {FailureClass::kTransient, "too late", name_}}, ""}, link_, ignore);
+    }
+    EndTask();
+  });
 }
 
 void ScriptedWorker::Fail() {
-  constexpr std::array kClasses = {FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,
-                                   FailureClass::kBug,   FailureClass::kTransient, FailureClass::kFatal};
+  constexpr std::array kClasses = {FailureClass::kInfra,     FailureClass::kTransient, FailureClass::kDevice,
+                                   FailureClass::kBug,       FailureClass::kTransient, FailureClass::kInput,
+                                   FailureClass::kTransient, FailureClass::kInfra,     FailureClass::kFatal};
   const FailureClass failure_class = kClasses[static_cast<std::size_t>(world_.Below(kClasses.size()))];
-  AskAboutTask(FailTask{task_->lease, {failure_class, "simulated", name_}}, [this] { EndTask(); });
+  AskAboutTask({FailTask{task_->lease, {failure_class, "simulated", name_}}, ""}, [this] { EndTask(); });
 }
 
 void ScriptedWorker::Release() {
-  AskAboutTask(ReleaseTask{task_->lease}, [this] { EndTask(); });
+  AskAboutTask({ReleaseTask{task_->lease}, ""}, [this] { EndTask(); });
 }
 
 void ScriptedWorker::EndTask() {
   task_.reset();
-  Poll(static_cast<int>(world_.Below(1'000'000)));
+  Poll(static_cast<int>(world_.Below(1'000'000'000)));
 }
 
 void ScriptedWorker::Later(milliseconds delay, std::function<void()> action) {
@@ -175,27 +216,31 @@ void ScriptedWorker::Later(milliseconds delay, std::function<void()> action) {
   });
 }
 
-void ScriptedWorker::Ask(const Event& event, std::function<void(const SimAnswer&)> on_answer) {
-  Send(++question_, event, on_answer);
+void ScriptedWorker::InTask(milliseconds delay, std::function<void()> action) {
+  Later(delay, [this, lease = task_->lease, action = std::move(action)] {
+    if (task_ && task_->lease == lease) action();
+  });
 }
 
-void ScriptedWorker::Send(std::int64_t question, const Event& event,
-                          const std::function<void(const SimAnswer&)>& on_answer) {
-  coordinator_.Call(event, [this, question, on_answer, life = life_](const SimAnswer& answer) {
+void ScriptedWorker::Ask(const SimRequest& request, const Handler& on_answer) { Send(++question_, request, on_answer); }
+
+void ScriptedWorker::Send(std::int64_t question, const SimRequest& request, const Handler& on_answer) {
+  coordinator_.Call(request, link_, [this, question, on_answer, life = life_](const SimAnswer& answer) {
     if (life != life_ || question != question_) return;
-    if (absl::IsUnavailable(answer.decision.status())) return;  // the timeout below repeats it
+    // What may pass by itself is asked again after the timeout below.
+    if (absl::IsUnavailable(answer.decision.status()) || absl::IsDataLoss(answer.decision.status())) return;
     const auto asleep = world_.now().monotonic < awake_at_;
     if (asleep) return;  // its socket buffer is not read; asked again on waking up
     ++question_;
     on_answer(answer);
   });
-  Later(kAnswerTimeout, [this, question, event, on_answer] {
-    if (question == question_) Send(question, event, on_answer);
+  Later(kAnswerTimeout, [this, question, request, on_answer] {
+    if (question == question_) Send(question, request, on_answer);
   });
 }
 
-void ScriptedWorker::AskAboutTask(const Event& event, std::function<void()> on_ok) {
-  Ask(event, [this, on_ok = std::move(on_ok)](const SimAnswer& answer) {
+void ScriptedWorker::AskAboutTask(const SimRequest& request, std::function<void()> on_ok) {
+  Ask(request, [this, on_ok = std::move(on_ok)](const SimAnswer& answer) {
     if (!task_) return;
     if (!answer.decision.ok()) return OnRefusal(answer.decision.status());
     on_ok();
@@ -209,7 +254,7 @@ void ScriptedWorker::OnRefusal(const absl::Status& status) {
     return EndTask();
   }
   if (absl::IsUnavailable(status)) return;  // of a heartbeat; the next one follows
-  checker_.Violation(name_ + " was refused: " + status.ToString());
+  checker_.Violate(Invariant::kPeers, name_ + " was refused: " + status.ToString());
   EndTask();
 }
 

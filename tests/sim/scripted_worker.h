@@ -1,6 +1,7 @@
 #ifndef GPTVQ_TESTS_SIM_SCRIPTED_WORKER_H_
 #define GPTVQ_TESTS_SIM_SCRIPTED_WORKER_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -8,18 +9,19 @@
 
 namespace gptvq {
 
-// The bytes of layer `layer` of a job, by their digest: the same whoever computes them.
-Digest SimLayer(const std::string& job_id, int layer);
-
 // A worker process by the rules of worker_service.proto: registers, polls, renews, publishes, completes; repeats what got
 // no answer; drops what it lost. It crashes and restarts as another incarnation, pauses long enough to become a zombie,
-// fails and releases tasks, and blunders, as the faults say.
+// wedges, loses one direction of its link, fails and releases tasks, and blunders, as the faults say. Borrows everything.
 class ScriptedWorker {
  public:
-  ScriptedWorker(std::string name, SimWorld& world, SimCoordinator& coordinator, SimChecker& checker);
+  ScriptedWorker(std::string name, std::string numerics_class, SimWorld& world, SimCoordinator& coordinator,
+                 SimChecker& checker);
+
+  // Its process dies and does not come back.
+  void Retire();
 
  private:
-  using Handler = std::function<void(const absl::StatusOr<Decision>&, const SimAnswer&)>;
+  using Handler = std::function<void(const SimAnswer&)>;
 
   void Start();
   void Crash();
@@ -29,9 +31,10 @@ class ScriptedWorker {
   void BeginTask(const TaskGrant& grant);
   void Renew();
   void Work();
-  // Sends a layer out of turn, a result too early, and a lease that was never granted, and ignores the answers.
+  // Sends what no correct worker sends, with its own lease and with forged ones, and ignores the answers.
   void Blunder();
   void PublishNextLayer();
+  void StoreBoundary();
   void Complete();
   void Fail();
   void Release();
@@ -39,25 +42,33 @@ class ScriptedWorker {
 
   // Runs `action` later unless this process has died since; a paused process does it when it wakes up.
   void Later(std::chrono::milliseconds delay, std::function<void()> action);
-  // Sends `event` until it is answered, then runs `on_answer` once.
-  void Ask(const Event& event, std::function<void(const SimAnswer&)> on_answer);
-  void Send(std::int64_t question, const Event& event, const std::function<void(const SimAnswer&)>& on_answer);
+  // The same unless the current task was let go since.
+  void InTask(std::chrono::milliseconds delay, std::function<void()> action);
+  // Sends `request` until it is answered, then runs `on_answer` once.
+  void Ask(const SimRequest& request, const Handler& on_answer);
+  void Send(std::int64_t question, const SimRequest& request, const Handler& on_answer);
   // As Ask about the current task; runs `on_ok` if the task is still ours, else lets it go.
-  void AskAboutTask(const Event& event, std::function<void()> on_ok);
+  void AskAboutTask(const SimRequest& request, std::function<void()> on_ok);
   void OnRefusal(const absl::Status& status);
 
   const std::string name_;
+  const std::string numerics_class_;
   SimWorld& world_;
   SimCoordinator& coordinator_;
   SimChecker& checker_;
+  const double pace_;  // of its clock: 1 is that of everybody else
+  const bool mute_;    // it never counts its progress: only what it publishes shows it
 
+  SimLink link_;
   std::int64_t life_ = 0;  // which process this is; its incarnation
   bool up_ = false;
+  bool retired_ = false;
   MonotonicTime awake_at_;     // paused until then
   std::int64_t question_ = 0;  // numbers questions, so that late answers are known
   std::optional<TaskGrant> task_;
   int next_layer_ = 0;
   std::uint64_t progress_ = 0;
+  bool wedged_ = false;
 };
 
 }  // namespace gptvq

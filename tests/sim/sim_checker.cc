@@ -2,12 +2,44 @@
 
 #include <algorithm>
 
+#include "tests/sim/sim_artifacts.h"
+
 namespace gptvq {
 namespace {
 
 std::string JobIdOf(const std::string& task_id) { return task_id.substr(0, task_id.find('/')); }
 
-// The states a job may pass into; written down here a second time, on purpose.
+bool IsEnding(JobState state) {
+  return state == JobState::kCancelling || state == JobState::kFailing || IsTerminal(state);
+}
+
+// The states a task may pass into, by what happens; written down here a second time, on purpose. A task is cancelled by
+// whatever ends its job.
+bool MayFollow(TaskState from, TaskState to, const Event& event) {
+  const bool over = std::holds_alternative<FailTask>(event) || std::holds_alternative<Tick>(event);
+  const bool ends_job = over || std::holds_alternative<CancelJob>(event);
+  const bool given_back = over || std::holds_alternative<ReleaseTask>(event);
+  switch (from) {
+    case TaskState::kBlocked:
+      return (to == TaskState::kReady && std::holds_alternative<CompleteTask>(event)) ||
+             (to == TaskState::kCancelled && ends_job);
+    case TaskState::kReady:
+      return (to == TaskState::kLeased && std::holds_alternative<PollTask>(event)) ||
+             (to == TaskState::kCancelled && ends_job);
+    case TaskState::kLeased:
+      return (to == TaskState::kLeased && std::holds_alternative<PublishLayer>(event)) ||
+             (to == TaskState::kCommitted && std::holds_alternative<CompleteTask>(event)) ||
+             (to == TaskState::kReady && given_back) || (to == TaskState::kFailed && over) ||
+             (to == TaskState::kCancelling && ends_job);
+    case TaskState::kCancelling: return to == TaskState::kCancelled && given_back;
+    case TaskState::kCommitted:
+    case TaskState::kFailed:
+    case TaskState::kCancelled: return false;
+  }
+  return false;
+}
+
+// The same of a job.
 bool MayFollow(JobState from, JobState to) {
   switch (from) {
     case JobState::kPending:
@@ -29,147 +61,309 @@ bool MayFollow(JobState from, JobState to) {
 
 }  // namespace
 
+void SimChecker::OnEvent(const Event& event) { event_ = &event; }
+
+void SimChecker::OnAppend(const absl::Status& status) {
+  Require(Invariant::kOneWriter, status.ok(), "the only writer was refused: ", status.ToString());
+}
+
+void SimChecker::OnHealed(bool submitted) {
+  Require(Invariant::kEveryJobEnds, submitted && AllEnded(), "not ended: ", Standing());
+}
+
 void SimChecker::OnJournaled(const Transition& transition) {
+  world_.Trace("journal " + transition.job_id + " revision " +
+               std::to_string(transition.job ? transition.job->revision : 0));
   if (transition.created) {
-    Require(!jobs_.contains(transition.job_id), transition.job_id + " was created twice");
-    jobs_[transition.job_id] = *transition.created;
+    CheckCreation(*transition.created);
+    known_[transition.job_id] = {*transition.created, std::vector<Watch>(transition.created->tasks.size())};
+    for (Watch& watch : known_[transition.job_id].watches) watch.ready_since = now();
     return;
   }
-  Require(jobs_.contains(transition.job_id), transition.job_id + " changes before it was created");
-  JobSnapshot& job = jobs_[transition.job_id];
-  const JobSnapshot before = job;
-  std::int64_t seq = before.status.last_event_seq;
-  for (const JobEvent& event : transition.events) Require(event.seq == ++seq, "events have a gap");
-  for (const Transition::TaskChange& change : transition.tasks) CheckTask(before, change);
-  if (transition.layer) CheckLayer(before, *transition.layer);
+  Require(Invariant::kAcknowledgedPersists, known_.contains(transition.job_id), transition.job_id,
+          " changes before it was created");
+  Known& known = known_[transition.job_id];
+  JobSnapshot& job = known.job;
+  CheckEvents(job, transition);
+  for (const Transition::TaskChange& change : transition.tasks) CheckTask(known, transition, change);
+  if (transition.layer) CheckLayer(job, *transition.layer);
 
-  for (const Transition::TaskChange& change : transition.tasks) job.tasks[change.index].status = change.status;
+  for (const Transition::TaskChange& change : transition.tasks) {
+    NoteRest(job.tasks[change.index], change.status, known.watches[change.index]);
+    job.tasks[change.index].status = change.status;
+    world_.Trace(job.tasks[change.index].description.task_id + " is " + std::string(Name(change.status.state)) +
+                 ", epoch " + std::to_string(change.status.epoch));
+  }
   if (transition.layer) job.layers[transition.layer->layer.layer] = transition.layer->layer.artifact;
+  const JobState state_before = job.status.state;
+  Require(Invariant::kOneClass,
+          !transition.job || job.status.numerics_class.empty() ||
+              job.status.numerics_class == transition.job->numerics_class,
+          transition.job_id, " changed its class");
   if (transition.job) job.status = *transition.job;
-  CheckJob(before, job);
+  CheckJob(state_before, job);
 }
 
-void SimChecker::CheckTask(const JobSnapshot& job, const Transition::TaskChange& change) {
-  const Task& before = job.tasks[change.index];
+void SimChecker::CheckCreation(const JobSnapshot& job) {
+  const std::string& id = job.description.job_id;
+  Require(Invariant::kAcknowledgedPersists, !known_.contains(id), id, " was created twice");
+  Require(Invariant::kTable, job.description.sequence > last_sequence_, id, " has the number of an earlier job");
+  last_sequence_ = job.description.sequence;
+  const auto active = std::count_if(known_.begin(), known_.end(),
+                                    [](const auto& entry) { return !IsTerminal(entry.second.job.status.state); });
+  Require(Invariant::kAdmission, active < options_.max_active_jobs, id, " is one job too many");
+}
+
+void SimChecker::CheckTask(Known& known, const Transition& transition, const Transition::TaskChange& change) {
+  const Task& before = known.job.tasks[change.index];
   const TaskStatus& after = change.status;
+  const Watch& watch = known.watches[change.index];
   const std::string& id = before.description.task_id;
-  Require(!IsTerminal(before.status.state), id + " changed after its end");
-  if (after.epoch != before.status.epoch) CheckGrant(job, before, after);
-  if (after.state == TaskState::kCommitted) {
-    Require(before.status.state == TaskState::kLeased, id + " committed without being leased");
-    Require(after.worker_name == before.status.worker_name && after.incarnation == before.status.incarnation,
-            id + " committed by another holder");
-    Require(job.status.state != JobState::kCancelling && job.status.state != JobState::kFailing,
-            id + " committed although its job was to end");
-    if (before.description.kind == TaskKind::kQuantize) {
-      const LayerRange range = before.description.layers;
-      for (int layer = range.begin; layer < range.end; ++layer) {
-        Require(job.layers[layer] != Digest(), id + " committed without layer " + std::to_string(layer));
-      }
+  Require(Invariant::kTable, MayFollow(before.status.state, after.state, *event_), id, " went from ",
+          Name(before.status.state), " to ", Name(after.state));
+  if (after.state == TaskState::kLeased && before.status.state != TaskState::kLeased) {
+    CheckGrant(known, before, transition, after);
+  } else {
+    Require(Invariant::kEpochRises, after.epoch == before.status.epoch && after.attempt == before.status.attempt, id,
+            " changed its epoch without a grant");
+    Require(Invariant::kHolderChanges,
+            after.worker_name == before.status.worker_name && after.incarnation == before.status.incarnation, id,
+            " changed its holder without a grant");
+  }
+  CheckHolder(before, after, watch);
+  CheckFailures(before, after, watch);
+  if (after.state == TaskState::kCommitted) CheckCommit(known, before, after);
+}
+
+void SimChecker::CheckGrant(Known& known, const Task& before, const Transition& transition, const TaskStatus& after) {
+  const std::string& id = before.description.task_id;
+  const JobStatus& job_before = known.job.status;
+  Require(Invariant::kEpochRises, after.epoch == before.status.epoch + 1 && after.attempt == before.status.attempt + 1,
+          id, " was granted without the next epoch and attempt");
+  Require(Invariant::kGrantedOnce, granted_.insert({id, after.epoch}).second, id, " was granted an epoch twice");
+  Require(Invariant::kCancelWins, !IsEnding(job_before.state), id, " was granted although its job is ending");
+  for (int dependency : before.description.dependencies) {
+    Require(Invariant::kDependenciesFirst, known.job.tasks[dependency].status.state == TaskState::kCommitted, id,
+            " was granted before what it depends on");
+  }
+  const WorkerKey holder = {after.worker_name, after.incarnation};
+  const auto* poll = std::get_if<PollTask>(event_);
+  Require(Invariant::kHolderChanges, poll != nullptr && poll->worker == holder && poll->poll_id == after.poll_id, id,
+          " was granted to somebody who did not ask");
+  for (const auto& [job_id, other] : known_) {
+    for (const Task& task : other.job.tasks) {
+      const TaskStatus& status = task.status;
+      Require(Invariant::kGrantedOnce,
+              status.state != TaskState::kLeased || status.worker_name != holder.name ||
+                  status.incarnation != holder.incarnation || status.poll_id != after.poll_id,
+              id, " was granted to a poll that holds ", task.description.task_id);
     }
   }
+  const std::string& own_class = class_of_[holder];
+  Require(Invariant::kOneClass,
+          (job_before.numerics_class.empty() || job_before.numerics_class == own_class) && transition.job &&
+              transition.job->numerics_class == own_class,
+          id, " was granted to a worker of class ", own_class);
+  CheckRest(known.watches[before.description.index], known, after, id);
 }
 
-void SimChecker::CheckGrant(const JobSnapshot& job, const Task& before, const TaskStatus& after) {
-  const std::string& id = before.description.task_id;
-  Require(after.epoch == before.status.epoch + 1, id + " skipped an epoch");
-  Require(granted_.insert({id, after.epoch}).second, id + " epoch " + std::to_string(after.epoch) + " granted twice");
-  Require(before.status.state == TaskState::kReady, id + " granted while " + std::string(Name(before.status.state)));
-  Require(!acknowledged_cancels_.contains(job.description.job_id), id + " granted after the cancellation");
-  for (int dependency : before.description.dependencies) {
-    Require(job.tasks[dependency].status.state == TaskState::kCommitted, id + " granted before what it depends on");
+void SimChecker::CheckCommit(const Known& known, const Task& before, const TaskStatus& after) {
+  const TaskDescription& description = before.description;
+  const std::string& id = description.task_id;
+  Require(Invariant::kCancelWins, !IsEnding(known.job.status.state), id, " was committed although its job is ending");
+  const auto* complete = std::get_if<CompleteTask>(event_);
+  Require(Invariant::kOutputsStored, complete != nullptr && after.result == complete->result, id,
+          " has another result than was reported");
+  if (!after.result) return;
+  const std::optional<Digest> boundary = OutputBoundary(*after.result);
+  Require(Invariant::kOutputsStored, boundary.has_value() == description.output_boundary_wanted, id,
+          " has a boundary too many or too few");
+  if (boundary) Require(Invariant::kOutputsStored, IsStored(*boundary), id, " names a boundary that is not stored");
+  const bool fits = (description.kind == TaskKind::kCapture && after.result->outcome.index() == 0) ||
+                    (description.kind == TaskKind::kQuantize && after.result->outcome.index() == 1) ||
+                    (description.kind == TaskKind::kFinalize && after.result->outcome.index() == 2) ||
+                    (description.kind == TaskKind::kEvaluate && after.result->outcome.index() == 3);
+  Require(Invariant::kOutputsStored, fits, id, " has the result of another kind of task");
+  if (description.kind == TaskKind::kQuantize) {
+    for (int layer = description.layers.begin; layer < description.layers.end; ++layer) {
+      Require(Invariant::kOutputsStored, IsStored(known.job.layers[layer]), id, " was committed without layer ",
+              std::to_string(layer));
+    }
+  }
+  if (const auto* finalize = std::get_if<FinalizeResult>(&after.result->outcome)) {
+    std::vector<Digest> layers;
+    const std::string& job_id = known.job.description.job_id;
+    for (int layer = 0; layer < known.job.description.layer_count; ++layer) {
+      layers.push_back(Digest::Of(AsBytes(SimLayer(job_id, layer))));
+    }
+    Require(Invariant::kGoldenManifest, finalize->manifest == SimManifest(layers), id, " made another manifest");
   }
 }
 
 void SimChecker::CheckLayer(const JobSnapshot& job, const Transition::LayerChange& change) {
   const int layer = change.layer.layer;
-  const auto task = std::find_if(job.tasks.begin(), job.tasks.end(),
-                                 [&](const Task& one) { return one.description.task_id == change.task_id; });
-  Require(task != job.tasks.end(), "a layer of no task");
-  Require(task->status.state == TaskState::kLeased, change.task_id + " published without being leased");
-  Require(task->status.epoch == change.epoch, change.task_id + " published under an old epoch");
-  Require(job.layers[layer] == Digest(), "layer " + std::to_string(layer) + " was published twice");
-  const LayerRange range = task->description.layers;
-  Require(layer >= range.begin && layer < range.end, change.task_id + " published a layer of another shard");
-  Require(layer == range.begin || job.layers[layer - 1] != Digest(), change.task_id + " published out of order");
+  const Place place = Find(change.task_id);
+  const Task& task = *place.task;
+  const auto* publish = std::get_if<PublishLayer>(event_);
+  Require(Invariant::kHolderChanges,
+          publish != nullptr && publish->lease.task_id == change.task_id && task.status.state == TaskState::kLeased &&
+              task.status.epoch == change.epoch && publish->lease.epoch == change.epoch,
+          change.task_id, " published without holding its epoch");
+  const LayerRange range = task.description.layers;
+  const bool inside = task.description.kind == TaskKind::kQuantize && layer >= range.begin && layer < range.end;
+  Require(Invariant::kOutputsStored, inside, change.task_id, " published a layer of another shard");
+  if (!inside) return;
+  Require(Invariant::kCommittedOnce, job.layers[layer] == Digest(), "a layer was published twice");
+  Require(Invariant::kOutputsStored, layer == range.begin || job.layers[layer - 1] != Digest(), change.task_id,
+          " published out of order");
+  Require(Invariant::kOutputsStored, IsStored(change.layer.artifact), change.task_id,
+          " published a layer that is not stored");
 }
 
-void SimChecker::CheckJob(const JobSnapshot& before, const JobSnapshot& after) {
+void SimChecker::CheckEvents(const JobSnapshot& before, const Transition& transition) {
+  std::int64_t seq = before.status.last_event_seq;
+  JobState state = before.status.state;
+  std::size_t task_changes = 0;
+  for (const JobEvent& event : transition.events) {
+    Require(Invariant::kEventChain, event.seq == ++seq, transition.job_id, ": events have a gap");
+    if (const auto* job = std::get_if<JobStateChange>(&event.what)) {
+      Require(Invariant::kEventChain, job->from == state, transition.job_id, ": an event begins at another state");
+      state = job->to;
+    }
+    task_changes += std::holds_alternative<TaskStateChange>(event.what) ? 1 : 0;
+  }
+  Require(Invariant::kEventChain, transition.job && transition.job->last_event_seq == seq, transition.job_id,
+          ": the number of the last event is another");
+  Require(Invariant::kEventChain, transition.job && transition.job->state == state, transition.job_id,
+          ": no event tells how the job changed");
+  for (const Transition::TaskChange& change : transition.tasks) {
+    const Task& task = before.tasks[change.index];
+    if (task.status.state == change.status.state) {
+      ++task_changes;  // a publication, told by the event of its layer
+      continue;
+    }
+    const bool told = std::any_of(transition.events.begin(), transition.events.end(), [&](const JobEvent& event) {
+      const auto* what = std::get_if<TaskStateChange>(&event.what);
+      return what != nullptr && what->task_id == task.description.task_id && what->from == task.status.state &&
+             what->to == change.status.state && what->epoch == change.status.epoch;
+    });
+    Require(Invariant::kEventChain, told, task.description.task_id, ": no event tells how it changed");
+  }
+  Require(Invariant::kEventChain, task_changes == transition.tasks.size(), transition.job_id,
+          ": an event tells of a change that did not happen");
+}
+
+void SimChecker::CheckJob(JobState before, const JobSnapshot& after) {
   const std::string& id = after.description.job_id;
-  Require(before.status.state == after.status.state || MayFollow(before.status.state, after.status.state),
-          id + " went from " + std::string(Name(before.status.state)) + " to " + std::string(Name(after.status.state)));
+  const JobState state = after.status.state;
+  Require(Invariant::kTable, before == state || MayFollow(before, state), id, " went from ", Name(before), " to ",
+          Name(state));
   int committed = 0;
-  bool held = false;
+  bool held = false, open = false, quantized = true;
   for (const Task& task : after.tasks) {
-    committed += task.status.state == TaskState::kCommitted ? 1 : 0;
-    held = held || IsHeld(task.status.state);
+    const TaskState task_state = task.status.state;
+    committed += task_state == TaskState::kCommitted ? 1 : 0;
+    held = held || IsHeld(task_state);
+    open = open || !IsTerminal(task_state);
+    quantized = quantized && (task.description.kind != TaskKind::kQuantize || task_state == TaskState::kCommitted);
   }
   const auto published =
       std::count_if(after.layers.begin(), after.layers.end(), [](const Digest& digest) { return digest != Digest(); });
-  Require(after.status.committed_tasks == committed, id + " miscounts its tasks");
-  Require(after.status.published_layers == published, id + " miscounts its layers");
-  if (IsTerminal(after.status.state)) Require(!held, id + " ended while a task is held");
-  if (after.status.state == JobState::kSucceeded) {
-    Require(committed == static_cast<int>(after.tasks.size()), id + " succeeded with open tasks");
+  Require(Invariant::kCountersRecount, after.status.committed_tasks == committed, id, " miscounts its tasks");
+  Require(Invariant::kCountersRecount, after.status.published_layers == published, id, " miscounts its layers");
+  Require(Invariant::kTable, !IsTerminal(state) || !open, id, " ended with open tasks");
+  Require(Invariant::kTable, IsTerminal(state) == after.status.end_time.has_value(), id, " has no right end time");
+  Require(Invariant::kTable, state != JobState::kFinalizing || quantized, id, " finalizes before it is quantized");
+  Require(Invariant::kTable,
+          (state == JobState::kFailing || state == JobState::kFailed) == after.status.failure.has_value(), id,
+          " fails without a cause, or has one without failing");
+  Require(Invariant::kCancelWins, state != JobState::kCancelling || held, id, " waits for nobody");
+  if (state == JobState::kSucceeded) {
+    Require(Invariant::kTable, committed == static_cast<int>(after.tasks.size()), id, " succeeded with open tasks");
   }
 }
 
-void SimChecker::OnRenewed(const Lease& lease) {
-  const JobSnapshot& job = jobs_.at(JobIdOf(lease.task_id));
-  const auto task = std::find_if(job.tasks.begin(), job.tasks.end(),
-                                 [&](const Task& one) { return one.description.task_id == lease.task_id; });
-  Require(task->status.epoch == lease.epoch && task->status.worker_name == lease.worker_name &&
-              task->status.incarnation == lease.incarnation && IsHeld(task->status.state),
-          lease.task_id + " was renewed by somebody who does not hold it");
+bool SimChecker::IsStored(const Digest& artifact) const {
+  if (artifact == Digest()) return false;
+  const auto file = objects_.Open(ArtifactStore::KeyOf(artifact));
+  if (!file.ok()) return false;
+  const auto bytes = ReadWholeFile(**file, 1 << 20);
+  return bytes.ok() && Digest::Of(AsBytes(*bytes)) == artifact;
 }
 
-void SimChecker::OnSubmitAcknowledged(const std::string& job_id) {
-  Require(jobs_.contains(job_id), job_id + " was acknowledged but not journaled");
-  acknowledged_jobs_.insert(job_id);
-}
-
-void SimChecker::OnCancelAcknowledged(const std::string& job_id) { acknowledged_cancels_.insert(job_id); }
-
-void SimChecker::OnLayerAcknowledged(const std::string& job_id, int layer, const Digest& artifact) {
-  Require(jobs_.at(job_id).layers[layer] == artifact, job_id + " acknowledged a layer that is not journaled");
-  acknowledged_layers_[{job_id, layer}] = artifact;
+void SimChecker::OnLoaded(const JobStore::State& state) {
+  std::size_t active = 0;
+  for (const auto& [id, known] : known_) active += IsTerminal(known.job.status.state) ? 0 : 1;
+  Require(Invariant::kAcknowledgedPersists, state.active_jobs.size() == active, "the journal lost a job");
+  Require(Invariant::kAcknowledgedPersists, state.last_sequence == last_sequence_, "the journal forgot a number");
+  for (const JobSnapshot& job : state.active_jobs) OnStored(job);
+  last_call_.clear();
+  for (auto& [id, known] : known_) {
+    for (Watch& watch : known.watches) watch = {now(), {}, {}, {}, now(), now(), 0};
+  }
 }
 
 void SimChecker::OnStored(const JobSnapshot& job) {
-  const JobSnapshot& known = jobs_.at(job.description.job_id);
-  Require(job.status == known.status, job.description.job_id + " is stored otherwise than journaled");
+  const std::string& id = job.description.job_id;
+  const auto found = known_.find(id);
+  Require(Invariant::kAcknowledgedPersists, found != known_.end(), id, " was never journaled");
+  if (found == known_.end()) return;
+  const JobSnapshot& known = found->second.job;
+  Require(Invariant::kAcknowledgedPersists, job.status == known.status, id, " is stored otherwise than journaled");
+  Require(Invariant::kAcknowledgedPersists, job.layers == known.layers, id, " has lost layers");
+  Require(Invariant::kAcknowledgedPersists, job.description.spec == known.description.spec, id, " has another spec");
   for (std::size_t i = 0; i < job.tasks.size(); ++i) {
-    Require(job.tasks[i].status == known.tasks[i].status, job.tasks[i].description.task_id + " is stored otherwise");
-  }
-  for (const auto& [key, artifact] : acknowledged_layers_) {
-    if (key.first == job.description.job_id)
-      Require(job.layers[key.second] == artifact, "an acknowledged layer is gone");
+    Require(Invariant::kAcknowledgedPersists, job.tasks[i].status == known.tasks[i].status,
+            job.tasks[i].description.task_id, " is stored otherwise than journaled");
   }
 }
 
+SimChecker::Place SimChecker::Find(const std::string& task_id) {
+  const auto known = known_.find(JobIdOf(task_id));
+  if (known == known_.end()) return {};
+  for (const Task& task : known->second.job.tasks) {
+    if (task.description.task_id != task_id) continue;
+    return {&known->second, &task, &known->second.watches[task.description.index]};
+  }
+  return {};
+}
+
+void SimChecker::Violate(Invariant invariant, const std::string& text) {
+  world_.Trace("VIOLATION of " + std::string(EntryOf(invariant).name) + ": " + text);
+  if (!violation_) violation_ = {invariant, text};
+}
+
 bool SimChecker::AllEnded() const {
-  return std::all_of(jobs_.begin(), jobs_.end(),
-                     [](const auto& entry) { return IsTerminal(entry.second.status.state); });
+  return std::all_of(known_.begin(), known_.end(),
+                     [](const auto& entry) { return IsTerminal(entry.second.job.status.state); });
 }
 
 std::string SimChecker::Standing() const {
   std::string text;
-  for (const auto& [id, job] : jobs_) {
-    if (IsTerminal(job.status.state)) continue;
-    text += id + " is " + std::string(Name(job.status.state)) + ":";
-    for (const Task& task : job.tasks) text += " " + std::string(Name(task.status.state));
+  for (const auto& [id, known] : known_) {
+    if (IsTerminal(known.job.status.state)) continue;
+    text += id + " is " + std::string(Name(known.job.status.state)) + ":";
+    for (const Task& task : known.job.tasks) text += " " + std::string(Name(task.status.state));
     text += "; ";
   }
   return text;
 }
 
-int SimChecker::ended_with(JobState state) const {
-  return static_cast<int>(
-      std::count_if(jobs_.begin(), jobs_.end(), [&](const auto& entry) { return entry.second.status.state == state; }));
+int SimChecker::tasks() const {
+  std::size_t count = 0;
+  for (const auto& [id, known] : known_) count += known.job.tasks.size();
+  return static_cast<int>(count);
 }
 
-void SimChecker::Require(bool condition, const std::string& what) {
-  if (!condition) violations_.push_back(what);
+int SimChecker::ended_with(JobState state) const {
+  return static_cast<int>(std::count_if(known_.begin(), known_.end(),
+                                        [&](const auto& entry) { return entry.second.job.status.state == state; }));
+}
+
+std::vector<std::string> SimChecker::job_ids() const {
+  std::vector<std::string> ids;
+  for (const auto& [id, known] : known_) ids.push_back(id);
+  return ids;
 }
 
 }  // namespace gptvq

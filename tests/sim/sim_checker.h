@@ -1,54 +1,146 @@
 #ifndef GPTVQ_TESTS_SIM_SIM_CHECKER_H_
 #define GPTVQ_TESTS_SIM_SIM_CHECKER_H_
 
+#include <array>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "platform/job/lease.h"
-#include "platform/job/transition.h"
+#include "platform/job_store/job_store.h"
+#include "platform/object_store/artifact_store.h"
+#include "server/scheduler/scheduler.h"
+#include "tests/sim/sim_invariant.h"
+#include "tests/sim/sim_world.h"
 
 namespace gptvq {
 
-// Watches the journal and the answers, and knows what must never happen. It keeps its own picture of every job, from the
-// transitions alone. Thread-compatible.
+struct Violation {
+  Invariant invariant = Invariant::kPeers;
+  std::string text;
+};
+
+// Watches the events, the journal and the answers, and knows what must never happen. It keeps its own picture of every job,
+// from what the journal truly stored, and its own rules: it shares no decision with the scheduler. Borrows the world, for
+// the time, and the objects as they truly are. Thread-compatible.
 class SimChecker {
  public:
-  // A transition that the journal stored, whatever the scheduler was told about it.
+  SimChecker(SimWorld& world, const ObjectStore& objects, const SchedulerOptions& options)
+      : world_(world), objects_(objects), options_(options) {}
+
+  // An event that reaches the coordinator, before it is decided.
+  void OnEvent(const Event& event);
+  // What the journal itself said, before any fault changed the answer.
+  void OnAppend(const absl::Status& status);
+  // A transition that the journal stored because of the latest event, whatever the scheduler was told about it.
   void OnJournaled(const Transition& transition);
-  // A heartbeat that was honoured.
-  void OnRenewed(const Lease& lease);
-  // Answers that reached somebody; what they promised must stay true.
-  void OnSubmitAcknowledged(const std::string& job_id);
-  void OnCancelAcknowledged(const std::string& job_id);
-  void OnLayerAcknowledged(const std::string& job_id, int layer, const Digest& artifact);
-  // What the journal holds when a coordinator starts, or at the end.
+  // The answer to the latest event, as the coordinator gave it.
+  void OnAnswered(const Event& event, const absl::StatusOr<Decision>& decision, const Scheduler& scheduler);
+  // What a poll was given, as it leaves.
+  void OnGranted(const TaskGrant& grant);
+  // What a coordinator found in the journal. What only memory knew is forgotten from then on.
+  void OnLoaded(const JobStore::State& state);
+  // In liveness mode, long after the last fault. `submitted`: whether every client got its job accepted.
+  void OnHealed(bool submitted);
+  // At the end of a run: a job as the journal has it.
   void OnStored(const JobSnapshot& job);
-  // What the simulated peers find impossible.
-  void Violation(const std::string& what) { violations_.push_back(what); }
+
+  void Violate(Invariant invariant, const std::string& text);
 
   bool AllEnded() const;
   // Jobs that did not end, for messages.
   std::string Standing() const;
-  const std::vector<std::string>& violations() const { return violations_; }
+  const std::optional<Violation>& violation() const { return violation_; }  // the first one
+  // How often each invariant was checked.
+  const std::array<std::int64_t, kInvariants.size()>& checks() const { return checks_; }
   int grants() const { return static_cast<int>(granted_.size()); }
+  int tasks() const;
   int ended_with(JobState state) const;
+  std::vector<std::string> job_ids() const;
 
  private:
-  void Require(bool condition, const std::string& what);
-  void CheckTask(const JobSnapshot& job, const Transition::TaskChange& change);
-  void CheckGrant(const JobSnapshot& job, const Task& before, const TaskStatus& after);
-  void CheckLayer(const JobSnapshot& job, const Transition::LayerChange& change);
-  void CheckJob(const JobSnapshot& before, const JobSnapshot& after);
+  // What is known of a task beyond the journal.
+  struct Watch {
+    MonotonicTime ready_since;  // or since the last restart
+    MonotonicTime rest_until;   // not granted before
+    WorkerKey failed_on;        // and not to this worker before `avoid_until`, if another one is there
+    MonotonicTime avoid_until;
+    MonotonicTime last_sign;  // of the holder, honoured
+    MonotonicTime last_progress;
+    std::uint64_t progress_counter = 0;
+  };
+  struct Known {
+    JobSnapshot job;
+    std::vector<Watch> watches;  // by task index
+  };
+  struct Place {
+    Known* known = nullptr;
+    const Task* task = nullptr;
+    Watch* watch = nullptr;
+  };
 
-  std::map<std::string, JobSnapshot> jobs_;
+  // Formats only what failed.
+  template <typename... Parts>
+  void Require(Invariant invariant, bool condition, const Parts&... parts) {
+    ++checks_[static_cast<std::size_t>(invariant)];
+    if (!condition) Violate(invariant, (std::string() + ... + std::string(parts)));
+  }
+
+  Place Find(const std::string& task_id);
+  MonotonicTime now() const { return world_.now().monotonic; }
+
+  // sim_checker.cc: what the journal stored
+  void CheckCreation(const JobSnapshot& job);
+  void CheckTask(Known& known, const Transition& transition, const Transition::TaskChange& change);
+  void CheckGrant(Known& known, const Task& before, const Transition& transition, const TaskStatus& after);
+  void CheckCommit(const Known& known, const Task& before, const TaskStatus& after);
+  void CheckLayer(const JobSnapshot& job, const Transition::LayerChange& change);
+  void CheckEvents(const JobSnapshot& before, const Transition& transition);
+  void CheckJob(JobState before, const JobSnapshot& after);
+  bool IsStored(const Digest& artifact) const;
+  // sim_failures.cc: failures, rests, and leases that end
+  void CheckHolder(const Task& before, const TaskStatus& after, const Watch& watch);
+  void CheckFailures(const Task& before, const TaskStatus& after, const Watch& watch);
+  void CheckRest(const Watch& watch, const Known& known, const TaskStatus& after, const std::string& task_id);
+  void NoteRest(const Task& before, const TaskStatus& after, Watch& watch);
+  FailureCounts ExpectedCounts(const Task& before, const Watch& watch) const;
+  bool IsSilent(const Watch& watch) const { return now() - watch.last_sign >= options_.lease_ttl; }
+  bool HasAnotherWorker(const std::string& numerics_class, const std::string& name) const;
+  // sim_answers.cc: what was answered
+  void Check(const SubmitJob& event, const absl::StatusOr<Decision>& decision);
+  void Check(const CancelJob& event, const absl::StatusOr<Decision>& decision);
+  void Check(const RegisterWorker& event, const absl::StatusOr<Decision>& decision);
+  void Check(const PollTask& event, const absl::StatusOr<Decision>& decision);
+  void Check(const RenewLease& event, const absl::StatusOr<Decision>& decision);
+  void Check(const PublishLayer& event, const absl::StatusOr<Decision>& decision);
+  void Check(const CompleteTask& event, const absl::StatusOr<Decision>& decision);
+  void Check(const FailTask& event, const absl::StatusOr<Decision>& decision);
+  void Check(const ReleaseTask& event, const absl::StatusOr<Decision>& decision);
+  void Check(const Tick& event, const absl::StatusOr<Decision>& decision);
+  void Check(const ForgiveSilence& event, const absl::StatusOr<Decision>& decision);
+  void CheckExtended(const Task& task);
+  // A holder whose task is being cancelled is told so, and nothing else.
+  void CheckTold(const Lease& lease, const absl::Status& refusal);
+  void CheckStarvation(const WorkerKey& worker);
+
+  SimWorld& world_;
+  const ObjectStore& objects_;
+  const SchedulerOptions options_;
+  const Event* event_ = nullptr;          // the latest
+  const Scheduler* scheduler_ = nullptr;  // while an answer is checked
+  std::map<std::string, Known> known_;    // by job id
+  std::map<WorkerKey, std::string> class_of_;
+  std::map<WorkerKey, MonotonicTime> last_call_;            // honoured, since the coordinator last read its journal
   std::set<std::pair<std::string, std::int64_t>> granted_;  // (task, epoch)
-  std::set<std::string> acknowledged_jobs_;
-  std::set<std::string> acknowledged_cancels_;
-  std::map<std::pair<std::string, int>, Digest> acknowledged_layers_;
-  std::vector<std::string> violations_;
+  std::int64_t last_sequence_ = 0;
+  std::array<std::int64_t, kInvariants.size()> checks_{};
+  std::optional<Violation> violation_;
 };
 
 }  // namespace gptvq

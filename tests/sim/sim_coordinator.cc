@@ -2,76 +2,134 @@
 
 #include <utility>
 
+#include "core/base/status_macros.h"
+#include "platform/rpc/crc32c.h"
 #include "server/grant.h"
+#include "server/layer_receiver.h"
+#include "server/stored_outputs.h"
 
 namespace gptvq {
 
-absl::Status FaultyJobStore::Append(const Transition& transition) {
-  if (world_.Chance(world_.faults().append_refused)) return absl::UnavailableError("the simulated disk is away");
-  const absl::Status appended = store_.Append(transition);
-  if (!appended.ok()) {
-    checker_.Violation("the only writer was refused: " + appended.ToString());
-    return appended;
-  }
-  checker_.OnJournaled(transition);
-  world_.Trace(transition.job_id + "#" + std::to_string(transition.job ? transition.job->revision : 0));
-  if (world_.Chance(world_.faults().append_ghost)) return absl::UnavailableError("the simulated answer was lost");
-  return absl::OkStatus();
-}
+using std::chrono::milliseconds;
 
-SimCoordinator::SimCoordinator(SimWorld& world, SimChecker& checker)
-    : world_(world), checker_(checker), store_(world, checker) {
+SimCoordinator::SimCoordinator(SimWorld& world, SimChecker& checker, JobStore& journal, ObjectStore& objects)
+    : world_(world),
+      checker_(checker),
+      journal_(journal, world, checker),
+      objects_(objects, world),
+      artifacts_(objects_) {
   StartForGood();
   Tick();
 }
 
-void SimCoordinator::Call(const Event& event, SimHandler on_answer) {
-  const int copies = world_.Chance(world_.faults().duplicate) ? 2 : 1;
+SchedulerOptions SimCoordinator::Options() {
+  SchedulerOptions options;
+  options.retained_jobs = 1;
+  options.max_active_jobs = 2;
+  options.stall_after = std::chrono::seconds(60);  // so that there is time for many
+  return options;
+}
+
+void SimCoordinator::Call(const SimRequest& request, const SimLink& link, SimHandler on_answer) {
+  if (world_.now().monotonic < link.requests_cut_until) return;
+  const int copies = world_.Strikes(SimFault::kDuplicate) ? 2 : 1;
   for (int copy = 0; copy < copies; ++copy) {
-    if (world_.Chance(world_.faults().drop)) continue;
-    world_.After(world_.Latency(), [this, event, on_answer] {
-      if (ledger_ == nullptr) return;  // nobody listens
-      const SimAnswer answer = Handle(event);
-      if (world_.Chance(world_.faults().drop)) return;
-      world_.After(world_.Latency(), [answer, on_answer] { on_answer(answer); });
-    });
+    if (world_.Strikes(SimFault::kDrop)) continue;
+    world_.After(world_.Latency(), [this, request, &link, on_answer] { Arrive(request, link, on_answer); });
   }
+}
+
+void SimCoordinator::Arrive(const SimRequest& request, const SimLink& link, const SimHandler& on_answer) {
+  const auto asleep = std::chrono::duration_cast<milliseconds>(awake_at_ - world_.now().monotonic);
+  if (asleep.count() > 0) {
+    return world_.After(asleep, [this, request, &link, on_answer] { Arrive(request, link, on_answer); });
+  }
+  if (ledger_ == nullptr) return;  // nobody listens
+  const auto* publish = std::get_if<PublishLayer>(&request.event);
+  if (publish == nullptr) return Answer(Handle(request), link, on_answer);
+  const absl::Status received = Receive(*publish, request.upload);
+  if (!received.ok()) return Answer({received, std::nullopt}, link, on_answer);
+  // Bytes take their time; what was true when they began to come may not be when they are there.
+  world_.After(world_.Latency(), [this, request, &link, on_answer] {
+    if (ledger_ != nullptr) Answer(Handle(request), link, on_answer);
+  });
+}
+
+void SimCoordinator::Answer(const SimAnswer& answer, const SimLink& link, const SimHandler& on_answer) {
+  if (world_.Strikes(SimFault::kDrop) || world_.now().monotonic < link.answers_cut_until) return;
+  world_.After(world_.Latency(), [answer, on_answer] { on_answer(answer); });
 }
 
 void SimCoordinator::StartForGood() {
   if (ledger_ != nullptr) return;
-  SchedulerOptions options;
-  options.retained_jobs = 2;
-  ledger_ = std::make_unique<Ledger>(store_, options);
-  if (!ledger_->Load(world_.now()).ok()) checker_.Violation("the journal cannot be read");
-  const auto state = store_.LoadActive();
-  for (const JobSnapshot& job : state->active_jobs) checker_.OnStored(job);
+  auto ledger = std::make_unique<Ledger>(journal_, Options());
+  if (ledger->Load(world_.now()).ok()) {
+    ledger_ = std::move(ledger);
+    world_.Trace("coordinator starts");
+  } else {  // as a supervisor would
+    world_.After(milliseconds(1'000), [this] { StartForGood(); });
+  }
 }
 
 void SimCoordinator::Tick() {
-  if (ledger_ != nullptr && world_.Chance(world_.faults().coordinator_crash)) {
+  if (world_.Strikes(SimFault::kJournalOutage)) journal_.GoAway(world_.Between(1'000, 90'000));
+  if (ledger_ != nullptr && world_.Strikes(SimFault::kCoordinatorCrash)) {
+    world_.Trace("coordinator dies");
     ledger_.reset();
     world_.After(world_.Between(100, 60'000), [this] { StartForGood(); });
   }
-  if (ledger_ != nullptr) {
-    while (true) {
-      const SimAnswer answer = Handle(gptvq::Tick{});
-      if (!answer.decision.ok() || answer.decision->outcome == Outcome::kNothing) break;
-    }
+  if (world_.Strikes(SimFault::kCoordinatorPause)) {
+    const milliseconds pause = world_.Between(1'000, 90'000);
+    awake_at_ = world_.now().monotonic + pause;
+    return world_.After(pause, [this] { Tick(); });
   }
-  world_.After(std::chrono::milliseconds(1'000), [this] { Tick(); });
+  // As Coordinator::NoticeOwnSilence.
+  if (ledger_ != nullptr && world_.now().monotonic - last_tick_ > Options().lease_ttl / 2)
+    Handle({ForgiveSilence{}, ""});
+  last_tick_ = world_.now().monotonic;
+  while (ledger_ != nullptr) {
+    const SimAnswer answer = Handle({gptvq::Tick{}, ""});
+    if (!answer.decision.ok() || answer.decision->outcome == Outcome::kNothing) break;
+  }
+  world_.After(milliseconds(1'000), [this] { Tick(); });
 }
 
-SimAnswer SimCoordinator::Handle(const Event& event) {
-  SimAnswer answer = {ledger_->Record(event, world_.now()), std::nullopt};
-  if (!answer.decision.ok()) return answer;
-  if (const auto* renew = std::get_if<RenewLease>(&event)) checker_.OnRenewed(renew->lease);
-  if (std::holds_alternative<PollTask>(event) && answer.decision->outcome != Outcome::kNothing) {
-    const auto found = ledger_->scheduler().FindTask(answer.decision->task_id);
-    answer.grant = MakeGrant(*found->job, found->task->description.index, ledger_->scheduler().options().lease_ttl,
-                             *store_.ReadLayers(found->job->description.job_id));
+SimAnswer SimCoordinator::Handle(const SimRequest& request) {
+  checker_.OnEvent(request.event);
+  SimAnswer answer = {Record(request), std::nullopt};
+  checker_.OnAnswered(request.event, answer.decision, ledger_->scheduler());
+  if (!answer.decision.ok() || answer.decision->outcome == Outcome::kNothing) return answer;
+  if (!std::holds_alternative<PollTask>(request.event)) return answer;
+  const auto found = ledger_->scheduler().FindTask(answer.decision->task_id);
+  auto layers = journal_.ReadLayers(found->job->description.job_id);
+  if (!layers.ok()) {
+    answer.decision = layers.status();
+    return answer;
   }
+  answer.grant = MakeGrant(*found->job, found->task->description.index, Options().lease_ttl, *layers);
+  checker_.OnGranted(*answer.grant);
   return answer;
+}
+
+// In the order of GrpcWorkerService: what a result names is stored before the journal names it.
+absl::StatusOr<Decision> SimCoordinator::Record(const SimRequest& request) {
+  if (const auto* complete = std::get_if<CompleteTask>(&request.event)) {
+    GPTVQ_RETURN_IF_ERROR(CheckOutputsStored(complete->result, artifacts_));
+  }
+  return ledger_->Record(request.event, world_.now());
+}
+
+absl::Status SimCoordinator::Receive(const PublishLayer& event, const std::string& upload) {
+  GPTVQ_RETURN_IF_ERROR(ledger_->scheduler().CheckHolder(event.lease));
+  std::string bytes = upload;
+  // Damage that no checksum of a chunk would show: only the digest can.
+  if (world_.Strikes(SimFault::kDamagedUpload)) bytes[0] = static_cast<char>(bytes[0] ^ 1);
+  GPTVQ_ASSIGN_OR_RETURN(LayerReceiver receiver, LayerReceiver::Open(event.layer.artifact, artifacts_));
+  const std::size_t half = bytes.size() / 2;
+  for (const auto& [offset, chunk] : {std::pair(std::size_t{0}, bytes.substr(0, half)), {half, bytes.substr(half)}}) {
+    GPTVQ_RETURN_IF_ERROR(receiver.Append(offset, chunk, Crc32c(chunk)));
+  }
+  return receiver.Finish();
 }
 
 }  // namespace gptvq

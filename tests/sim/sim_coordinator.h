@@ -4,63 +4,64 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
-#include "platform/job_store/memory_job_store.h"
+#include "platform/job/lease.h"
 #include "server/ledger.h"
-#include "tests/sim/sim_checker.h"
-#include "tests/sim/sim_world.h"
+#include "tests/sim/sim_stores.h"
 
 namespace gptvq {
 
-// A journal that now and then refuses, or stores and says that it did not. What it truly stored goes to the checker.
-class FaultyJobStore final : public JobStore {
- public:
-  FaultyJobStore(SimWorld& world, SimChecker& checker) : world_(world), checker_(checker) {}
-
-  absl::Status Append(const Transition& transition) override;
-  absl::StatusOr<State> LoadActive() override { return store_.LoadActive(); }
-  absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override { return store_.ReadJob(job_id); }
-  absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view id) override {
-    return store_.FindRequest(id);
-  }
-  absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(std::string_view id) override { return store_.ReadLayers(id); }
-  absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view job_id, std::int64_t after, int limit) override {
-    return store_.ReadEvents(job_id, after, limit);
-  }
-  absl::StatusOr<std::vector<JobSnapshot>> ListJobs(const Query& query) override { return store_.ListJobs(query); }
-  absl::StatusOr<std::string> Secret() override { return store_.Secret(); }
-
- private:
-  SimWorld& world_;
-  SimChecker& checker_;
-  MemoryJobStore store_;
+// What travels to the coordinator: an event and, with PublishLayer, the bytes of the layer.
+struct SimRequest {
+  Event event;
+  std::string upload;
 };
 
-// What an answer carries over the simulated network.
+// What comes back.
 struct SimAnswer {
   absl::StatusOr<Decision> decision;
   std::optional<TaskGrant> grant;  // of a poll that got a task
 };
 using SimHandler = std::function<void(const SimAnswer&)>;
 
-// The real ledger and scheduler behind a network that loses, repeats, delays and reorders, and in a process that crashes.
+// The connection of one peer, each direction of which may be dead for a while.
+struct SimLink {
+  MonotonicTime requests_cut_until;
+  MonotonicTime answers_cut_until;
+};
+
+// The real ledger, scheduler and receiver of layers behind a network that loses, repeats, delays and reorders, and in a
+// process that crashes. Borrows everything.
 class SimCoordinator {
  public:
-  SimCoordinator(SimWorld& world, SimChecker& checker);
+  SimCoordinator(SimWorld& world, SimChecker& checker, JobStore& journal, ObjectStore& objects);
 
-  // Sends an event; `on_answer` runs if and when an answer comes back.
-  void Call(const Event& event, SimHandler on_answer);
+  static SchedulerOptions Options();
+
+  // Sends a request; `on_answer` runs if and when an answer comes back. `link` outlives the run.
+  void Call(const SimRequest& request, const SimLink& link, SimHandler on_answer);
   // Up, and in step with its journal from then on.
   void StartForGood();
+  // Where workers put boundaries.
+  ArtifactStore& artifacts() { return artifacts_; }
 
  private:
   void Tick();
-  SimAnswer Handle(const Event& event);
+  void Arrive(const SimRequest& request, const SimLink& link, const SimHandler& on_answer);
+  SimAnswer Handle(const SimRequest& request);
+  void Answer(const SimAnswer& answer, const SimLink& link, const SimHandler& on_answer);
+  absl::StatusOr<Decision> Record(const SimRequest& request);
+  absl::Status Receive(const PublishLayer& event, const std::string& upload);
 
   SimWorld& world_;
   SimChecker& checker_;
-  FaultyJobStore store_;
+  FaultyJobStore journal_;
+  FaultyObjectStore objects_;
+  ArtifactStore artifacts_;
   std::unique_ptr<Ledger> ledger_;  // null while the process is down
+  MonotonicTime awake_at_;          // it stands still until then
+  MonotonicTime last_tick_;
 };
 
 }  // namespace gptvq

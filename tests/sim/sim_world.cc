@@ -1,25 +1,20 @@
 #include "tests/sim/sim_world.h"
 
+#include <cstdio>
 #include <utility>
 
 namespace gptvq {
 
-SimWorld::SimWorld(std::uint64_t seed)
+SimWorld::SimWorld(std::uint64_t seed, const std::set<SimFault>& without, SimTrace trace)
     : random_(seed, Philox::StreamOf("sim")),
+      trace_(trace),
       start_{MonotonicTime(std::chrono::hours(1)), WallTime(std::chrono::hours(500'000))},
       now_(start_) {
-  const auto swarm = [this](double most) { return Chance(0.5) ? most * Uniform() : 0.0; };
-  faults_.drop = swarm(0.3);
-  faults_.duplicate = swarm(0.3);
-  faults_.delay = swarm(0.2);
-  faults_.append_refused = swarm(0.1);
-  faults_.append_ghost = swarm(0.1);
-  faults_.coordinator_crash = swarm(0.03);
-  faults_.worker_crash = swarm(0.03);
-  faults_.worker_pause = swarm(0.02);
-  faults_.task_failure = swarm(0.1);
-  faults_.task_release = swarm(0.1);
-  faults_.blunder = swarm(0.3);
+  for (const SimFaultEntry& entry : kSimFaults) {
+    const double rate = Chance(0.5) ? entry.greatest_rate * Uniform() : 0.0;
+    rates_[static_cast<std::size_t>(entry.fault)] = without.contains(entry.fault) ? 0 : rate;
+  }
+  JumpNowAndThen();
 }
 
 std::chrono::milliseconds SimWorld::elapsed() const {
@@ -33,7 +28,8 @@ void SimWorld::After(std::chrono::milliseconds delay, std::function<void()> acti
 void SimWorld::RunUntil(std::chrono::milliseconds end) {
   const MonotonicTime last = start_.monotonic + end;
   while (!actions_.empty() && actions_.top().time <= last) {
-    Action next = actions_.top();
+    // The action is not part of the order, and is popped before it runs.
+    Action next = std::move(const_cast<Action&>(actions_.top()));
     actions_.pop();
     now_.wall += std::chrono::duration_cast<WallTime::duration>(next.time - now_.monotonic);
     now_.monotonic = next.time;
@@ -42,7 +38,14 @@ void SimWorld::RunUntil(std::chrono::milliseconds end) {
 }
 
 void SimWorld::Trace(const std::string& what) {
-  trace_hash_ = Philox::StreamOf(what, trace_hash_ + static_cast<std::uint64_t>(elapsed().count()));
+  const auto milliseconds = static_cast<std::uint64_t>(elapsed().count());
+  trace_hash_ = Philox::StreamOf(what, trace_hash_ + milliseconds);
+  if (trace_ == SimTrace::kPrint) std::printf("%9.3f  %s\n", static_cast<double>(milliseconds) / 1000, what.c_str());
+}
+
+void SimWorld::JumpNowAndThen() {
+  if (Strikes(SimFault::kWallJump)) now_.wall += Between(-5'000'000, 5'000'000);
+  After(std::chrono::milliseconds(1'000), [this] { JumpNowAndThen(); });
 }
 
 }  // namespace gptvq

@@ -1,45 +1,38 @@
 #ifndef GPTVQ_TESTS_SIM_SIM_WORLD_H_
 #define GPTVQ_TESTS_SIM_SIM_WORLD_H_
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <queue>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/base/philox.h"
 #include "platform/job/instant.h"
+#include "tests/sim/sim_fault.h"
 
 namespace gptvq {
 
-// What may go wrong in a run, as probabilities. Each seed switches a random subset on and draws the rates, so that some runs
-// see one fault often and others many at once.
-struct SimFaults {
-  double drop = 0;               // a request or an answer is lost
-  double duplicate = 0;          // a request arrives twice
-  double delay = 0;              // a message takes seconds instead of milliseconds, so that others overtake it
-  double append_refused = 0;     // the journal stores nothing and says so
-  double append_ghost = 0;       // the journal stores and says that it did not
-  double coordinator_crash = 0;  // per second
-  double worker_crash = 0;       // per second and worker
-  double worker_pause = 0;       // per second and worker; long enough to become a zombie
-  double task_failure = 0;       // a task reports a failure instead of going on, per layer
-  double task_release = 0;       // a worker gives its task back, per layer
-  double blunder = 0;            // a worker sends what no correct worker sends, per layer
-};
+enum class SimTrace { kHash, kPrint };
 
-// Virtual time, one queue of what happens next, one source of randomness: a run is a function of its seed.
-// Thread-compatible.
+// Virtual time, one queue of what happens next, one source of randomness: a run is a function of its seed. Each seed
+// switches a random subset of the faults on and draws their rates, so that some runs see one fault often and others many at
+// once. Thread-compatible.
 class SimWorld {
  public:
-  explicit SimWorld(std::uint64_t seed);
+  // Faults in `without` never happen, whatever the seed says.
+  SimWorld(std::uint64_t seed, const std::set<SimFault>& without, SimTrace trace);
 
   Instant now() const { return now_; }
   std::chrono::milliseconds elapsed() const;
-  const SimFaults& faults() const { return faults_; }
+
+  // Whether a fault happens at a place where it may.
+  bool Strikes(SimFault fault) { return Chance(rates_[static_cast<std::size_t>(fault)]); }
   // No fault happens from now on.
-  void Heal() { faults_ = {}; }
+  void Heal() { rates_ = {}; }
 
   // `action` happens after `delay`, after everything that was planned for the same moment before.
   void After(std::chrono::milliseconds delay, std::function<void()> action);
@@ -53,9 +46,9 @@ class SimWorld {
     return std::chrono::milliseconds(low_ms + Below(high_ms - low_ms + 1));
   }
   // How long one message takes.
-  std::chrono::milliseconds Latency() { return Chance(faults_.delay) ? Between(500, 45'000) : Between(1, 20); }
+  std::chrono::milliseconds Latency() { return Strikes(SimFault::kDelay) ? Between(500, 45'000) : Between(1, 20); }
 
-  // Mixes what happened into the trace, whose hash tells whether two runs were the same.
+  // Mixes what happened into the trace, whose hash tells whether two runs were the same; prints it if told to.
   void Trace(const std::string& what);
   std::uint64_t trace_hash() const { return trace_hash_; }
 
@@ -70,9 +63,12 @@ class SimWorld {
     }
   };
 
+  void JumpNowAndThen();
+
   const Philox random_;
+  const SimTrace trace_;
   std::uint64_t draws_ = 0;
-  SimFaults faults_;
+  std::array<double, kSimFaults.size()> rates_{};
   const Instant start_;
   Instant now_;
   std::uint64_t order_ = 0;

@@ -1,0 +1,241 @@
+// What the checker knows of answers: whoever is told something may rely on it.
+
+#include <algorithm>
+
+#include "platform/job/error_reason.h"
+#include "tests/sim/sim_checker.h"
+
+namespace gptvq {
+namespace {
+
+bool Matches(const Lease& lease, const TaskStatus& status) {
+  return lease.epoch == status.epoch && lease.worker_name == status.worker_name &&
+         lease.incarnation == status.incarnation;
+}
+
+// Whether the coordinator refused for a reason of its own, instead of not being able to answer, or not remembering a job that
+// ended long ago.
+bool IsRefusal(const absl::StatusOr<Decision>& decision) {
+  return !decision.ok() && !absl::IsUnavailable(decision.status()) &&
+         ReasonOf(decision.status()) != ErrorReason::kTaskUnknown;
+}
+
+}  // namespace
+
+void SimChecker::OnAnswered(const Event& event, const absl::StatusOr<Decision>& decision, const Scheduler& scheduler) {
+  scheduler_ = &scheduler;
+  if (!std::holds_alternative<Tick>(event)) {
+    world_.Trace("answer to call " + std::to_string(event.index()) + ": " +
+                 (decision.ok() ? std::to_string(static_cast<int>(decision->outcome)) + " " + decision->task_id
+                                : std::string(decision.status().message())));
+  }
+  std::visit([&](const auto& one) { Check(one, decision); }, event);
+}
+
+void SimChecker::OnGranted(const TaskGrant& grant) {
+  const std::string& id = grant.lease.task_id;
+  const Place place = Find(id);
+  const JobSnapshot& job = place.known->job;
+  const TaskDescription& description = place.task->description;
+  Require(Invariant::kPeers, Matches(grant.lease, place.task->status) && grant.kind == description.kind, id,
+          ": the grant names another lease");
+  std::optional<Digest> boundary;
+  if (description.input_boundary_of)
+    boundary = OutputBoundary(*job.tasks[*description.input_boundary_of].status.result);
+  Require(Invariant::kPeers, grant.input_boundary == boundary, id, ": the grant has the wrong boundary");
+  std::vector<Digest> layers;
+  if (grant.kind == TaskKind::kQuantize) {
+    for (int layer = grant.layers.begin; layer < grant.layers.end; ++layer) layers.push_back(job.layers[layer]);
+    layers.erase(std::find(layers.begin(), layers.end(), Digest()), layers.end());
+  }
+  if (grant.kind == TaskKind::kFinalize) layers = job.layers;
+  const bool same =
+      std::equal(layers.begin(), layers.end(), grant.published_layers.begin(), grant.published_layers.end(),
+                 [](const Digest& a, const PublishedLayer& b) { return a == b.artifact; });
+  Require(Invariant::kPeers, same, id, ": the grant names other layers than are published");
+}
+
+void SimChecker::CheckTold(const Lease& lease, const absl::Status& refusal) {
+  const Place place = Find(lease.task_id);
+  if (place.task == nullptr || absl::IsUnavailable(refusal)) return;
+  const TaskStatus& status = place.task->status;
+  if (status.state != TaskState::kCancelling || !Matches(lease, status)) return;
+  const auto reason = ReasonOf(refusal);
+  Require(Invariant::kCancelWins,
+          reason == ErrorReason::kJobCancelled || reason == ErrorReason::kInvalidField || absl::IsDataLoss(refusal) ||
+              reason == ErrorReason::kOutputMissing,
+          lease.task_id, ": its holder is not told that it is cancelled but ", refusal.ToString());
+}
+
+void SimChecker::Check(const SubmitJob& event, const absl::StatusOr<Decision>& decision) {
+  const auto known = known_.find(event.job.job_id);
+  const bool same = known != known_.end() && known->second.job.description.spec == event.job.spec;
+  if (decision.ok()) {
+    Require(Invariant::kAcknowledgedPersists, same, event.job.job_id, " was acknowledged but is not journaled so");
+  } else {
+    Require(Invariant::kPeers, !IsRefusal(decision) || !same, event.job.job_id, ": a repeated submission was refused");
+  }
+}
+
+void SimChecker::Check(const CancelJob& event, const absl::StatusOr<Decision>& decision) {
+  const auto known = known_.find(event.job_id);
+  Require(Invariant::kPeers, !IsRefusal(decision) || known == known_.end(), event.job_id, " could not be cancelled");
+  if (!decision.ok() || known == known_.end()) return;
+  const JobState state = known->second.job.status.state;
+  Require(Invariant::kCancelWins,
+          state != JobState::kPending && state != JobState::kRunning && state != JobState::kFinalizing, event.job_id,
+          " goes on although its cancellation was acknowledged");
+}
+
+void SimChecker::Check(const RegisterWorker& event, const absl::StatusOr<Decision>& decision) {
+  Require(Invariant::kPeers, !IsRefusal(decision), event.worker.name, " could not register");
+  class_of_[event.worker] = event.numerics_class;
+  if (decision.ok()) last_call_[event.worker] = now();
+}
+
+void SimChecker::Check(const PollTask& event, const absl::StatusOr<Decision>& decision) {
+  if (!decision.ok()) return;
+  if (last_call_.contains(event.worker)) last_call_[event.worker] = now();
+  if (decision->outcome == Outcome::kNothing) return CheckStarvation(event.worker);
+  const Place place = Find(decision->task_id);
+  Require(Invariant::kGrantedOnce, place.task != nullptr, "a poll was granted what is no task");
+  if (place.task == nullptr) return;
+  const TaskStatus& status = place.task->status;
+  Require(Invariant::kGrantedOnce,
+          status.state == TaskState::kLeased && status.worker_name == event.worker.name &&
+              status.incarnation == event.worker.incarnation && status.poll_id == event.poll_id,
+          decision->task_id, " was given to a poll that does not hold it");
+  place.watch->last_sign = now();
+  CheckExtended(*place.task);
+}
+
+void SimChecker::CheckStarvation(const WorkerKey& worker) {
+  const auto bound = options_.retry.backoff_cap + options_.avoid_for;
+  for (const auto& [id, known] : known_) {
+    const std::string& pinned = known.job.status.numerics_class;
+    if (IsTerminal(known.job.status.state) || (!pinned.empty() && pinned != class_of_[worker])) continue;
+    for (const Task& task : known.job.tasks) {
+      const Watch& watch = known.watches[task.description.index];
+      Require(Invariant::kNoStarvation, task.status.state != TaskState::kReady || now() - watch.ready_since <= bound,
+              task.description.task_id, " rests although ", worker.name, " asks for work");
+    }
+  }
+}
+
+void SimChecker::Check(const RenewLease& event, const absl::StatusOr<Decision>& decision) {
+  const Place place = Find(event.lease.task_id);
+  if (place.task == nullptr) return;
+  const TaskStatus& status = place.task->status;
+  const bool holds = Matches(event.lease, status) && IsHeld(status.state);
+  if (!decision.ok()) {
+    Require(Invariant::kHolderExtends, !IsRefusal(decision) || !holds, event.lease.task_id, ": its holder was refused");
+    return;
+  }
+  Require(Invariant::kHolderExtends, holds, event.lease.task_id, " was renewed by somebody who does not hold it");
+  if (!holds) return;
+  Require(Invariant::kCancelWins,
+          (status.state == TaskState::kCancelling) == (decision->outcome == Outcome::kCancelRequested),
+          event.lease.task_id, ": its holder is not told that it is cancelled, or told wrongly");
+  Watch& watch = *place.watch;
+  watch.last_sign = now();
+  if (event.progress.counter > watch.progress_counter) {
+    watch.progress_counter = event.progress.counter;
+    watch.last_progress = now();
+  }
+  const WorkerKey worker = {event.lease.worker_name, event.lease.incarnation};
+  if (last_call_.contains(worker)) last_call_[worker] = now();
+  CheckExtended(*place.task);
+}
+
+void SimChecker::CheckExtended(const Task& task) {
+  const auto sequence = Find(task.description.task_id).known->job.description.sequence;
+  const auto held = scheduler_->held().find({sequence, task.description.index});
+  Require(Invariant::kHolderExtends,
+          held != scheduler_->held().end() && held->second.expiry == now() + options_.lease_ttl,
+          task.description.task_id, ": its holder was not given a full ttl");
+}
+
+void SimChecker::Check(const PublishLayer& event, const absl::StatusOr<Decision>& decision) {
+  if (!decision.ok()) return CheckTold(event.lease, decision.status());
+  const Place place = Find(event.lease.task_id);
+  Require(Invariant::kAcknowledgedPersists,
+          place.known != nullptr && place.known->job.layers[event.layer.layer] == event.layer.artifact,
+          event.lease.task_id, ": an acknowledged layer is not journaled");
+  if (place.known == nullptr || decision->outcome == Outcome::kRepeated) return;
+  place.watch->last_sign = now();
+  CheckExtended(*place.task);
+}
+
+void SimChecker::Check(const CompleteTask& event, const absl::StatusOr<Decision>& decision) {
+  const Place place = Find(event.lease.task_id);
+  if (place.task == nullptr) return;
+  const TaskStatus& status = place.task->status;
+  const bool done =
+      status.state == TaskState::kCommitted && Matches(event.lease, status) && status.result == event.result;
+  if (decision.ok()) {
+    Require(Invariant::kCommittedOnce, done, event.lease.task_id, ": a result was acknowledged that is not committed");
+  } else {
+    Require(Invariant::kCommittedOnce, !IsRefusal(decision) || !done, event.lease.task_id,
+            ": a repeated commit was refused");
+    CheckTold(event.lease, decision.status());
+  }
+}
+
+void SimChecker::Check(const FailTask& event, const absl::StatusOr<Decision>& decision) {
+  const Place place = Find(event.lease.task_id);
+  if (place.task == nullptr) return;
+  const TaskStatus& status = place.task->status;
+  const bool done = !IsHeld(status.state) && Matches(event.lease, status) && status.last_failure == event.failure;
+  if (decision.ok()) {
+    Require(Invariant::kAcknowledgedPersists, done, event.lease.task_id, ": an acknowledged failure is not journaled");
+  } else {
+    Require(Invariant::kPeers,
+            !IsRefusal(decision) || (!done && !(Matches(event.lease, status) && IsHeld(status.state))),
+            event.lease.task_id, ": a failure of its holder was refused");
+  }
+}
+
+void SimChecker::Check(const ReleaseTask& event, const absl::StatusOr<Decision>& decision) {
+  const Place place = Find(event.lease.task_id);
+  if (place.task == nullptr) return;
+  const TaskStatus& status = place.task->status;
+  const bool free = status.state == TaskState::kReady || status.state == TaskState::kCancelled;
+  const bool done = free && Matches(event.lease, status);
+  if (decision.ok()) {
+    Require(Invariant::kAcknowledgedPersists, done, event.lease.task_id, ": an acknowledged release is not journaled");
+  } else {
+    Require(Invariant::kPeers,
+            !IsRefusal(decision) || (!done && !(Matches(event.lease, status) && IsHeld(status.state))),
+            event.lease.task_id, ": a release by its holder was refused");
+  }
+}
+
+void SimChecker::Check(const ForgiveSilence&, const absl::StatusOr<Decision>& decision) {
+  if (!decision.ok()) return;
+  for (auto& [id, known] : known_) {
+    for (const Task& task : known.job.tasks) {
+      if (!IsHeld(task.status.state)) continue;
+      Watch& watch = known.watches[task.description.index];
+      watch.last_sign = watch.last_progress = now();
+      CheckExtended(task);
+    }
+  }
+}
+
+// Time alone promises nobody anything, but what is overdue must not be left.
+void SimChecker::Check(const Tick&, const absl::StatusOr<Decision>& decision) {
+  if (!decision.ok() || decision->outcome != Outcome::kNothing) return;
+  for (const auto& [id, known] : known_) {
+    if (IsTerminal(known.job.status.state)) continue;
+    for (const Task& task : known.job.tasks) {
+      if (!IsHeld(task.status.state)) continue;
+      const Watch& watch = known.watches[task.description.index];
+      const bool stalled =
+          task.status.state == TaskState::kLeased && now() - watch.last_progress > options_.stall_after;
+      Require(Invariant::kNoStarvation, !IsSilent(watch) && !stalled, task.description.task_id,
+              " is left to a holder that is silent or stalled");
+    }
+  }
+}
+
+}  // namespace gptvq

@@ -1,0 +1,73 @@
+#ifndef GPTVQ_TESTS_SIM_SIM_INVARIANT_H_
+#define GPTVQ_TESTS_SIM_SIM_INVARIANT_H_
+
+#include <array>
+#include <string_view>
+
+namespace gptvq {
+
+// What must hold after every event of a simulated run. docs/simulation.md says which document each comes from.
+enum class Invariant {
+  kGrantedOnce,
+  kEpochRises,
+  kHolderChanges,
+  kCommittedOnce,
+  kHolderExtends,
+  kOutputsStored,
+  kDependenciesFirst,
+  kCountersRecount,
+  kAcknowledgedPersists,
+  kCancelWins,
+  kFailureCounts,
+  kRetryBudget,
+  kAdmission,
+  kGoldenManifest,
+  kEveryJobEnds,
+  kNoStarvation,
+  kEventChain,
+  kTable,
+  kOneClass,
+  kOneWriter,
+  kPeers,
+};
+
+struct InvariantEntry {
+  Invariant invariant;
+  std::string_view name;
+  std::string_view sentence;
+};
+
+inline constexpr std::array kInvariants = {
+    InvariantEntry{Invariant::kGrantedOnce, "I1", "no (task, epoch) is granted twice, no poll gets two tasks"},
+    InvariantEntry{Invariant::kEpochRises, "I2", "the epoch of a task rises by one with every grant and never falls"},
+    InvariantEntry{Invariant::kHolderChanges, "I3", "a held task is changed by its holder under its epoch, or by time"},
+    InvariantEntry{Invariant::kCommittedOnce, "I4",
+                   "a task is committed once; repetitions are told so, others refused"},
+    InvariantEntry{Invariant::kHolderExtends, "I5", "only the holder extends a lease, and a living holder keeps it"},
+    InvariantEntry{Invariant::kOutputsStored, "I6", "what is committed is stored, whole"},
+    InvariantEntry{Invariant::kDependenciesFirst, "I7", "a task is granted after everything it depends on"},
+    InvariantEntry{Invariant::kCountersRecount, "I9", "counters of a job equal a recount"},
+    InvariantEntry{Invariant::kAcknowledgedPersists, "I10", "what was acknowledged is in the journal and stays"},
+    InvariantEntry{Invariant::kCancelWins, "I11",
+                   "after a cancellation nothing is granted or committed; holders hear of it"},
+    InvariantEntry{Invariant::kFailureCounts, "I12", "failures are counted in their class, and only they"},
+    InvariantEntry{Invariant::kRetryBudget, "I15", "no retry beyond the budget or before the rest is over"},
+    InvariantEntry{Invariant::kAdmission, "I16", "no more active jobs than the limit"},
+    InvariantEntry{Invariant::kGoldenManifest, "I17", "the manifest is a function of the job"},
+    InvariantEntry{Invariant::kEveryJobEnds, "I18", "once a core is healed every accepted job ends"},
+    InvariantEntry{Invariant::kNoStarvation, "I19", "no task rests while a worker that may take it gets nothing"},
+    InvariantEntry{Invariant::kEventChain, "I20", "events have no gap and tell every change"},
+    InvariantEntry{Invariant::kTable, "P1", "states follow the tables, and ends are never left"},
+    InvariantEntry{Invariant::kOneClass, "P2", "a job runs in one numerics class"},
+    InvariantEntry{Invariant::kOneWriter, "P3", "the journal never refuses its only writer"},
+    InvariantEntry{Invariant::kPeers, "P4", "no correct peer is misled or refused"},
+};
+static_assert(kInvariants.back().invariant == Invariant::kPeers && kInvariants.size() == 21);  // indexed by the enum
+
+constexpr const InvariantEntry& EntryOf(Invariant invariant) {
+  return kInvariants[static_cast<std::size_t>(invariant)];
+}
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_TESTS_SIM_SIM_INVARIANT_H_

@@ -1,0 +1,89 @@
+#include "tests/sim/sim_stores.h"
+
+#include <utility>
+
+#include "core/base/status_macros.h"
+
+namespace gptvq {
+namespace {
+
+absl::Status NoAnswer() { return absl::UnavailableError("the simulated storage does not answer"); }
+
+// Refuses to become visible, or becomes so and denies it.
+class FaultyFile final : public WritableFile {
+ public:
+  FaultyFile(std::unique_ptr<WritableFile> file, SimWorld& world) : file_(std::move(file)), world_(world) {}
+
+  absl::Status Append(absl::Span<const std::byte> bytes) override { return file_->Append(bytes); }
+  absl::Status Close() override {
+    if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
+    GPTVQ_RETURN_IF_ERROR(file_->Close());
+    return world_.Strikes(SimFault::kStoreGhost) ? NoAnswer() : absl::OkStatus();
+  }
+
+ private:
+  const std::unique_ptr<WritableFile> file_;
+  SimWorld& world_;
+};
+
+}  // namespace
+
+absl::Status FaultyJobStore::Append(const Transition& transition) {
+  GPTVQ_RETURN_IF_ERROR(CheckThere());
+  if (world_.Strikes(SimFault::kJournalRefusal)) return NoAnswer();
+  const absl::Status appended = store_.Append(transition);
+  checker_.OnAppend(appended);
+  GPTVQ_RETURN_IF_ERROR(appended);
+  checker_.OnJournaled(transition);
+  return world_.Strikes(SimFault::kJournalGhost) ? NoAnswer() : absl::OkStatus();
+}
+
+absl::StatusOr<JobStore::State> FaultyJobStore::LoadActive() {
+  GPTVQ_RETURN_IF_ERROR(CheckThere());
+  GPTVQ_ASSIGN_OR_RETURN(State state, store_.LoadActive());
+  checker_.OnLoaded(state);
+  return state;
+}
+
+absl::StatusOr<JobSnapshot> FaultyJobStore::ReadJob(std::string_view job_id) {
+  GPTVQ_RETURN_IF_ERROR(CheckThere());
+  return store_.ReadJob(job_id);
+}
+
+absl::StatusOr<std::optional<std::string>> FaultyJobStore::FindRequest(std::string_view request_id) {
+  GPTVQ_RETURN_IF_ERROR(CheckThere());
+  return store_.FindRequest(request_id);
+}
+
+absl::StatusOr<std::vector<PublishedLayer>> FaultyJobStore::ReadLayers(std::string_view job_id) {
+  GPTVQ_RETURN_IF_ERROR(CheckThere());
+  return store_.ReadLayers(job_id);
+}
+
+absl::StatusOr<std::vector<JobEvent>> FaultyJobStore::ReadEvents(std::string_view job_id, std::int64_t after,
+                                                                 int limit) {
+  GPTVQ_RETURN_IF_ERROR(CheckThere());
+  return store_.ReadEvents(job_id, after, limit);
+}
+
+absl::Status FaultyJobStore::CheckThere() const {
+  return world_.now().monotonic < back_at_ ? NoAnswer() : absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> FaultyObjectStore::Create(std::string_view key) {
+  if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, store_.Create(key));
+  return std::make_unique<FaultyFile>(std::move(file), world_);
+}
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> FaultyObjectStore::Open(std::string_view key) const {
+  if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
+  return store_.Open(key);
+}
+
+absl::StatusOr<ObjectInfo> FaultyObjectStore::Stat(std::string_view key) const {
+  if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
+  return store_.Stat(key);
+}
+
+}  // namespace gptvq

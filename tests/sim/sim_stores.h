@@ -1,0 +1,67 @@
+#ifndef GPTVQ_TESTS_SIM_SIM_STORES_H_
+#define GPTVQ_TESTS_SIM_SIM_STORES_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "platform/job_store/job_store.h"
+#include "platform/object_store/artifact_store.h"
+#include "tests/sim/sim_checker.h"
+#include "tests/sim/sim_world.h"
+#include "tests/support/memory_object_store.h"
+
+namespace gptvq {
+
+// A journal that now and then refuses, stores and says that it did not, or is away for a while. What it truly stored goes to
+// the checker. Borrows everything.
+class FaultyJobStore final : public JobStore {
+ public:
+  FaultyJobStore(JobStore& store, SimWorld& world, SimChecker& checker)
+      : store_(store), world_(world), checker_(checker) {}
+
+  // Neither stores nor reads until then.
+  void GoAway(std::chrono::milliseconds duration) { back_at_ = world_.now().monotonic + duration; }
+
+  absl::Status Append(const Transition& transition) override;
+  absl::StatusOr<State> LoadActive() override;
+  absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;
+  absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) override;
+  absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(std::string_view job_id) override;
+  absl::StatusOr<std::vector<JobEvent>> ReadEvents(std::string_view job_id, std::int64_t after, int limit) override;
+  absl::StatusOr<std::vector<JobSnapshot>> ListJobs(const Query& query) override { return store_.ListJobs(query); }
+  absl::StatusOr<std::string> Secret() override { return store_.Secret(); }
+
+ private:
+  absl::Status CheckThere() const;
+
+  JobStore& store_;
+  SimWorld& world_;
+  SimChecker& checker_;
+  MonotonicTime back_at_;
+};
+
+// An object store that now and then does not answer, or stores and says that it did not. Borrows everything.
+class FaultyObjectStore final : public ObjectStore {
+ public:
+  FaultyObjectStore(ObjectStore& store, SimWorld& world) : store_(store), world_(world) {}
+
+  std::string_view name() const override { return store_.name(); }
+  absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override;
+  absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
+  absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override {
+    return store_.List(directory, scope);
+  }
+  absl::Status Delete(std::string_view key) override { return store_.Delete(key); }
+  absl::Status RemoveAbandonedWrites(ListScope scope) override { return store_.RemoveAbandonedWrites(scope); }
+
+ private:
+  ObjectStore& store_;
+  SimWorld& world_;
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_TESTS_SIM_SIM_STORES_H_
