@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test chaos demo quality bench gpu dashboards lint fmt coverage asan tsan fuzz e2e packages images clean configure-%
+.PHONY: help build test chaos demo quality bench gpu dashboards lint fmt coverage asan tsan fuzz sim mutants load e2e packages images clean configure-%
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
@@ -93,6 +93,22 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS (20)
 	cmake --preset fuzz
 	cmake --build --preset fuzz --parallel $(JOBS) --target tests/fuzz/all
 	tools/fuzz.sh build/fuzz/bin/fuzz $(FUZZ_SECONDS)
+
+SEEDS ?= 20000
+SEED ?= 1
+sim: configure-release  ## the scheduler in a simulated world: SEEDS (20000) runs from SEED (1) on, SIM_FLAGS for one of them
+	cmake --build --preset release --parallel $(JOBS) --target scheduler_sim
+	build/release/tests/sim/scheduler_sim --seeds $(SEEDS) --first $(SEED) $(SIM_FLAGS)
+
+mutants: configure-release  ## break one guard of the scheduler at a time; the simulation has to notice each
+	cmake --build --preset release --parallel $(JOBS) --target scheduler_sim
+	tools/sim_mutants.py build/release
+
+load: configure-release  ## the coordinator under load: each figure against its bar
+	cmake --build --preset release --parallel $(JOBS) --target gptvq-coordinator make_tiny_model coordinator_load
+	rm -rf build/load
+	build/release/bin/bench/coordinator_load --coordinator build/release/bin/gptvq-coordinator \
+	  --make-model build/release/tests/e2e/make_tiny_model --directory $(CURDIR)/build/load $(LOAD_FLAGS)
 
 PACKAGE_PRESET ?= release
 packages: configure-$(PACKAGE_PRESET)  ## Debian packages of the three programs into build/release/packages
