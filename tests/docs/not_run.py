@@ -45,6 +45,8 @@ NOT_RUN = {
         "needs the reader's database; tests/e2e/failover_test.py runs coordinators on one of its own",
     ("docs/postgresql.md",
      "pg_dump --format=custom --schema=gptvq --file=gptvq.dump 'postgresql://gptvq@db.example/gptvq'"): "needs the reader's database",
+    ("docs/simulation.md", "make sim                               # 20 000 seeds from 1 on"):
+        "takes minutes; the test scheduler_sim_test runs a quarter of it",
     ("docs/upgrade.md", "apt-get install ./build/release/packages/gptvq-*.deb"):
         "changes the machine; tests/deploy/clean_install_test.sh does it, on a clean Debian",
 }
