@@ -48,9 +48,9 @@ class Model:
         return TOKENS * self.hidden * activation_bytes
 
     def worker_bytes(self, activation_bytes: int) -> int:
-        """The parts that grow: a layer's weights in f32; the activations and the attention's output of all tokens; the widest
-        Hessian with its factor and the work space of its factorisation, in f32."""
-        return 4 * self.layer_weights() + 2 * self.boundary_bytes(activation_bytes) + 3 * 4 * self.intermediate**2
+        """The parts that grow: a layer's weights in f32; this layer and the next as they are stored; the activations and the
+        attention's output of all tokens; the widest Hessian with its factor and the work space of its factorisation, in f32."""
+        return (4 + 2 * 2) * self.layer_weights() + 2 * self.boundary_bytes(activation_bytes) + 3 * 4 * self.intermediate**2
 
 
 MODELS = [

@@ -24,6 +24,8 @@ std::vector<TaskPhaseSeconds> PhaseClock::Seconds() {
 }
 
 TaskPhase PhaseOfStep(std::string_view step) {
+  if (step == "load") return TaskPhase::kLoad;
+  if (step == "publish") return TaskPhase::kPublish;
   if (step == "capture" || step == "replay") return TaskPhase::kForward;
   if (step == "calibrate") return TaskPhase::kHessian;
   if (step == "evaluate") return TaskPhase::kEvaluate;

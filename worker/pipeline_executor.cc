@@ -43,10 +43,7 @@ class SessionObserver final : public StageObserver {
   }
 
   absl::Status OnLayerQuantized(int layer, std::string packed, const std::vector<LinearReport>& reports) override {
-    phases_.Enter(TaskPhase::kPublish);
-    const absl::Status status = session_.PublishLayer(layer, packed, reports);
-    phases_.Enter(TaskPhase::kLoad);  // what comes next is reading the next layer
-    return status;
+    return session_.PublishLayer(layer, packed, reports);
   }
 
  private:

@@ -14,7 +14,7 @@
 
 namespace gptvq {
 
-// The daemon as a running task sees it. Used by one thread.
+// The daemon as a running task sees it. Used by two threads: one calls PublishLayer, the other everything else.
 class TaskSession {
  public:
   virtual ~TaskSession() = default;
@@ -22,7 +22,7 @@ class TaskSession {
   // Says where the work is. Never waits. Cancelled when the work must end.
   virtual absl::Status ReportProgress(int layer, std::string_view step, double fraction) = 0;
 
-  // Commits a layer; returns when the coordinator has it. An error ends the work.
+  // Commits a layer, one at a time and in order; returns when the coordinator has it. An error ends the work.
   virtual absl::Status PublishLayer(int layer, std::string_view packed, const std::vector<LinearReport>& linears) = 0;
 
   // Where boundaries are read from and written to.

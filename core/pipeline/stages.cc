@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/memory_file.h"
 #include "core/base/status_macros.h"
 #include "core/model/decoder_layer.h"
 #include "core/model/embedding.h"
@@ -11,6 +10,8 @@
 #include "core/model/linear_role.h"
 #include "core/model/linear_source.h"
 #include "core/pipeline/artifact_linears.h"
+#include "core/pipeline/layer_publisher.h"
+#include "core/pipeline/layer_read_ahead.h"
 #include "core/pipeline/quantize_layer.h"
 
 namespace gptvq {
@@ -33,46 +34,41 @@ absl::StatusOr<LayerForward> MakeForward(const StageContext& context, const Acti
   return LayerForward::Create(context.backend, context.model.config(), boundary.shape().sequence_length);
 }
 
-absl::StatusOr<DecoderLayer> LoadLayer(const StageContext& context, const LinearSource& linears, int layer) {
-  return DecoderLayer::Load(context.backend, context.model.config(), context.model.checkpoint(), linears, layer);
-}
-
-// Forward through one layer whose weights are final.
-absl::Status RunLayer(const StageContext& context, LayerRange range, LayerForward& forward, const LinearSource& linears,
-                      int layer, std::string_view step, Activations& x, StageObserver& observer) {
-  GPTVQ_ASSIGN_OR_RETURN(const DecoderLayer weights, LoadLayer(context, linears, layer));
+// Forward through one layer whose weights are final. `tensors` holds norms and biases.
+absl::Status RunLayer(const StageContext& context, LayerRange range, LayerForward& forward, const Checkpoint& tensors,
+                      const LinearSource& linears, int layer, std::string_view step, Activations& x,
+                      StageObserver& observer) {
+  GPTVQ_ASSIGN_OR_RETURN(const DecoderLayer weights,
+                         DecoderLayer::Load(context.backend, context.model.config(), tensors, linears, layer));
   return forward.Run(weights, x, [&](LayerInput, ConstTensorView) {
     return observer.OnProgress({layer, step, FractionOf(range, layer)});
   });
 }
 
-absl::StatusOr<std::string> PackLayer(int layer, const QuantSpec& spec, QuantizedLayer& quantized) {
-  std::vector<NamedLinear> named;
-  named.reserve(quantized.linears.size());
-  for (std::size_t i = 0; i < quantized.linears.size(); ++i) {
-    named.push_back({quantized.reports[i].name, std::move(quantized.linears[i])});
-  }
-  MemoryDirectory memory;
-  constexpr std::string_view kName = "layer.safetensors";
-  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, memory.Create(kName));
-  GPTVQ_RETURN_IF_ERROR(WriteLayerArtifact(layer, spec, named, *file));
-  GPTVQ_RETURN_IF_ERROR(file->Close());
-  return memory.Take(kName);
+// Replaces x by what the source's layer makes of it.
+absl::Status CaptureOne(const StageContext& context, LayerRange range, LayerForward& forward,
+                        LayerReadAhead& read_ahead, int layer, Activations& x, StageObserver& observer) {
+  GPTVQ_RETURN_IF_ERROR(observer.OnProgress({layer, "load", FractionOf(range, layer)}));
+  GPTVQ_ASSIGN_OR_RETURN(const Checkpoint tensors, read_ahead.Next());
+  return RunLayer(context, range, forward, tensors, CheckpointLinears(tensors), layer, "capture", x, observer);
 }
 
-absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerForward& forward, int layer,
-                         const QuantizeShardOptions& options, Activations& x, StageObserver& observer) {
-  const CheckpointLinears linears(context.model.checkpoint());
-  GPTVQ_ASSIGN_OR_RETURN(DecoderLayer weights, LoadLayer(context, linears, layer));
-  GPTVQ_ASSIGN_OR_RETURN(
-      QuantizedLayer quantized,
-      QuantizeLayer(context.backend, forward, linears, weights, x, {options.spec, options.seed}, context.clock,
-                    [&](int done_linears, std::string_view step) {
-                      return observer.OnProgress({layer, step, FractionOf(range, layer, done_linears)});
-                    }));
-  const std::vector<LinearReport> reports = quantized.reports;
-  GPTVQ_ASSIGN_OR_RETURN(std::string packed, PackLayer(layer, options.spec, quantized));
-  return observer.OnLayerQuantized(layer, std::move(packed), reports);
+absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerForward& forward,
+                         LayerReadAhead& read_ahead, int layer, const QuantizeShardOptions& options, Activations& x,
+                         StageObserver& observer, LayerPublisher& publisher) {
+  const auto observe = [&](int done_linears, std::string_view step) -> absl::Status {
+    GPTVQ_RETURN_IF_ERROR(publisher.Poll());
+    return observer.OnProgress({layer, step, FractionOf(range, layer, done_linears)});
+  };
+  GPTVQ_RETURN_IF_ERROR(observe(0, "load"));
+  GPTVQ_ASSIGN_OR_RETURN(const Checkpoint tensors, read_ahead.Next());
+  const CheckpointLinears linears(tensors);
+  GPTVQ_ASSIGN_OR_RETURN(DecoderLayer weights,
+                         DecoderLayer::Load(context.backend, context.model.config(), tensors, linears, layer));
+  GPTVQ_ASSIGN_OR_RETURN(QuantizedLayer quantized, QuantizeLayer(context.backend, forward, linears, weights, x,
+                                                                 {options.spec, options.seed}, context.clock, observe));
+  GPTVQ_RETURN_IF_ERROR(observe(kLinearRoles.size(), "publish"));
+  return publisher.Publish(layer, std::move(quantized));
 }
 
 }  // namespace
@@ -85,9 +81,9 @@ absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange
                                          StageObserver& observer) {
   GPTVQ_RETURN_IF_ERROR(CheckRange(context, range));
   GPTVQ_ASSIGN_OR_RETURN(LayerForward forward, MakeForward(context, boundary));
-  const CheckpointLinears linears(context.model.checkpoint());
+  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), range);
   for (int layer = range.begin; layer < range.end; ++layer) {
-    GPTVQ_RETURN_IF_ERROR(WithContext(RunLayer(context, range, forward, linears, layer, "capture", boundary, observer),
+    GPTVQ_RETURN_IF_ERROR(WithContext(CaptureOne(context, range, forward, read_ahead, layer, boundary, observer),
                                       absl::StrCat("layer ", layer)));
   }
   return boundary;
@@ -102,15 +98,22 @@ absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRang
         absl::StrCat(options.published.size(), " published layers for a shard of ", range.count()));
   }
   GPTVQ_ASSIGN_OR_RETURN(LayerForward forward, MakeForward(context, boundary));
+  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), {first_open, range.end});
   for (int layer = range.begin; layer < first_open; ++layer) {
     const ArtifactLinears linears(options.published[layer - range.begin]);
-    GPTVQ_RETURN_IF_ERROR(WithContext(RunLayer(context, range, forward, linears, layer, "replay", boundary, observer),
-                                      absl::StrCat("layer ", layer)));
+    GPTVQ_RETURN_IF_ERROR(WithContext(
+        RunLayer(context, range, forward, context.model.checkpoint(), linears, layer, "replay", boundary, observer),
+        absl::StrCat("layer ", layer)));
   }
-  for (int layer = first_open; layer < range.end; ++layer) {
-    GPTVQ_RETURN_IF_ERROR(WithContext(QuantizeOne(context, range, forward, layer, options, boundary, observer),
-                                      absl::StrCat("layer ", layer)));
+  LayerPublisher publisher(options.spec, observer);
+  absl::Status status;
+  for (int layer = first_open; layer < range.end && status.ok(); ++layer) {
+    status =
+        WithContext(QuantizeOne(context, range, forward, read_ahead, layer, options, boundary, observer, publisher),
+                    absl::StrCat("layer ", layer));
   }
+  GPTVQ_RETURN_IF_ERROR(publisher.Finish());  // what became of an earlier layer comes first
+  GPTVQ_RETURN_IF_ERROR(status);
   return boundary;
 }
 

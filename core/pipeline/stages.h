@@ -21,8 +21,9 @@ namespace gptvq {
 // The stages of a job as functions: what the tasks `capture` and `quantize` compute. Used by the worker's executor and by
 // the embedded runner. No file is written here: results go back as values and through the observer.
 //
-// Memory: the weights of one layer, the activations of the calibration rows (samples x length x hidden), and scratch of
-// one layer; never the model. Determinism: the result is a function of (model, calibration rows, spec, seed, numerics
+// Memory: the weights of one layer and, in host memory as they are stored, of this layer and the next; the activations of
+// the calibration rows (samples x length x hidden); scratch of one layer and the packed form of the one before; never the
+// model. Determinism: the result is a function of (model, calibration rows, spec, seed, numerics
 // class), whatever the shards, the thread count or the place of interruption.
 
 // Everything the stages share; borrowed, outlives the call.
@@ -51,7 +52,8 @@ struct QuantizeShardOptions {
 
 // Quantizes the layers of `range` one after the other; each is calibrated on the outputs of the quantized layers before
 // it. Hands every finished layer to the observer; returns the activations behind the last one, computed with the quantized
-// weights. Errors: InvalidArgument for weights that are not finite (naming the tensor), DataLoss for a published artifact
+// weights. While a layer is computed the next one is read and the one before is packed and handed over; the result and the
+// errors are those of doing one after the other. Errors: InvalidArgument for weights that are not finite (naming the tensor), DataLoss for a published artifact
 // that does not fit; those of reading weights; the observer's.
 absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRange range, Activations boundary,
                                           const QuantizeShardOptions& options, StageObserver& observer);

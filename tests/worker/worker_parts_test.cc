@@ -129,6 +129,8 @@ TEST(WorkerMetrics, UsedMemoryIsShownWhereTheDeviceSaysIt) {
 }
 
 TEST(PhaseOfStep, NamesOfLinearsAreQuantization) {
+  EXPECT_EQ(PhaseOfStep("load"), TaskPhase::kLoad);
+  EXPECT_EQ(PhaseOfStep("publish"), TaskPhase::kPublish);
   EXPECT_EQ(PhaseOfStep("capture"), TaskPhase::kForward);
   EXPECT_EQ(PhaseOfStep("replay"), TaskPhase::kForward);
   EXPECT_EQ(PhaseOfStep("calibrate"), TaskPhase::kHessian);

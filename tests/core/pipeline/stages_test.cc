@@ -1,7 +1,9 @@
 #include "core/pipeline/stages.h"
 
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <semaphore>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +43,7 @@ class RecordingObserver final : public StageObserver {
     return absl::OkStatus();
   }
   absl::Status OnLayerQuantized(int layer, std::string packed, const std::vector<LinearReport>& reports) override {
+    if (refused_layer == layer) return absl::AbortedError("refused by the test");
     EXPECT_EQ(layer, first_layer + static_cast<int>(layers.size()));
     EXPECT_THAT(reports, SizeIs(7));
     layers.push_back(std::move(packed));
@@ -49,6 +52,7 @@ class RecordingObserver final : public StageObserver {
 
   int first_layer = 0;
   std::optional<int> stop_at_layer;
+  std::optional<int> refused_layer;
   double last_fraction = 0;
   std::vector<std::string> steps;
   std::vector<std::string> layers;
@@ -224,6 +228,54 @@ TEST(QuantizeShard, StopsWithTheStatusOfTheObserver) {
 
   EXPECT_EQ(end.status().code(), absl::StatusCode::kCancelled);
   EXPECT_THAT(observer.layers, SizeIs(2));
+}
+
+TEST(QuantizeShard, ARefusedLayerEndsItWithTheErrorOfThatLayer) {
+  Station station;
+  RecordingObserver observer;
+  observer.refused_layer = 1;
+  observer.stop_at_layer = 3;  // a later layer's error, should it get so far, is not what the caller hears
+
+  const auto end = QuantizeShard(station.context(), {0, station.layer_count()}, station.Embedded(),
+                                 {.spec = TestSpec(), .seed = 3}, observer);
+
+  EXPECT_EQ(end.status(), absl::AbortedError("layer 1: refused by the test"));
+  EXPECT_THAT(observer.layers, SizeIs(1));
+}
+
+// Publishes a layer only when the next one is being quantized, or after the last.
+class OverlapObserver final : public StageObserver {
+ public:
+  explicit OverlapObserver(int last_layer) : last_layer_(last_layer) {}
+
+  absl::Status OnProgress(const Progress& progress) override {
+    if (progress.step == "calibrate" && progress.layer == begun_ + 1) {
+      ++begun_;
+      next_layer_begun_.release();
+    }
+    return absl::OkStatus();
+  }
+  absl::Status OnLayerQuantized(int layer, std::string, const std::vector<LinearReport>&) override {
+    if (layer == last_layer_) return absl::OkStatus();
+    return next_layer_begun_.try_acquire_for(std::chrono::minutes(1))
+               ? absl::OkStatus()
+               : absl::DeadlineExceededError("nothing was computed while a layer was published");
+  }
+
+ private:
+  const int last_layer_;
+  int begun_ = 0;
+  std::counting_semaphore<> next_layer_begun_{0};
+};
+
+TEST(QuantizeShard, ComputesTheNextLayerWhileOneIsPublished) {
+  Station station;
+  OverlapObserver observer(station.layer_count() - 1);
+
+  const auto end = QuantizeShard(station.context(), {0, station.layer_count()}, station.Embedded(),
+                                 {.spec = TestSpec(), .seed = 3}, observer);
+
+  EXPECT_TRUE(end.ok()) << end.status();
 }
 
 TEST(QuantizeShard, RefusesLayersThatAreNotThere) {
