@@ -1,11 +1,14 @@
 #include "core/quant/column_sweep.h"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "core/base/status_macros.h"
 #include "core/quant/block_scale.h"
+#include "core/quant/by_halves.h"
 #include "core/quant/current_weights.h"
 #include "core/quant/em.h"
 
@@ -14,35 +17,58 @@ namespace {
 
 class ColumnSweep {
  public:
-  ColumnSweep(Backend& backend, const PreparedHessian& hessian, EmOptions em, VectorState& state)
-      : backend_(backend), ops_(backend.quant()), hessian_(hessian), em_(em), state_(state) {}
+  ColumnSweep(Backend& backend, const PreparedHessian& hessian, EmOptions em, VectorState& state, Residual& scratch,
+              PhaseTimer& timer, PhaseSeconds& seconds)
+      : backend_(backend),
+        ops_(backend.quant()),
+        hessian_(hessian),
+        em_(em),
+        state_(state),
+        targets_(scratch.gradient.view()),
+        error_(scratch.error.view()),
+        timer_(timer),
+        seconds_(seconds) {}
 
-  absl::StatusOr<SweepStatistics> Run(PhaseTimer& timer, PhaseSeconds& seconds) {
-    const MatrixView<const float> weights = std::as_const(state_.weights).view();
-    GPTVQ_ASSIGN_OR_RETURN(targets_, DeviceMatrix<float>::Allocate(backend_, weights.rows, weights.cols));
-    GPTVQ_ASSIGN_OR_RETURN(error_, DeviceMatrix<float>::Allocate(backend_, weights.rows, kBlockColumns));
-    GPTVQ_RETURN_IF_ERROR(backend_.CopyInside(weights, targets_.view()));
-    GPTVQ_ASSIGN_OR_RETURN(CurrentWeights current_weights,
-                           CurrentWeights::Make(backend_, weights.rows, state_.layout.stripes().front().column_count));
-    for (const Stripe& stripe : state_.layout.stripes()) {
-      GPTVQ_ASSIGN_OR_RETURN(const MatrixView<const float> current,
-                             current_weights.At(hessian_, stripe.column_begin, ColumnsOf(stripe, weights),
-                                                ColumnsOf(stripe, std::as_const(targets_).view())));
-      GPTVQ_RETURN_IF_ERROR(ChooseBlockScales(stripe, current));
-      GPTVQ_RETURN_IF_ERROR(ChooseCodebooks(stripe, current));
-      timer.Lap(seconds.clustering);
-      const std::int64_t end = stripe.column_begin + stripe.column_count;
-      for (std::int64_t begin = stripe.column_begin; begin < end; begin += kBlockColumns) {
-        GPTVQ_RETURN_IF_ERROR(SweepOneBlock(begin, std::min(kBlockColumns, end - begin)));
-      }
-      timer.Lap(seconds.sweep);
-    }
+  absl::StatusOr<SweepStatistics> Run() {
+    const std::vector<Stripe>& stripes = state_.layout.stripes();
+    GPTVQ_RETURN_IF_ERROR(backend_.CopyInside(std::as_const(state_.weights).view(), targets_));
+    GPTVQ_ASSIGN_OR_RETURN(current_weights_,
+                           CurrentWeights::Make(backend_, state_.layout.rows(), stripes.front().column_count));
+    const auto columns_of = [&](IndexRange range) -> IndexRange {
+      return {stripes[range.begin].column_begin, EndOf(stripes[range.end - 1])};
+    };
+    GPTVQ_RETURN_IF_ERROR(VisitByHalves(
+        {0, std::ssize(stripes)}, [&](std::int64_t i) { return SweepStripe(stripes[i]); },
+        [&](IndexRange from, IndexRange to) { return FeedBack(columns_of(from), columns_of(to)); }));
     return statistics_;
   }
 
  private:
+  static std::int64_t EndOf(const Stripe& stripe) { return stripe.column_begin + stripe.column_count; }
   static MatrixView<const float> ColumnsOf(const Stripe& stripe, MatrixView<const float> matrix) {
     return matrix.Cols(stripe.column_begin, stripe.column_count);
+  }
+
+  absl::Status SweepStripe(const Stripe& stripe) {
+    GPTVQ_ASSIGN_OR_RETURN(
+        const MatrixView<const float> current,
+        current_weights_->At(hessian_, stripe.column_begin, ColumnsOf(stripe, std::as_const(state_.weights).view()),
+                             ColumnsOf(stripe, targets_)));
+    GPTVQ_RETURN_IF_ERROR(ChooseBlockScales(stripe, current));
+    GPTVQ_RETURN_IF_ERROR(ChooseCodebooks(stripe, current));
+    timer_.Lap(seconds_.clustering);
+    const auto columns_of = [&](IndexRange range) -> IndexRange {
+      return {stripe.column_begin + range.begin * kBlockColumns,
+              std::min(stripe.column_begin + range.end * kBlockColumns, EndOf(stripe))};
+    };
+    GPTVQ_RETURN_IF_ERROR(VisitByHalves(
+        {0, (stripe.column_count + kBlockColumns - 1) / kBlockColumns},
+        [&](std::int64_t i) {
+          return SweepOneBlock(columns_of({i, i + 1}));
+        },
+        [&](IndexRange from, IndexRange to) { return FeedBack(columns_of(from), columns_of(to)); }));
+    timer_.Lap(seconds_.sweep);
+    return absl::OkStatus();
   }
 
   absl::Status ChooseBlockScales(const Stripe& stripe, MatrixView<const float> current) {
@@ -59,23 +85,28 @@ class ColumnSweep {
     return state_.RoundDeviceCodebooks(backend_, stripe.first_group, stripe.row_block_count);
   }
 
-  absl::Status SweepOneBlock(std::int64_t begin, std::int64_t width) {
-    const std::int64_t end = begin + width;
-    const std::int64_t later = state_.layout.cols() - end;
-    const MatrixView<float> error = error_.view().Cols(0, width);
+  absl::Status SweepOneBlock(IndexRange columns) {
+    const std::int64_t begin = columns.begin;
+    const std::int64_t width = columns.count();
     SweepBlock block;
     block.column_begin = begin;
     block.weights = std::as_const(state_.weights).view().Cols(begin, width);
-    block.target = targets_.view().Cols(begin, width);
+    block.target = targets_.Cols(begin, width);
     block.feedback = hessian_.feedback().Block(begin, begin, width, width);
     block.metric_factor = hessian_.factor().Block(begin, begin, width, width);
-    block.error_out = error;
+    block.error_out = error_.Cols(begin, width);
     GPTVQ_ASSIGN_OR_RETURN(const double loss, ops_.SweepColumns(state_.code(), std::as_const(state_.codebooks).view(),
                                                                 block, state_.assignments.view()));
     statistics_.loss += loss;
-    if (later == 0) return absl::OkStatus();
-    return ops_.MatMul(1, error, Transpose::kNo, hessian_.feedback().Block(begin, end, width, later), Transpose::kNo, 1,
-                       targets_.view().Cols(end, later));
+    return absl::OkStatus();
+  }
+
+  // Adds to later targets what the errors of swept columns feed back; earlier columns hear nothing.
+  absl::Status FeedBack(IndexRange from, IndexRange to) {
+    if (to.begin < from.begin) return absl::OkStatus();
+    return ops_.MatMul(1, error_.Cols(from.begin, from.count()), Transpose::kNo,
+                       hessian_.feedback().Block(from.begin, to.begin, from.count(), to.count()), Transpose::kNo, 1,
+                       targets_.Cols(to.begin, to.count()));
   }
 
   Backend& backend_;
@@ -83,16 +114,20 @@ class ColumnSweep {
   const PreparedHessian& hessian_;
   const EmOptions em_;
   VectorState& state_;
-  DeviceMatrix<float> targets_;  // [R, C]: W plus the feedback of all columns swept so far
-  DeviceMatrix<float> error_;    // [R, kBlockColumns]
+  const MatrixView<float> targets_;  // [R, C]: W plus the feedback of the columns swept so far, as far as it was told
+  const MatrixView<float> error_;    // [R, C]: of the columns swept so far
+  PhaseTimer& timer_;
+  PhaseSeconds& seconds_;
+  std::optional<CurrentWeights> current_weights_;
   SweepStatistics statistics_;
 };
 
 }  // namespace
 
 absl::StatusOr<SweepStatistics> SweepAllColumns(Backend& backend, const PreparedHessian& hessian, EmOptions em,
-                                                VectorState& state, PhaseTimer& timer, PhaseSeconds& seconds) {
-  return ColumnSweep(backend, hessian, em, state).Run(timer, seconds);
+                                                VectorState& state, Residual& scratch, PhaseTimer& timer,
+                                                PhaseSeconds& seconds) {
+  return ColumnSweep(backend, hessian, em, state, scratch, timer, seconds).Run();
 }
 
 }  // namespace gptvq

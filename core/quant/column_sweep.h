@@ -7,12 +7,14 @@
 #include "core/backend/backend.h"
 #include "core/quant/phase_timer.h"
 #include "core/quant/prepared_hessian.h"
+#include "core/quant/residual.h"
 #include "core/quant/vector_state.h"
 #include "core/spec/linear_report.h"
 
 namespace gptvq {
 
-// Columns handled in one call of QuantOps::SweepColumns and RefineColumns, before the rest is corrected by one product.
+// Columns handled in one call of QuantOps::SweepColumns and RefineColumns, before other columns hear of them by products
+// (core/quant/by_halves.h).
 inline constexpr std::int64_t kBlockColumns = 128;
 
 struct SweepStatistics {
@@ -24,9 +26,12 @@ struct SweepStatistics {
 // weights (core/quant/current_weights.h), codebooks rounded to what is stored, then every vector P from left to right assigned to
 //   argmin_k ||(t_P - q_k) V_PP||^2,   t_P = w_P + sum over earlier vectors J of (w_J - q_J) M[J, P],
 // w the ORIGINAL weights. H' = M D M^T makes this the exact block solution of the GPTQ recursion without an inverse.
-// Writes codebooks, block scales and assignments of `state`. Adds to seconds.clustering and seconds.sweep.
+// Stripes, and the blocks of a stripe, feed back by halves (core/quant/by_halves.h).
+// Writes codebooks, block scales and assignments of `state`; `scratch` is of the linear's shape, what it holds afterwards is
+// of no use. Adds to seconds.clustering and seconds.sweep.
 absl::StatusOr<SweepStatistics> SweepAllColumns(Backend& backend, const PreparedHessian& hessian, EmOptions em,
-                                                VectorState& state, PhaseTimer& timer, PhaseSeconds& seconds);
+                                                VectorState& state, Residual& scratch, PhaseTimer& timer,
+                                                PhaseSeconds& seconds);
 
 }  // namespace gptvq
 

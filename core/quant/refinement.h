@@ -23,9 +23,11 @@ struct ReassignOptions {
 // all others as they are, gets
 //   argmin_k ||q_k - t_P||_{H'_PP},   t_P = q_P - (((Q - W) H')_P + noise) H'_PP^-1,
 // without noise the exact minimiser of tr(E H' E^T) over that vector; then the loss never rises but by rounding.
-// `residual` follows. Costs one product of 2 R C^2 operations. Returns how many times a vector changed.
+// `residual` follows; `scratch` is of its shape, what it holds afterwards is of no use. Costs products of 2 R C^2 operations
+// in all, by halves (core/quant/by_halves.h). Returns how many times a vector changed.
 absl::StatusOr<std::int64_t> ReassignVectors(Backend& backend, const PreparedHessian& hessian,
-                                             const ReassignOptions& options, VectorState& state, Residual& residual);
+                                             const ReassignOptions& options, VectorState& state, Residual& residual,
+                                             Residual& scratch);
 
 }  // namespace gptvq
 

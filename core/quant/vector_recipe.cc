@@ -50,7 +50,7 @@ class VectorRecipe {
 
   absl::Status Sweep(double signal_loss) {
     GPTVQ_ASSIGN_OR_RETURN(const SweepStatistics sweep,
-                           SweepAllColumns(backend_, hessian_, em_, state_, timer_, report_.seconds));
+                           SweepAllColumns(backend_, hessian_, em_, state_, residual_, timer_, report_.seconds));
     report_.em_iterations = sweep.em_iterations;
     GPTVQ_RETURN_IF_ERROR(residual_.Recompute(backend_, hessian_, state_));
     GPTVQ_ASSIGN_OR_RETURN(const double loss, UndampedLoss(backend_, hessian_, residual_));
@@ -135,7 +135,7 @@ class VectorRecipe {
       options.noise = temperature * temperature * loss_per_weight;
       options.noise_key = keys.Draw(static_cast<std::uint64_t>(pass))[0];
       options.sweeps_per_block = kAnnealingSweepsPerBlock;
-      GPTVQ_RETURN_IF_ERROR(ReassignVectors(backend_, hessian_, options, state_, residual_).status());
+      GPTVQ_RETURN_IF_ERROR(ReassignVectors(backend_, hessian_, options, state_, residual_, scratch_).status());
       ++report_.refinement_passes;
       timer_.Lap(report_.seconds.refinement);
       if ((pass + 1) % kPassesPerUpdate == 0) GPTVQ_RETURN_IF_ERROR(Update(kAnnealingUpdateIterations));
@@ -147,7 +147,7 @@ class VectorRecipe {
     for (int pass = 0; pass < kMaxSettlingPasses; ++pass) {
       const double loss_before = residual_.Loss();
       GPTVQ_ASSIGN_OR_RETURN(const std::int64_t changed,
-                             ReassignVectors(backend_, hessian_, ReassignOptions(), state_, residual_));
+                             ReassignVectors(backend_, hessian_, ReassignOptions(), state_, residual_, scratch_));
       ++report_.refinement_passes;
       timer_.Lap(report_.seconds.refinement);
       GPTVQ_RETURN_IF_ERROR(Update(kAnnealingUpdateIterations));

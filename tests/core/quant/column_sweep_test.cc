@@ -28,10 +28,11 @@ Swept Sweep(Backend& backend, const LayerCase& layer, const QuantSpec& spec) {
   const PreparedHessian hessian = Prepare(backend, layer, spec);
   auto device = DeviceMatrix<float>::FromHost(backend, layer.narrow.data(), layer.weights.rows, layer.weights.cols);
   VectorState state = VectorState::Make(backend, std::move(device).value(), spec).value();
+  Residual scratch = Residual::Allocate(backend, layer.weights.rows, layer.weights.cols).value();
   PhaseTimer timer(nullptr);
   PhaseSeconds seconds;
   Swept swept;
-  swept.statistics = SweepAllColumns(backend, hessian, EmOptions(), state, timer, seconds).value();
+  swept.statistics = SweepAllColumns(backend, hessian, EmOptions(), state, scratch, timer, seconds).value();
   swept.codebooks = state.values;
   swept.assignments = state.assignments.ToHost(backend).value();
   swept.block_scales = state.block_scales;

@@ -28,6 +28,7 @@ struct RefineCase {
     state.values = random.Normals(static_cast<std::int64_t>(state.values.size()), 0.05);
     EXPECT_TRUE(state.RoundCodebooks(*backend, 0, state.layout.group_count()).ok());
     residual = Residual::Allocate(*backend, rows, cols).value();
+    scratch = Residual::Allocate(*backend, rows, cols).value();
     EXPECT_TRUE(residual.Recompute(*backend, hessian, state).ok());
   }
 
@@ -57,7 +58,7 @@ struct RefineCase {
   }
 
   std::int64_t Pass(const ReassignOptions& options) {
-    return ReassignVectors(*backend, hessian, options, state, residual).value();
+    return ReassignVectors(*backend, hessian, options, state, residual, scratch).value();
   }
 
   LayerCase layer;
@@ -66,12 +67,13 @@ struct RefineCase {
   PreparedHessian hessian;
   VectorState state;
   Residual residual;
+  Residual scratch;
 };
 
 TEST(ReassignVectors, LowersTheLossPassByPassUntilNothingChanges) {
   for (int d : {1, 2, 4}) {
     for (int sweeps : {1, 3}) {
-      RefineCase test(RandomLayer(12, 300, 20 + d), SmallSpec(d, 3));  // blocks of 128, 128 and 44 columns
+      RefineCase test(RandomLayer(12, 600, 20 + d), SmallSpec(d, 3));  // four blocks of 128 columns and one of 88
       ReassignOptions options;
       options.sweeps_per_block = sweeps;
       double loss = test.Loss();
