@@ -28,6 +28,9 @@ class Docs(unittest.TestCase):
     def test_sizing_is_what_is_computed(self):
         subprocess.run([ROOT / "tools" / "sizing.py", "--check", DOCS / "sizing.md"], check=True)
 
+    def test_performance_is_what_is_computed(self):
+        subprocess.run([ROOT / "tools" / "roofline.py", "--check", DOCS / "performance.md"], check=True)
+
     def test_sizing_counts_bits_as_the_client_does(self):
         shown = subprocess.run([BIN / "gptvq-client", "presets"], check=True, capture_output=True, text=True).stdout
         counted = {line.split()[0]: float(line.split()[-1]) for line in shown.splitlines()[1:]}

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""Computes the tables of docs/performance.md: what quantizing a model costs on GPUs at their roofs, from the shape of the model,
+the recipe and the data sheet of a device. Nothing in it was measured on a GPU.
+
+usage: tools/roofline.py [--check docs/performance.md]
+
+With --check nothing is printed: fails unless the page holds exactly these tables.
+"""
+
+import dataclasses
+import math
+import pathlib
+import sys
+
+# H100 SXM, from its data sheet: operations and bytes a second.
+BF16, TF32, FP64_TENSOR, F32 = 989e12, 494e12, 67e12, 67e12
+MEMORY = 3.35e12
+NVLINK = 450e9  # each way
+# Assumed: a position of a sweep is a chain of shared-memory reads, shuffles and barriers of some 1 500 clocks.
+POSITION_SECONDS = 1e-6
+
+GPUS, GPUS_OF_A_NODE = (1, 8, 64), 8
+
+SAMPLES, SEQUENCE_LENGTH = 128, 2048
+TOKENS = SAMPLES * SEQUENCE_LENGTH
+
+# The recipe: QuantSpec's defaults and the constants of core/quant/vector_recipe.cc. EM stops early, after some 50 of 100.
+EM_ITERATIONS, UPDATE_STEPS, PASSES, SWEEPS_PER_BLOCK = 50, 25, 48, 3
+PASSES_PER_UPDATE, ANNEALING_UPDATE_STEPS, SETTLING_PASSES = 4, 2, 4
+REFINEMENT_PASSES = PASSES + SETTLING_PASSES
+SHORT_UPDATES = PASSES // PASSES_PER_UPDATE + SETTLING_PASSES
+# An update is its steps and one product that forms the gradient anew; so do the signal's loss, the sweep and the end.
+WHOLE_PRODUCTS = UPDATE_STEPS + 1 + SHORT_UPDATES * (ANNEALING_UPDATE_STEPS + 1) + 3
+BLOCK_SWEEPS = 1 + PASSES * SWEEPS_PER_BLOCK + SETTLING_PASSES
+BLOCK_COLUMNS = 128
+SPLIT_PIECE = 1024  # inner elements of a product between two visits to its result: core/cuda/products.cc
+HESSIAN_PANELS = 1.06  # operations of the panels over those of the triangle: core/cuda/launch_plan.h
+
+
+@dataclasses.dataclass
+class Preset:
+    name: str
+    vector_dim: int
+    centroids: int
+    bits: float  # stored, per value
+
+
+PRESETS = [Preset("2d-2.125bpv", 2, 16, 2.125), Preset("2d-3.125bpv", 2, 64, 3.125), Preset("4d-2.25bpv", 4, 256, 2.25)]
+
+
+@dataclasses.dataclass
+class Model:
+    name: str
+    layers: int
+    hidden: int
+    intermediate: int
+    key_value_width: int
+
+    def linears(self) -> list[tuple[int, int]]:
+        """Rows and columns of q, k, v, o, gate, up, down."""
+        h, i, kv = self.hidden, self.intermediate, self.key_value_width
+        return [(h, h), (kv, h), (kv, h), (h, h), (i, h), (i, h), (h, i)]
+
+    def hessian_widths(self) -> list[int]:
+        return [self.hidden, self.hidden, self.hidden, self.intermediate]
+
+    def layer_weights(self) -> int:
+        return sum(r * c for r, c in self.linears())
+
+    def positions(self, vector_dim: int) -> int:
+        return sum(c // vector_dim for _, c in self.linears())
+
+
+MODELS = [Model("Llama-2-70B", 80, 8192, 28672, 1024), Model("Llama-3-8B", 32, 4096, 14336, 1024)]
+
+
+@dataclasses.dataclass
+class Stage:
+    name: str
+    operations: float  # of one layer, as the algorithm needs them
+    bytes: float
+    bound: str
+    seconds: float
+
+
+def split_bytes(columns: int) -> float:
+    """Per row of a factor: read, written in two halves as three, read by the product."""
+    return 28.0 * columns
+
+
+def result_bytes(columns: int, inner: int) -> float:
+    return 8.0 * columns * math.ceil(inner / SPLIT_PIECE)
+
+
+def by_halves(blocks: int, directions: int) -> tuple[float, float]:
+    """Bytes per row, and multiplications per row, of telling `blocks` blocks of columns by halves (core/quant/by_halves.h)."""
+    if blocks <= 1:
+        return 0, 0
+    left = 2 ** math.ceil(math.log2(blocks)) // 2
+    bytes_, products = 0.0, 0.0
+    for source, target in ((left, blocks - left), (blocks - left, left))[:directions]:
+        source, target = source * BLOCK_COLUMNS, target * BLOCK_COLUMNS
+        bytes_ += split_bytes(source) + result_bytes(target, source)
+        products += source * target
+    for part in (left, blocks - left):
+        part_bytes, part_products = by_halves(part, directions)
+        bytes_, products = bytes_ + part_bytes, products + part_products
+    return bytes_, products
+
+
+def products(model: Model, bytes_and_products, directions: int) -> tuple[float, float]:
+    """Operations and bytes of telling every linear of a layer once."""
+    operations, bytes_ = 0.0, 0.0
+    for rows, cols in model.linears():
+        row_bytes, row_products = bytes_and_products(cols)
+        operations += 2 * rows * row_products
+        bytes_ += rows * row_bytes + split_bytes(cols) * cols * directions / 2
+    return operations, bytes_
+
+
+def stage(name: str, operations: float, bytes_: float, roof: float, roof_name: str, factor: int = 1) -> Stage:
+    """`factor`: operations of the device for one of the algorithm."""
+    compute, memory = factor * operations / roof, bytes_ / MEMORY
+    return Stage(name, operations, bytes_, roof_name if compute >= memory else "memory", max(compute, memory))
+
+
+def forward_operations(model: Model) -> float:
+    attention = 4 * TOKENS * SEQUENCE_LENGTH / 2 * model.hidden
+    return 2 * TOKENS * model.layer_weights() + attention
+
+
+def stages(model: Model, preset: Preset) -> list[Stage]:
+    weights, d, k = model.layer_weights(), preset.vector_dim, preset.centroids
+    gate_up = 2 * model.hidden * model.intermediate
+    widths = model.hessian_widths()
+    vectors = weights / d
+    sweep = products(model, lambda c: by_halves(c // BLOCK_COLUMNS, 1), 1)
+    refine = products(model, lambda c: by_halves(c // BLOCK_COLUMNS, 2), 2)
+    whole = products(model, lambda c: (split_bytes(c) + result_bytes(c, c), c * c), 2)
+    chain = BLOCK_SWEEPS * model.positions(d) * POSITION_SECONDS
+    choice = BLOCK_SWEEPS * vectors * (k * (2 * d + 1) + 2 * d * BLOCK_COLUMNS)
+    inside = Stage("blocks of sweep and refinement", choice, BLOCK_SWEEPS * 16.0 * weights,
+                   *(("latency", chain) if chain > choice / F32 else ("f32", choice / F32)))
+    return [
+        stage("forward, gate and up twice", forward_operations(model) + 2 * TOKENS * gate_up,
+              2.0 * TOKENS * (12 * model.hidden + 6 * model.intermediate), BF16, "bf16"),
+        stage("Hessians", HESSIAN_PANELS * TOKENS * sum(c * c for c in widths),
+              TOKENS / 2048 * sum(8 * c * c / 2 for c in widths), BF16, "bf16"),
+        stage("reversed Cholesky", sum(c**3 / 3 for c in widths), 16 * sum(c**3 / (6 * 256) for c in widths), FP64_TENSOR,
+              "FP64 tensor"),
+        stage("EM", EM_ITERATIONS * vectors * k * (4 * d + 2), EM_ITERATIONS * 8.0 * weights, F32, "f32"),
+        inside,
+        stage("products of the sweep", *sweep, TF32, "TF32", 3),
+        stage("products of refinement", *(REFINEMENT_PASSES * x for x in refine), TF32, "TF32", 3),
+        stage("products of updates", *(WHOLE_PRODUCTS * x for x in whole), TF32, "TF32", 3),
+    ]
+
+
+def layer_seconds(model: Model, preset: Preset, gpus: int = 1) -> float:
+    """With several GPUs: rows are shared out; the factorisation and the chain of positions are not. Then the Hessians are
+    summed over all, and every GPU gets the rows of the others, in bf16."""
+    alone = {"reversed Cholesky"}
+    seconds = 0.0
+    for s in stages(model, preset):
+        seconds += s.seconds if s.name in alone or s.bound == "latency" else s.seconds / gpus
+    share = (gpus - 1) / gpus
+    hessians = sum(4 * c * c for c in model.hessian_widths())
+    return seconds + share * (2 * hessians + 2 * model.layer_weights()) / NVLINK
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def number(value: float) -> str:
+    """Two digits."""
+    if value >= 1e6:
+        return f"{value:.1e}".replace("e+", "e")
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def roofline_table() -> str:
+    model, preset = MODELS[0], PRESETS[0]
+    rows = [[s.name, number(model.layers * s.operations), number(model.layers * s.bytes), s.bound,
+             number(model.layers * s.seconds)] for s in stages(model, preset)]
+    rows.append(["sum", "", "", "", number(model.layers * layer_seconds(model, preset))])
+    return table(["stage", "operations", "bytes", "bound by", "seconds"], rows)
+
+
+def presets_table() -> str:
+    rows = []
+    for model in MODELS:
+        for preset in PRESETS:
+            seconds = {s.name: model.layers * s.seconds for s in stages(model, preset)}
+            passes = seconds["products of refinement"]
+            rows.append([f"{model.name} `{preset.name}`", number(seconds["forward, gate and up twice"] + seconds["Hessians"] +
+                                                                 seconds["reversed Cholesky"]),
+                         number(seconds["EM"]), number(seconds["blocks of sweep and refinement"]),
+                         number(passes + seconds["products of the sweep"]), number(seconds["products of updates"]),
+                         number(sum(seconds.values()))])
+    return table(["job", "forward, Hessians, factor, s", "EM, s", "blocks, s", "products of sweep and refinement, s",
+                  "of updates, s", "sum, s"], rows)
+
+
+def scale_rows(model: Model, preset: Preset) -> list[list[str]]:
+    weights = model.layer_weights()
+    source, packed = 2.0 * model.layers * weights, model.layers * weights * preset.bits / 8
+    boundary = 2.0 * TOKENS * model.hidden
+    capture = forward_operations(model) / BF16
+    rows = []
+
+    def add(mode: str, gpus: int, busy: int, seconds: float, network: float, storage: float, note: str) -> None:
+        rows.append([f"{model.name} `{preset.name}`", mode, str(gpus), str(busy), number(seconds), number(network / 1e9),
+                     number(storage / 1e9), note])
+
+    for gpus in GPUS:
+        busy = min(gpus, GPUS_OF_A_NODE)
+        layer = layer_seconds(model, preset, busy)
+        add("sequential", gpus, busy, model.layers * layer, source + packed, 2 * weights / layer,
+            "" if busy == 1 else "one node")
+    for gpus in GPUS:
+        layer = layer_seconds(model, preset)
+        shard = math.ceil(model.layers / gpus)
+        shards = math.ceil(model.layers / shard)
+        before_last = (shards - 1) * shard * capture
+        if shards == 1:
+            add("parallel", gpus, 1, model.layers * layer, source + packed, 2 * weights / layer, "one shard: sequential")
+            continue
+        network = 2 * source + packed + 2 * (shards - 1) * boundary
+        storage = max((2 * weights + boundary / shard) / capture, shards * 2 * weights / layer)
+        add("parallel", gpus, shards, before_last + shard * layer, network, storage, f"{shards} shards of {shard}")
+    return rows
+
+
+def scale_table() -> str:
+    jobs = [(MODELS[0], preset) for preset in PRESETS] + [(MODELS[1], PRESETS[0])]
+    return table(["job", "propagation", "GPUs", "of them busy", "critical path, s", "over the network, GB",
+                  "storage so that nothing waits, GB/s", ""], [row for job in jobs for row in scale_rows(*job)])
+
+
+def tables() -> list[str]:
+    return [roofline_table(), presets_table(), scale_table()]
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["--check"] and len(arguments) == 2:
+        page = pathlib.Path(arguments[1]).read_text()
+        missing = [text for text in tables() if text not in page]
+        if missing:
+            raise SystemExit(f"{arguments[1]} is not what tools/roofline.py computes; it lacks:\n\n" + "\n".join(missing))
+    elif arguments:
+        raise SystemExit(__doc__)
+    else:
+        print("\n".join(tables()), end="")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
