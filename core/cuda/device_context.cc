@@ -8,11 +8,16 @@
 namespace gptvq::cuda {
 namespace {
 
+absl::StatusOr<cudaMemPool_t> PoolOf(int device) {
+  cudaMemPool_t pool = nullptr;
+  GPTVQ_RETURN_IF_ERROR(CudaStatus(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool"));
+  return pool;
+}
+
 absl::Status KeepFreedMemory(int device) {
   // The default pool gives memory back to the driver at every synchronisation; allocations of the next
   // operation would then cost as much as cudaMalloc.
-  cudaMemPool_t pool = nullptr;
-  GPTVQ_RETURN_IF_ERROR(CudaStatus(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool"));
+  GPTVQ_ASSIGN_OR_RETURN(cudaMemPool_t pool, PoolOf(device));
   std::uint64_t threshold = UINT64_MAX;
   return CudaStatus(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold),
                     "cudaMemPoolSetAttribute");
@@ -82,13 +87,25 @@ absl::StatusOr<cusolverDnHandle_t> DeviceContext::Cusolver() {
 
 absl::StatusOr<void*> DeviceContext::Allocate(std::size_t bytes) {
   void* address = nullptr;
-  cudaError_t error = cudaErrorMemoryAllocation;
-  if (bytes <= total_bytes_) {
-    error = cudaMallocAsync(&address, std::max<std::size_t>(bytes, 1), stream_);
-    if (error == cudaErrorMemoryAllocation) (void)cudaGetLastError();  // not sticky: the next launch must not see it
+  cudaError_t error = bytes <= total_bytes_ ? TryAllocate(bytes, &address) : cudaErrorMemoryAllocation;
+  if (error == cudaErrorMemoryAllocation && bytes <= total_bytes_) {
+    GPTVQ_RETURN_IF_ERROR(GiveKeptMemoryBack());
+    error = TryAllocate(bytes, &address);
   }
   return error == cudaSuccess ? absl::StatusOr<void*>(address)
                               : CudaStatus(error, absl::StrCat("no memory for ", bytes, " bytes on ", device_name_));
+}
+
+cudaError_t DeviceContext::TryAllocate(std::size_t bytes, void** address_out) {
+  const cudaError_t error = cudaMallocAsync(address_out, std::max<std::size_t>(bytes, 1), stream_);
+  if (error == cudaErrorMemoryAllocation) (void)cudaGetLastError();  // not sticky: the next launch must not see it
+  return error;
+}
+
+absl::Status DeviceContext::GiveKeptMemoryBack() {
+  GPTVQ_ASSIGN_OR_RETURN(cudaMemPool_t pool, PoolOf(device_));
+  GPTVQ_RETURN_IF_ERROR(Sync("before memory is given back"));  // what is freed in stream order is free by then
+  return CudaStatus(cudaMemPoolTrimTo(pool, 0), "cudaMemPoolTrimTo");
 }
 
 void DeviceContext::Free(void* address) {

@@ -52,7 +52,8 @@ class DeviceContext {
   absl::StatusOr<cublasHandle_t> Cublas();
   absl::StatusOr<cusolverDnHandle_t> Cusolver();
 
-  // Stream-ordered memory, at least one byte. Errors: ResourceExhausted naming the bytes.
+  // Stream-ordered memory, at least one byte. Freed memory is kept, in pieces of its own sizes; when nothing fits it is given
+  // back and the allocation tried once more. Errors: ResourceExhausted naming the bytes.
   absl::StatusOr<void*> Allocate(std::size_t bytes);
   void Free(void* address);
 
@@ -63,6 +64,9 @@ class DeviceContext {
 
  private:
   DeviceContext() = default;
+
+  cudaError_t TryAllocate(std::size_t bytes, void** address_out);
+  absl::Status GiveKeptMemoryBack();
 
   int device_ = 0;
   std::string device_name_;

@@ -1,10 +1,10 @@
 // The runtime's calls on host memory. Launches are synchronous, so every copy is too.
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 
 #include "cuda_runtime_api.h"
+#include "tests/cuda_simulator/device_memory.h"
 
 namespace simt = gptvq::simt;
 
@@ -60,13 +60,15 @@ cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 
 cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t) {
-  constexpr std::size_t kAlignment = 256;
-  if (bytes > kMemoryBytes || posix_memalign(address, kAlignment, bytes) != 0) return cudaErrorMemoryAllocation;
-  std::memset(*address, 0xff, bytes);
-  return cudaSuccess;
+  *address = simt::AllocateDeviceMemory(bytes);
+  return *address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 cudaError_t cudaFreeAsync(void* address, cudaStream_t) {
-  std::free(address);
+  simt::FreeDeviceMemory(address);
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) {
+  simt::TrimDeviceMemory();
   return cudaSuccess;
 }
 

@@ -1,0 +1,64 @@
+#include "tests/cuda_simulator/device_memory.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+namespace gptvq::simt {
+namespace {
+
+struct Pool {
+  std::map<void*, std::size_t> live;        // bytes of every allocation
+  std::map<std::size_t, std::size_t> kept;  // pieces of every size
+  std::size_t limit = std::size_t{4} << 30;
+  DeviceMemoryUse use;
+};
+
+Pool& ThePool() {
+  static Pool& pool = *new Pool();
+  return pool;
+}
+
+}  // namespace
+
+DeviceMemoryUse MemoryUse() { return ThePool().use; }
+void ForgetMemoryPeak() { ThePool().use.peak_bytes = ThePool().use.live_bytes; }
+void LimitDeviceMemory(std::size_t bytes) { ThePool().limit = bytes; }
+
+void* AllocateDeviceMemory(std::size_t bytes) {
+  constexpr std::size_t kAlignment = 256;
+  Pool& pool = ThePool();
+  if (const auto kept = pool.kept.find(bytes); kept != pool.kept.end()) {
+    pool.use.kept_bytes -= bytes;
+    if (--kept->second == 0) pool.kept.erase(kept);
+  }
+  void* address = nullptr;
+  if (bytes > pool.limit || pool.use.live_bytes + pool.use.kept_bytes > pool.limit - bytes ||
+      posix_memalign(&address, kAlignment, bytes) != 0) {
+    return nullptr;
+  }
+  std::memset(address, 0xff, bytes);
+  pool.live[address] = bytes;
+  pool.use.live_bytes += bytes;
+  pool.use.peak_bytes = std::max(pool.use.peak_bytes, pool.use.live_bytes);
+  return address;
+}
+
+void FreeDeviceMemory(void* address) {
+  Pool& pool = ThePool();
+  const auto allocation = pool.live.find(address);
+  if (allocation == pool.live.end()) std::abort();  // never allocated, or freed twice
+  pool.use.live_bytes -= allocation->second;
+  pool.use.kept_bytes += allocation->second;
+  ++pool.kept[allocation->second];
+  pool.live.erase(allocation);
+  std::free(address);
+}
+
+void TrimDeviceMemory() {
+  ThePool().kept.clear();
+  ThePool().use.kept_bytes = 0;
+}
+
+}  // namespace gptvq::simt

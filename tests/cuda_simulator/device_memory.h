@@ -1,0 +1,28 @@
+#ifndef GPTVQ_TESTS_CUDA_SIMULATOR_DEVICE_MEMORY_H_
+#define GPTVQ_TESTS_CUDA_SIMULATOR_DEVICE_MEMORY_H_
+
+#include <cstddef>
+
+namespace gptvq::simt {
+
+// The memory of the simulated devices, all of them together: a pool that keeps what was freed for allocations of the same
+// size, and counts it as used until it is trimmed, as CUDA's pools do at their worst. One caller at a time.
+struct DeviceMemoryUse {
+  std::size_t live_bytes = 0;
+  std::size_t peak_bytes = 0;  // of live_bytes, since the peak was forgotten
+  std::size_t kept_bytes = 0;  // freed, not given back
+};
+DeviceMemoryUse MemoryUse();
+void ForgetMemoryPeak();
+
+// What all allocations together may use from now on.
+void LimitDeviceMemory(std::size_t bytes);
+
+// The calls of the runtime; null when the limit is reached.
+void* AllocateDeviceMemory(std::size_t bytes);
+void FreeDeviceMemory(void* address);
+void TrimDeviceMemory();
+
+}  // namespace gptvq::simt
+
+#endif  // GPTVQ_TESTS_CUDA_SIMULATOR_DEVICE_MEMORY_H_
