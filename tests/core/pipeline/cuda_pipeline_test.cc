@@ -7,9 +7,11 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cuda/cuda_backend.h"
 #include "core/pipeline/evaluate_directory.h"
+#include "core/pipeline/memory_plan.h"
 #include "core/pipeline/stages.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/cuda_simulator/device_memory.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
@@ -52,9 +54,7 @@ class CudaPipelineTest : public ::testing::Test {
     return perplexity->value();
   }
 
-  std::vector<LinearReport> QuantizeOn(Backend& backend) {
-    const auto source = SourceModel::Open(source_);
-    GPTVQ_CHECK(source.ok());
+  static QuantSpec Spec() {
     QuantSpec spec;
     spec.vector_dim = 2;
     spec.index_bits = 4;
@@ -62,12 +62,18 @@ class CudaPipelineTest : public ::testing::Test {
     spec.columns_per_group = 32;
     spec.update_iterations = 3;
     spec.refinement_passes = 1;
+    return spec;
+  }
+
+  std::vector<LinearReport> QuantizeOn(Backend& backend) {
+    const auto source = SourceModel::Open(source_);
+    GPTVQ_CHECK(source.ok());
     const ConstantClock clock;
     const StageContext context{backend, **source, Tokens(), clock};
     auto embedded = EmbedCalibration(context);
     GPTVQ_CHECK(embedded.ok());
     ReportsObserver observer;
-    const auto end = QuantizeShard(context, {0, model_.layer_count}, *std::move(embedded), {.spec = spec}, observer);
+    const auto end = QuantizeShard(context, {0, model_.layer_count}, *std::move(embedded), {.spec = Spec()}, observer);
     EXPECT_TRUE(end.ok()) << end.status();
     return observer.reports;
   }
@@ -78,6 +84,20 @@ class CudaPipelineTest : public ::testing::Test {
   std::unique_ptr<Backend> cpu_ = MakeCpuBackend({.thread_count = 1});
   std::unique_ptr<Backend> cuda_;
 };
+
+// With the scratch of the kernels. The model is so small that their fixed parts, of some KiB each, show.
+TEST_F(CudaPipelineTest, AllocatesNoMoreThanWasPlanned) {
+  const auto source = SourceModel::Open(source_);
+  ASSERT_TRUE(source.ok());
+  const MemoryPlan plan =
+      PlanMemory((*source)->config(), Spec(), {.sample_count = kRows, .sequence_length = kLength}, PlannedDevice::kGpu);
+  simt::ForgetMemoryPeak();
+
+  QuantizeOn(*cuda_);
+
+  EXPECT_LE(simt::MemoryUse().peak_bytes, plan.device_bytes);
+  EXPECT_GE(simt::MemoryUse().peak_bytes, plan.device_bytes / 2);
+}
 
 // Activations have 8 significant bits there, and every layer rounds a dozen times.
 TEST_F(CudaPipelineTest, ASourceModelHasThePerplexityThatItHasOnTheCpu) {
