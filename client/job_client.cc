@@ -170,6 +170,11 @@ absl::StatusOr<JobView> JobClient::Submit(const JobSpec& spec, const std::string
       [&](grpc::ClientContext& context) { return connection_->jobs->SubmitJob(&context, message, &response); }));
   JobView job = ViewOf(response.job());
   job.warnings.assign(response.warnings().begin(), response.warnings().end());
+  if (response.has_memory()) {
+    job.memory = MemoryView{.gpu_device_bytes = response.memory().gpu_device_bytes(),
+                            .gpu_host_bytes = response.memory().gpu_host_bytes(),
+                            .cpu_host_bytes = response.memory().cpu_host_bytes()};
+  }
   return job;
 }
 

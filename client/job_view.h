@@ -2,6 +2,7 @@
 #define GPTVQ_CLIENT_JOB_VIEW_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,13 @@ struct TaskView {
   std::string last_failure;  // empty: none
 };
 
+// The most memory that one slot of a worker needs at a time, in bytes.
+struct MemoryView {
+  std::uint64_t gpu_device_bytes = 0;
+  std::uint64_t gpu_host_bytes = 0;
+  std::uint64_t cpu_host_bytes = 0;
+};
+
 struct JobView {
   std::string job_id;
   JobState state = JobState::kPending;
@@ -41,6 +49,7 @@ struct JobView {
   FailureClass failure_class = FailureClass::kTransient;  // of a job that failed
   std::string numerics_class;
   std::vector<std::string> warnings;  // about its model; only in the answer to a submit
+  std::optional<MemoryView> memory;   // only in the answer to a dry run
 };
 
 // Share of a task that is done, 0 to 1.

@@ -23,21 +23,27 @@ Json ToJson(const TaskView& task) {
 Json ToJson(const JobView& job) {
   Json tasks = Json::array();
   for (const TaskView& task : job.tasks) tasks.push_back(ToJson(task));
-  return {{"job_id", job.job_id},
-          {"state", std::string(Name(job.state))},
-          {"preset", job.preset},
-          {"model", job.model},
-          {"output", job.output},
-          {"create_unix_seconds", job.create_unix_seconds},
-          {"layer_count", job.layer_count},
-          {"published_layers", job.published_layers},
-          {"shard_layers", job.shard_layers},
-          {"task_count", job.task_count},
-          {"committed_task_count", job.committed_task_count},
-          {"fraction", DoneFraction(job)},
-          {"numerics_class", job.numerics_class},
-          {"failure", job.failure},
-          {"tasks", std::move(tasks)}};
+  Json json = {{"job_id", job.job_id},
+               {"state", std::string(Name(job.state))},
+               {"preset", job.preset},
+               {"model", job.model},
+               {"output", job.output},
+               {"create_unix_seconds", job.create_unix_seconds},
+               {"layer_count", job.layer_count},
+               {"published_layers", job.published_layers},
+               {"shard_layers", job.shard_layers},
+               {"task_count", job.task_count},
+               {"committed_task_count", job.committed_task_count},
+               {"fraction", DoneFraction(job)},
+               {"numerics_class", job.numerics_class},
+               {"failure", job.failure},
+               {"tasks", std::move(tasks)}};
+  if (job.memory) {
+    json["memory"] = {{"gpu_device_bytes", job.memory->gpu_device_bytes},
+                      {"gpu_host_bytes", job.memory->gpu_host_bytes},
+                      {"cpu_host_bytes", job.memory->cpu_host_bytes}};
+  }
+  return json;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/model/model_config.h"
 
 namespace gptvq {
 
@@ -13,6 +14,8 @@ namespace gptvq {
 struct ModelSummary {
   int layer_count = 0;                     // decoder layers, at least 1
   std::vector<std::string> warnings = {};  // oddities that do not make it unusable, one sentence each
+  ModelConfig config = {};
+  int bytes_per_weight = 2;  // as the weights of linears are stored
 };
 
 // Looks at the places that a job names before it is accepted, so that what can not work is refused at submit. Thread-safe.

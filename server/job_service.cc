@@ -87,6 +87,9 @@ absl::Status GrpcJobService::Submit(const v1::SubmitJobRequest& request, v1::Sub
     GPTVQ_ASSIGN_OR_RETURN(const PlannedJob planned, submission_.Plan(spec));
     *response.mutable_job() = ToProto(planned.job, {}, JobDetail::kFull);
     for (const std::string& warning : planned.warnings) response.add_warnings(warning);
+    response.mutable_memory()->set_gpu_device_bytes(planned.memory_on_gpu.device_bytes);
+    response.mutable_memory()->set_gpu_host_bytes(planned.memory_on_gpu.host_bytes);
+    response.mutable_memory()->set_cpu_host_bytes(planned.memory_on_cpu.host_bytes);
     return absl::OkStatus();
   }
   GPTVQ_ASSIGN_OR_RETURN(const AcceptedJob accepted, submission_.Submit(request.request_id(), spec));

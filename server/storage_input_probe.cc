@@ -2,7 +2,10 @@
 
 #include <memory>
 
+#include "core/base/dtype.h"
 #include "core/base/status_macros.h"
+#include "core/model/linear_role.h"
+#include "core/model/model_tensors.h"
 #include "core/pipeline/source_model.h"
 #include "platform/object_store/object_uri.h"
 
@@ -12,7 +15,11 @@ absl::StatusOr<ModelSummary> StorageInputProbe::SummarizeModel(std::string_view 
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ObjectUri::Parse(model_uri));
   GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<ReadableDirectory> directory, storage_.OpenDirectory(uri));
   GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<SourceModel> model, SourceModel::Open(*directory));
-  return ModelSummary{.layer_count = model->config().layer_count, .warnings = model->Warnings()};
+  GPTVQ_ASSIGN_OR_RETURN(const TensorInfo weight, model->checkpoint().Get(WeightTensor(0, LinearRole::kQ)));
+  return ModelSummary{.layer_count = model->config().layer_count,
+                      .warnings = model->Warnings(),
+                      .config = model->config(),
+                      .bytes_per_weight = static_cast<int>(DTypeBytes(weight.dtype))};
 }
 
 absl::Status StorageInputProbe::CheckText(std::string_view text_uri) {

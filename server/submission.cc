@@ -48,13 +48,22 @@ absl::StatusOr<AcceptedJob> Submission::Submit(std::string_view request_id, cons
   GPTVQ_ASSIGN_OR_RETURN(Prepared prepared, Prepare(job_id, spec));
   prepared.event.job.request_id = std::string(request_id);
   GPTVQ_RETURN_IF_ERROR(coordinator_.Record(std::move(prepared.event)).status());
-  return AcceptedJob{job_id, std::move(prepared.warnings)};
+  return AcceptedJob{job_id, std::move(prepared.model.warnings)};
 }
 
 absl::StatusOr<PlannedJob> Submission::Plan(const JobSpec& spec) {
   GPTVQ_ASSIGN_OR_RETURN(Prepared prepared, Prepare("", spec));
   SubmitJob& event = prepared.event;
-  PlannedJob planned = {.job = {}, .warnings = std::move(prepared.warnings)};
+  const MemoryPlanInput input = {.sample_count = spec.samples,
+                                 .sequence_length = spec.sequence_length,
+                                 .source_bytes_per_weight = prepared.model.bytes_per_weight};
+  const auto plan_memory = [&](PlannedDevice device) {
+    return PlanMemory(prepared.model.config, spec.quant, input, device);
+  };
+  PlannedJob planned = {.job = {},
+                        .warnings = std::move(prepared.model.warnings),
+                        .memory_on_cpu = plan_memory(PlannedDevice::kCpu),
+                        .memory_on_gpu = plan_memory(PlannedDevice::kGpu)};
   JobSnapshot& job = planned.job;
   job.description = std::move(event.job);
   job.description.task_count = static_cast<int>(event.tasks.size());
@@ -79,7 +88,7 @@ absl::StatusOr<Submission::Prepared> Submission::Prepare(const std::string& job_
   event.job.layer_count = summary->layer_count;
   event.job.shard_layers = plan->shard_layers;
   event.tasks = std::move(plan->tasks);
-  return Prepared{std::move(event), std::move(summary->warnings)};
+  return Prepared{std::move(event), *std::move(summary)};
 }
 
 absl::Status Submission::CheckPlaces(const JobSpec& spec) {

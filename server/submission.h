@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/pipeline/memory_plan.h"
 #include "server/coordinator.h"
 #include "server/input_probe.h"
 
@@ -21,6 +22,8 @@ struct AcceptedJob {
 struct PlannedJob {
   JobSnapshot job;  // its id is empty
   std::vector<std::string> warnings;
+  MemoryPlan memory_on_cpu;
+  MemoryPlan memory_on_gpu;
 };
 
 // From a client's wish to a journaled job: looks at the places it names, plans, records. Borrows both. Thread-safe.
@@ -39,7 +42,7 @@ class Submission {
  private:
   struct Prepared {
     SubmitJob event;
-    std::vector<std::string> warnings;
+    ModelSummary model;
   };
   absl::StatusOr<Prepared> Prepare(const std::string& job_id, const JobSpec& spec);
   absl::Status CheckPlaces(const JobSpec& spec);

@@ -73,8 +73,15 @@ void PrintPlan(const JobView& plan, OutputFormat output, Terminal& terminal) {
   }
   terminal.err << "dry run: the coordinator would accept this job; nothing was started\n";
   terminal.out << absl::StrFormat("layers       %d\nshard layers %d\ntasks        %d\n", plan.layer_count,
-                                  plan.shard_layers, plan.task_count)
-               << std::flush;
+                                  plan.shard_layers, plan.task_count);
+  if (plan.memory) {
+    constexpr double kGigabyte = 1e9;
+    terminal.out << absl::StrFormat(
+        "memory       on a GPU %.1f GB of the device and %.1f GB of the host, on the CPU %.1f GB\n",
+        plan.memory->gpu_device_bytes / kGigabyte, plan.memory->gpu_host_bytes / kGigabyte,
+        plan.memory->cpu_host_bytes / kGigabyte);
+  }
+  terminal.out << std::flush;
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ class FakeJobService final : public v1::JobService::Service {
   grpc::Status refusal;
   std::deque<grpc::Status> first_refusals;
   std::vector<std::string> warnings;  // in the answer to a submit
+  v1::MemoryPlan memory;              // in the answer to a dry run
   // After the snapshot; then the watch ends with `watch_end`, the first ones with `first_watch_ends`.
   std::vector<v1::JobEvent> events;
   grpc::Status watch_end;
@@ -49,6 +50,7 @@ class FakeJobService final : public v1::JobService::Service {
     submits.push_back(*request);
     *response->mutable_job() = job;
     response->mutable_warnings()->Assign(warnings.begin(), warnings.end());
+    if (request->validate_only()) *response->mutable_memory() = memory;
     return Answer();
   }
 

@@ -88,13 +88,18 @@ TEST_F(JobCommands, DryRunShowsThePlanAndLeavesAnUnansweredRequestAlone) {
   coordinator.refusal = grpc::Status(grpc::StatusCode::INTERNAL, "the connection broke");
   Submit();
   coordinator.refusal = grpc::Status::OK;
+  coordinator.memory.set_gpu_device_bytes(25'840'000'000);
+  coordinator.memory.set_gpu_host_bytes(7'500'000'000);
+  coordinator.memory.set_cpu_host_bytes(60'000'000'000);
   submit.mode = SubmitMode::kDryRun;
   EXPECT_EQ(Submit(), ExitCode::kOk);
   submit.mode = SubmitMode::kAccept;
 
   EXPECT_EQ(Submit(), ExitCode::kOk);
 
-  EXPECT_THAT(out.str(), HasSubstr("layers       4\nshard layers 2\ntasks        5\n"));
+  EXPECT_THAT(out.str(), HasSubstr("layers       4\nshard layers 2\ntasks        5\n"
+                                   "memory       on a GPU 25.8 GB of the device and 7.5 GB of the host, on the CPU "
+                                   "60.0 GB\n"));
   EXPECT_THAT(err.str(), HasSubstr("nothing was started"));
   ASSERT_EQ(coordinator.submits.size(), 3u);
   EXPECT_TRUE(coordinator.submits[1].validate_only());

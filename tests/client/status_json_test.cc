@@ -64,6 +64,16 @@ TEST(StatusJson, JobShowsItsFields) {
   EXPECT_EQ(parsed["failure"], "on worker a: no space");
 }
 
+TEST(StatusJson, JobShowsTheMemoryThatADryRunTold) {
+  JobView job = ARunningJob(4, 0);
+  EXPECT_FALSE(json::parse(JobJson(job)).contains("memory"));
+
+  job.memory = MemoryView{.gpu_device_bytes = 25'842'221'312, .gpu_host_bytes = 7, .cpu_host_bytes = 8};
+
+  EXPECT_EQ(json::parse(JobJson(job))["memory"],
+            (json{{"gpu_device_bytes", 25'842'221'312}, {"gpu_host_bytes", 7}, {"cpu_host_bytes", 8}}));
+}
+
 TEST(StatusJson, TaskShowsItsFields) {
   JobView job = ARunningJob(8, 0.25);
   job.tasks[0].layers = {2, 6};

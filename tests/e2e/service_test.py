@@ -151,6 +151,7 @@ class ServiceTest(ServiceCase):
         with Cluster(self.root / "cluster") as cluster:
             plan = cluster.client("submit", *self.model.job_flags(self.root / "result"), "--dry-run")
             self.assertIn("layers       6", plan)
+            self.assertRegex(plan, r"memory +on a GPU 0\.\d GB of the device and 0\.\d GB of the host, on the CPU 0\.\d GB")
             self.assertEqual(cluster.client("list", "-o", "name"), "")
             self.assertFalse((self.root / "result").exists())
 

@@ -105,6 +105,22 @@ TEST(SubmitJobCall, ADryRunPlansAndAcceptsNothing) {
   EXPECT_TRUE(service.coordinator.store().ListJobs({})->empty());
 }
 
+TEST(SubmitJobCall, ADryRunTellsTheMemoryThatASlotNeeds) {
+  Service service;
+  service.probe.answer->config.hidden_size = 8192;
+  service.probe.answer->config.intermediate_size = 28672;
+  v1::SubmitJobRequest request = ASubmitRequest();
+  request.set_validate_only(true);
+  v1::SubmitJobResponse response;
+
+  const absl::Status status = service.Call(*service.jobs, &JobStub::SubmitJob, request, response);
+
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_GT(response.memory().gpu_device_bytes(), 3 * 4 * 28672ull * 28672) << "Hessian, factor and feedback";
+  EXPECT_GT(response.memory().gpu_host_bytes(), 0u);
+  EXPECT_GT(response.memory().cpu_host_bytes(), response.memory().gpu_device_bytes());
+}
+
 TEST(SubmitJobCall, OdditiesOfTheModelAreToldOnceAndInEveryDryRun) {
   Service service;
   service.probe.answer = ModelSummary{.layer_count = 2, .warnings = {"a tensor too many"}};
