@@ -10,8 +10,9 @@
 namespace gptvq {
 namespace {
 
-// A waiting call looks that often whether its caller is still there.
-constexpr std::chrono::milliseconds kAbandonedCheckPeriod(500);
+// A waiting poll looks that often whether its caller is still there, to free its thread; besides, before it is granted
+// anything.
+constexpr std::chrono::seconds kAbandonedCheckPeriod(5);
 
 absl::Status Stopping() { return Refuse(ErrorReason::kStopping, "the coordinator is stopping"); }
 
@@ -52,6 +53,7 @@ void Coordinator::Drain() {
   const std::lock_guard lock(mutex_);
   draining_ = true;
   changed_.notify_all();
+  work_changed_.notify_all();
 }
 
 absl::StatusOr<Decision> Coordinator::Record(const Event& event) {
@@ -76,8 +78,8 @@ absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::mi
     const MonotonicTime now = clock_.MonotonicNow();
     if (decision.outcome != Outcome::kNothing || now >= deadline) return decision;
     const std::uint64_t seen = work_version_;
-    changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(deadline - now, kAbandonedCheckPeriod),
-                      [&] { return draining_ || work_version_ != seen; });
+    work_changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(deadline - now, kAbandonedCheckPeriod),
+                           [&] { return draining_ || work_version_ != seen; });
   }
 }
 
@@ -184,10 +186,15 @@ absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event) {
     metrics_.journal_seconds.Observe(std::chrono::duration<double>(clock_.MonotonicNow() - begin).count());
   }
   const bool progressed = std::holds_alternative<RenewLease>(event);
-  if (MakesWork(decision.transition)) ++work_version_;
+  if (MakesWork(decision.transition)) WakePolls();
   if (progressed) ++progress_version_;
   if (progressed || !decision.transition.empty()) changed_.notify_all();
   return decision;
+}
+
+void Coordinator::WakePolls() {
+  ++work_version_;
+  work_changed_.notify_all();
 }
 
 void Coordinator::LetTimePass() {
@@ -201,7 +208,7 @@ void Coordinator::LetTimePass() {
   ShowReadiness(CatchUp());
   metrics_.ShowStanding(ledger_.scheduler(), Now());
   // Rests end as time passes, without an event.
-  ++work_version_;
+  if (!ledger_.scheduler().ready().empty()) WakePolls();
   changed_.notify_all();
 }
 

@@ -28,7 +28,7 @@ struct CoordinatorOptions {
   SchedulerOptions scheduler;
   std::chrono::milliseconds tick_period{1'000};  // how late a lost lease may be noticed
   std::chrono::milliseconds max_poll_wait{10'000};
-  int max_waiting_polls = 64;
+  int max_waiting_polls = 1'024;  // each holds a thread
 };
 
 // A job as it stands, with the progress of the tasks being worked on, by task id.
@@ -100,6 +100,7 @@ class Coordinator {
 
  private:
   absl::StatusOr<Decision> RecordLocked(const Event& event);
+  void WakePolls();
   void LetTimePass();
   void NoticeOwnSilence();
   // OK when the ledger is in step and the metrics know what was published before it was.
@@ -114,7 +115,8 @@ class Coordinator {
   ConcurrencyLimit waiting_polls_;
 
   mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
+  mutable std::condition_variable changed_;   // for watchers: any change
+  std::condition_variable work_changed_;      // for polls: work_version_ or draining_
   // Guarded by mutex_:
   Ledger ledger_;
   ReadinessObserver observer_;

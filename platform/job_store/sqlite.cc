@@ -81,27 +81,26 @@ absl::Status SqliteDatabase::Execute(const std::string& sql) {
 
 absl::StatusOr<std::vector<SqlRows>> SqliteDatabase::RunAll(const std::vector<SqlStatement>& statements) {
   std::vector<SqlRows> answers;
-  Prepared prepared;
-  const SqlStatement* previous = nullptr;
   for (const SqlStatement& statement : statements) {
-    // A job of many tasks is many times the same text.
-    if (previous == nullptr || previous->text() != statement.text()) {
-      GPTVQ_ASSIGN_OR_RETURN(prepared, Prepare(statement.text()));
-    }
-    previous = &statement;
-    GPTVQ_ASSIGN_OR_RETURN(SqlRows rows, RunPrepared(prepared.get(), statement));
+    GPTVQ_ASSIGN_OR_RETURN(sqlite3_stmt * prepared, Prepare(statement.text()));
+    GPTVQ_ASSIGN_OR_RETURN(SqlRows rows, RunPrepared(prepared, statement));
     answers.push_back(std::move(rows));
   }
   return answers;
 }
 
-absl::StatusOr<SqliteDatabase::Prepared> SqliteDatabase::Prepare(const std::string& text) {
+absl::StatusOr<sqlite3_stmt*> SqliteDatabase::Prepare(const std::string& text) {
+  Prepared& prepared = prepared_[text];
+  if (prepared != nullptr) return prepared.get();
   sqlite3_stmt* statement = nullptr;
-  if (sqlite3_prepare_v2(database_.get(), text.data(), static_cast<int>(text.size()), &statement, nullptr) !=
-      SQLITE_OK) {
-    return ErrorOf(database_.get(), text);
+  if (sqlite3_prepare_v3(database_.get(), text.data(), static_cast<int>(text.size()), SQLITE_PREPARE_PERSISTENT,
+                         &statement, nullptr) != SQLITE_OK) {
+    const absl::Status error = ErrorOf(database_.get(), text);
+    prepared_.erase(text);
+    return error;
   }
-  return Prepared(statement);
+  prepared.reset(statement);
+  return statement;
 }
 
 absl::StatusOr<SqlRows> SqliteDatabase::RunPrepared(sqlite3_stmt* prepared, const SqlStatement& statement) {

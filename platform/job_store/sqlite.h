@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -15,8 +16,9 @@ struct sqlite3_stmt;
 
 namespace gptvq {
 
-// The few things this project needs of SQLite, with statuses in place of codes: an open database file. Owns the connection. Thread-compatible: the owner serialises. Errors everywhere: those of
-// SqlDatabase; Unavailable for anything else that the storage did.
+// The few things this project needs of SQLite, with statuses in place of codes: an open database file. Owns the connection
+// and every statement that it compiled: their texts are few, because values never become part of them. Thread-compatible:
+// the owner serialises. Errors everywhere: those of SqlDatabase; Unavailable for anything else that the storage did.
 class SqliteDatabase final : public SqlDatabase {
  public:
   static absl::StatusOr<SqliteDatabase> Open(const std::string& path);
@@ -38,10 +40,12 @@ class SqliteDatabase final : public SqlDatabase {
   using Prepared = std::unique_ptr<sqlite3_stmt, Finalizer>;
 
   explicit SqliteDatabase(sqlite3* database) : database_(database) {}
-  absl::StatusOr<Prepared> Prepare(const std::string& text);
+  // Lives as long as this object.
+  absl::StatusOr<sqlite3_stmt*> Prepare(const std::string& text);
   absl::StatusOr<SqlRows> RunPrepared(sqlite3_stmt* prepared, const SqlStatement& statement);
 
   std::unique_ptr<sqlite3, Closer> database_;
+  std::unordered_map<std::string, Prepared> prepared_;  // by text; after the connection, which outlives them
 };
 
 }  // namespace gptvq
