@@ -90,6 +90,15 @@ absl::StatusOr<std::string> ParseRpcTarget(std::string_view text) {
   }
 }
 
+bool IsLocalRpcAddress(std::string_view address) {
+  if (address.starts_with(kUnixScheme)) return true;
+  const absl::StatusOr<HostPort> target = ParseHostPort(address);
+  if (!target.ok()) return false;
+  std::array<unsigned char, 4> octets{};
+  if (inet_pton(AF_INET, target->host.c_str(), octets.data()) == 1) return octets[0] == 127;
+  return target->host == "localhost" || target->host == "::1";
+}
+
 absl::StatusOr<std::chrono::milliseconds> ParseDuration(std::string_view text) {
   constexpr absl::Duration kLimit = absl::Hours(24 * 3653);
   absl::Duration duration;

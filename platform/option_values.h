@@ -36,6 +36,9 @@ absl::StatusOr<std::string> ParseRpcAddress(std::string_view text);
 // which one serves at a time.
 absl::StatusOr<std::string> ParseRpcTarget(std::string_view text);
 
+// Whether only this machine can reach such an address: a unix socket, localhost, 127.0.0.0/8 or [::1].
+bool IsLocalRpcAddress(std::string_view address);
+
 // "500ms", "30s", "1h30m"; not negative, at most ten years, whole milliseconds.
 absl::StatusOr<std::chrono::milliseconds> ParseDuration(std::string_view text);
 

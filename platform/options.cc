@@ -236,6 +236,7 @@ void Command::AddArgument(Flag flag, std::string* target) {
 struct CommandLine::State {
   CLI::App app;
   Environment environment;
+  Presence presence;  // of a command
   std::unique_ptr<Command> main;
   std::vector<std::pair<std::string, std::unique_ptr<Command>>> commands;
 
@@ -250,6 +251,7 @@ CommandLine::CommandLine(ProgramInfo info, Environment environment) : state_(std
   state_->app.set_version_flag("--version", absl::StrCat(info.name, " ", std::string(Version())));
   state_->app.footer("Every flag may come from the environment: --lease-ttl-ms is GPTVQ_LEASE_TTL_MS.");
   state_->environment = std::move(environment);
+  state_->presence = info.command;
   state_->main.reset(new Command(std::unique_ptr<Command::State>(new Command::State{state_->app, {}})));
 }
 
@@ -297,12 +299,14 @@ absl::Status CommandLine::State::Read(int argc, const char* const* argv, std::st
   std::vector<std::string> names;
   for (const auto& [name, command] : commands) names.push_back(name);
   GPTVQ_RETURN_IF_ERROR(main->state_->RefuseUnknown(names));
-  GPTVQ_RETURN_IF_ERROR(main->state_->ResolveAll(environment));
-  if (commands.empty()) return absl::OkStatus();
-
   for (const auto& [name, command] : commands) {
     if (app.got_subcommand(name)) *chosen = name;
   }
+  if (chosen->empty() || presence == Presence::kRequired) {
+    GPTVQ_RETURN_IF_ERROR(main->state_->ResolveAll(environment));
+  }
+  if (commands.empty() || (chosen->empty() && presence == Presence::kOptional)) return absl::OkStatus();
+
   for (const auto& [name, command] : commands) {
     if (name != *chosen) continue;
     GPTVQ_RETURN_IF_ERROR(command->state_->RefuseUnknown({}));

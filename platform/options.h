@@ -93,6 +93,8 @@ class Command {
 struct ProgramInfo {
   std::string name;
   std::string summary;
+  // Whether one of the commands must be given. If not, the program's own options count only without a command.
+  Presence command = Presence::kRequired;
 };
 
 struct ParsedCommandLine {
@@ -110,7 +112,7 @@ class CommandLine {
 
   // The options of the program itself.
   Command& main();
-  // Declares a command (gptvq-client submit ...). A program that has commands must be given one.
+  // Declares a command (gptvq-client submit ...).
   Command& AddCommand(std::string_view name, std::string_view summary);
 
   // Fills the targets, or prints why not. Help and version go to `out`, usage errors to `err`: what was wrong, the

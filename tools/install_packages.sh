@@ -6,7 +6,8 @@
 #   demo      what tools/prepare_demo.sh runs: Python with NumPy
 #   ops       what holds metrics, rules and dashboards against a real Prometheus
 #   services  the servers that tests start: PostgreSQL
-#   test      demo, ops and services; the oracle of the tests, PyTorch for Debian's own Python; systemd's checks of units
+#   test      demo, ops and services; openssl for certificates, faketime for old ones; the oracle of the tests, PyTorch for
+#             Debian's own Python; systemd's checks of units
 #   s3        Ceph's object gateway, a real S3 server for the tests
 #   chaos     what tests/chaos injects faults with
 #   fuzz      clang with libFuzzer
@@ -26,7 +27,7 @@ build=(
 demo=(ca-certificates python3 python3-numpy python3-venv)
 ops=(ca-certificates prometheus python3 python3-numpy python3-venv python3-yaml)
 services=(postgresql-15)
-test=("${demo[@]}" "${ops[@]}" "${services[@]}" python3-torch systemd)
+test=("${demo[@]}" "${ops[@]}" "${services[@]}" faketime openssl python3-torch systemd)
 s3=(ceph-mgr ceph-mon ceph-osd curl openssl python3 radosgw)
 chaos=("${s3[@]}" "${services[@]}" faketime fiu-utils fuse3 protobuf-compiler python3-fusepy python3-hpack python3-protobuf)
 fuzz=(clang-14 libclang-rt-14-dev)

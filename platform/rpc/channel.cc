@@ -1,8 +1,9 @@
 #include "platform/rpc/channel.h"
 
+#include <cstdlib>
+
 #include "absl/strings/match.h"
 #include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 
 namespace gptvq {
 namespace {
@@ -12,8 +13,12 @@ constexpr int kPingTimeoutMs = 20'000;
 constexpr int kLeastPingIntervalMs = 30'000;  // of a client, before the server closes the connection
 constexpr int kFirstReconnectMs = 250;        // gRPC's own defaults are 1 s and 120 s; a lease lasts 30 s
 constexpr int kLongestReconnectMs = 5'000;
+// What gRPC calls the minimal backoff is how long it tries to connect. As long as a server waits for a handshake.
+constexpr int kConnectTimeoutMs = 10'000;
 constexpr int kMaxStreams = 100;
 constexpr int kMaxMetadataBytes = 16 << 10;
+constexpr int kMaxConnectionAgeMs = 30 * 60'000;
+constexpr int kConnectionAgeGraceMs = 10 * 60'000;
 
 // Only round_robin watches the health of its servers. Not for a single one: a coordinator that drains is not serving, and
 // still takes what workers report.
@@ -22,7 +27,9 @@ constexpr char kOnlyServingConfig[] =
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+void DriveConnectionsBetweenCalls() { setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "200", /*overwrite=*/0); }
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ConnectionSecurity& security) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxDataMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxDataMessageBytes);
@@ -31,18 +38,17 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // unlimited: the interval above bounds them
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
   // Otherwise all channels of a process to one address would share a connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // Retries belong to the caller, who knows what may be repeated.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  std::string target = address;
-  if (absl::StrContains(address, ',')) {
-    target = "ipv4:" + address;
-    arguments.SetServiceConfigJSON(kOnlyServingConfig);
+  if (!absl::StrContains(address, ',')) {
+    return grpc::CreateCustomChannel(address, MakeChannelCredentials(security, HostCheck::kNamesTheHost), arguments);
   }
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  arguments.SetServiceConfigJSON(kOnlyServingConfig);
+  return grpc::CreateCustomChannel("ipv4:" + address, MakeChannelCredentials(security, HostCheck::kNone), arguments);
 }
 
 void ConfigureServer(grpc::ServerBuilder& builder) {
@@ -54,8 +60,8 @@ void ConfigureServer(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingIntervalMs);
-  // Two coordinators must never share a port silently.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, kMaxConnectionAgeMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kConnectionAgeGraceMs);
 }
 
 }  // namespace gptvq

@@ -220,6 +220,29 @@ TEST(CommandLine, HelpOfACommandShowsItsOwnFlags) {
   EXPECT_THAT(client.out.str(), HasSubstr("-o,--output"));
 }
 
+TEST(CommandLine, WithOptionalCommandsTakesItsOwnFlagsOnlyWithoutOne) {
+  const auto parse = [](std::vector<const char*> words, std::string& directory, std::string& output) {
+    CommandLine line({.name = "gptvq-test", .summary = "A test.", .command = Presence::kOptional},
+                     [](const std::string&) { return std::nullopt; });
+    const Flag needed = {.name = "--data-dir", .help = "Data.", .value = "DIR", .presence = Presence::kRequired};
+    line.main().AddString(needed, &directory);
+    line.AddCommand("backup", "Copies.").AddString({.name = "--output", .help = "File."}, &output);
+    words.insert(words.begin(), "gptvq-test");
+    std::ostringstream printed;
+    return line.Parse(static_cast<int>(words.size()), words.data(), printed, printed);
+  };
+  std::string directory;
+  std::string output;
+
+  EXPECT_EQ(parse({"--data-dir", "d"}, directory, output).command, "");
+  EXPECT_EQ(directory, "d");
+  EXPECT_EQ(parse({"backup", "--output", "o"}, directory, output).command, "backup");
+  EXPECT_EQ(output, "o");
+  EXPECT_EQ(parse({}, directory, output).exit_code, 2);
+  EXPECT_EQ(parse({"bakcup"}, directory, output).exit_code, 2);
+  EXPECT_EQ(parse({"backup", "--data-dir", "d"}, directory, output).exit_code, 2);
+}
+
 TEST(EnvironmentVariable, IsTheFlagInCapitals) {
   EXPECT_EQ(EnvironmentVariable("--lease-ttl-ms"), "GPTVQ_LEASE_TTL_MS");
   EXPECT_EQ(EnvironmentVariable("-o,--output"), "GPTVQ_OUTPUT");
