@@ -64,7 +64,7 @@ absl::StatusOr<std::optional<Decision>> Ledger::AnswerFromStore(const Event& eve
     if (!*job_id) return std::nullopt;
     const auto job = store_.ReadJob(**job_id);
     if (!job.ok()) return JournalUnavailable(job.status());
-    if (job->description.spec == submit->job.spec) return repeated;
+    if (IsRepetition(job->description, submit->job)) return repeated;
     return Refuse(ErrorReason::kIdempotencyMismatch,
                   absl::StrCat("request id ", submit->job.request_id, " was used for another spec, as ", **job_id));
   }

@@ -31,12 +31,18 @@ struct JobDescription {
   std::string job_id;         // job-<16 hexadecimal digits>
   std::int64_t sequence = 0;  // order of submission, from 1
   std::string request_id;
+  std::string owner = {};  // who submitted it, "client/alice" (platform/identity.h); empty: without TLS
   JobSpec spec;
   int layer_count = 0;
   int shard_layers = 0;  // as planned
   int task_count = 0;
   WallTime create_time;
 };
+
+// Whether `again` asks for the job that `known` is: by the same caller, for the same spec.
+inline bool IsRepetition(const JobDescription& known, const JobDescription& again) {
+  return known.owner == again.owner && known.spec == again.spec;
+}
 
 // What changes of a job; one row of the journal. `revision` as in TaskStatus.
 struct JobStatus {

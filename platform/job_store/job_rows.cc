@@ -14,7 +14,7 @@ namespace {
 
 constexpr char kJobColumns[] =
     "sequence, job_id, request_id, spec, layer_count, shard_layers, task_count, create_time_us, revision, state, "
-    "numerics_class, end_time_us, failure, published_layers, committed_tasks, last_event_seq";
+    "numerics_class, end_time_us, failure, published_layers, committed_tasks, last_event_seq, owner";
 constexpr char kTaskColumns[] =
     "task_index, task_id, kind, layer_begin, layer_end, input_boundary_of, output_boundary_wanted, target, revision, "
     "state, epoch, attempt, worker_name, incarnation, poll_id, failures_uncounted, failures_transient, failures_bug, "
@@ -78,11 +78,12 @@ void BindTaskStatus(const TaskStatus& status, SqlStatement& statement) {
 
 SqlStatement InsertJobRow(const JobSnapshot& job) {
   const JobDescription& description = job.description;
-  SqlStatement statement(absl::StrCat("INSERT INTO jobs (", kJobColumns, ") VALUES (", Placeholders(16, 1), ")"));
+  SqlStatement statement(absl::StrCat("INSERT INTO jobs (", kJobColumns, ") VALUES (", Placeholders(17, 1), ")"));
   statement.Bind(description.sequence).Bind(description.job_id).Bind(description.request_id);
   statement.BindBlob(EncodeJobSpec(description.spec)).Bind(description.layer_count).Bind(description.shard_layers);
   statement.Bind(description.task_count).Bind(Micros(description.create_time));
   BindJobStatus(job.status, statement);
+  statement.Bind(description.owner);
   return statement;
 }
 
@@ -155,6 +156,7 @@ absl::StatusOr<JobSnapshot> ReadJobRow(SqlRow& row) {
   job.status.published_layers = static_cast<int>(row.Integer());
   job.status.committed_tasks = static_cast<int>(row.Integer());
   job.status.last_event_seq = row.Integer();
+  job.description.owner = row.Bytes();
   return job;
 }
 
@@ -333,10 +335,13 @@ absl::StatusOr<std::vector<JobSnapshot>> SelectJobs(SqlDatabase& database, const
   std::string where = "WHERE sequence < $1";
   // One placeholder per state; their number is bounded by the number of states.
   if (state_count > 0) absl::StrAppend(&where, " AND state IN (", Placeholders(state_count, 2), ")");
-  absl::StrAppend(&where, " ORDER BY sequence DESC LIMIT $", state_count + 2);
+  int next = state_count + 2;
+  if (query.owner) absl::StrAppend(&where, " AND owner=$", next++);
+  absl::StrAppend(&where, " ORDER BY sequence DESC LIMIT $", next);
   SqlStatement select = SelectFromJobs(where);
   select.Bind(query.before_sequence.value_or(std::numeric_limits<std::int64_t>::max()));
   for (JobState state : query.states) select.Bind(Name(state));
+  if (query.owner) select.Bind(*query.owner);
   return ReadJobs(database, select.Bind(query.limit));
 }
 

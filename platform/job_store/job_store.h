@@ -25,6 +25,7 @@ class JobStore {
   struct Query {
     std::vector<JobState> states;                 // empty: all
     std::optional<std::int64_t> before_sequence;  // only older ones
+    std::optional<std::string> owner = {};        // only those of this one
     int limit = 50;
   };
 

@@ -103,7 +103,8 @@ absl::StatusOr<std::vector<JobSnapshot>> MemoryJobStore::ListJobs(const Query& q
     const bool in_states = query.states.empty() || std::find(query.states.begin(), query.states.end(),
                                                              entry.job.status.state) != query.states.end();
     const bool older = !query.before_sequence || entry.job.description.sequence < *query.before_sequence;
-    if (in_states && older) jobs.push_back({entry.job.description, entry.job.status, {}, {}});
+    const bool of_owner = !query.owner || entry.job.description.owner == *query.owner;
+    if (in_states && older && of_owner) jobs.push_back({entry.job.description, entry.job.status, {}, {}});
   }
   std::sort(jobs.begin(), jobs.end(),
             [](const JobSnapshot& a, const JobSnapshot& b) { return a.description.sequence > b.description.sequence; });

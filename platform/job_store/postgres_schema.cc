@@ -11,7 +11,7 @@ namespace {
 // "gptv": the number of the advisory lock that those who migrate hold.
 constexpr std::int64_t kMigrationLock = 0x67707476;
 
-constexpr std::array<const char*, 1> kSteps = {
+constexpr std::array<const char*, 2> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -95,6 +95,10 @@ CREATE TABLE events (
   record   BYTEA NOT NULL,
   PRIMARY KEY (sequence, seq)
 );
+)sql",
+    R"sql(
+ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
 )sql",
 };
 

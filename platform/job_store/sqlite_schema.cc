@@ -13,7 +13,7 @@ namespace {
 // "gptv": tells our databases from those of other programs (PRAGMA application_id).
 constexpr std::int64_t kApplicationId = 0x67707476;
 
-constexpr std::array<const char*, 1> kSteps = {
+constexpr std::array<const char*, 2> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -89,22 +89,33 @@ CREATE TABLE events (
   PRIMARY KEY (sequence, seq)
 ) STRICT, WITHOUT ROWID;
 )sql",
+    R"sql(
+ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
+)sql",
 };
-
-absl::Status CheckOwner(SqliteDatabase& database, std::int64_t version) {
-  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t application_id, database.QueryInteger("PRAGMA application_id"));
-  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t tables, database.QueryInteger("SELECT count(*) FROM sqlite_schema"));
-  if (application_id == kApplicationId || (application_id == 0 && version == 0 && tables == 0)) return absl::OkStatus();
-  return absl::FailedPreconditionError("the database belongs to another program");
-}
 
 }  // namespace
 
 int NewestSqliteSchema() { return static_cast<int>(kSteps.size()); }
 
+absl::Status CheckSqliteOwner(SqliteDatabase& database) {
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t version, database.QueryInteger("PRAGMA user_version"));
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t application_id, database.QueryInteger("PRAGMA application_id"));
+  if (application_id != kApplicationId) {
+    return absl::FailedPreconditionError("the database belongs to another program");
+  }
+  if (version <= NewestSqliteSchema()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the database has schema ", version, ", this version reads up to ",
+                                                    NewestSqliteSchema(), "; start a newer coordinator"));
+}
+
 absl::Status MigrateSqliteSchema(SqliteDatabase& database) {
   GPTVQ_ASSIGN_OR_RETURN(const std::int64_t version, database.QueryInteger("PRAGMA user_version"));
-  GPTVQ_RETURN_IF_ERROR(CheckOwner(database, version));
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t tables, database.QueryInteger("SELECT count(*) FROM sqlite_schema"));
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t application_id, database.QueryInteger("PRAGMA application_id"));
+  const bool is_new = application_id == 0 && version == 0 && tables == 0;
+  if (!is_new) GPTVQ_RETURN_IF_ERROR(CheckSqliteOwner(database));
   return RunSchemaSteps(version, kSteps, [&](std::int64_t step, const char* sql) {
     return database.InTransaction([&] {
       GPTVQ_RETURN_IF_ERROR(database.Execute(sql));

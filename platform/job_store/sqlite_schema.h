@@ -12,6 +12,9 @@ namespace gptvq {
 // naming both numbers; those of SQLite.
 absl::Status MigrateSqliteSchema(SqliteDatabase& database);
 
+// Whether a database is one of ours that this version can read. Errors: FailedPrecondition, as above.
+absl::Status CheckSqliteOwner(SqliteDatabase& database);
+
 // Number of the newest step.
 int NewestSqliteSchema();
 

@@ -11,7 +11,7 @@ namespace gptvq {
 absl::StatusOr<Decision> Scheduler::DecideOn(const SubmitJob& event, Instant now) const {
   Decision decision;
   if (const JobSnapshot* known = FindJob(event.job.job_id)) {
-    if (known->description.spec == event.job.spec) {
+    if (IsRepetition(known->description, event.job)) {
       decision.outcome = Outcome::kRepeated;
       return decision;
     }

@@ -236,6 +236,31 @@ TEST_P(JobStoreConformance, ListsAreNewestFirstAndCanBeFilteredAndPaged) {
             (Ids{"job-2", "job-1"}));
 }
 
+TEST_P(JobStoreConformance, AnOwnerIsKeptAndCanBeFilteredBy) {
+  for (const auto& [job_id, owner] : {std::pair("job-1", "client/alice"), std::pair("job-2", "client/bob"),
+                                      std::pair("job-3", "client/alice"), std::pair("job-4", "")}) {
+    SubmitJob event = Submission(job_id);
+    event.job.owner = owner;
+    Do(event);
+  }
+  const auto ids = [&](const std::string& owner) {
+    std::string result;
+    const JobStore::Query query = {.states = {}, .before_sequence = {}, .owner = owner, .limit = 50};
+    const std::vector<JobSnapshot> jobs = store_->ListJobs(query).value();
+    for (const JobSnapshot& job : jobs) {
+      EXPECT_EQ(job.description.owner, owner);
+      result += job.description.job_id + " ";
+    }
+    return result;
+  };
+
+  EXPECT_EQ(ids("client/alice"), "job-3 job-1 ");
+  EXPECT_EQ(ids("client/bob"), "job-2 ");
+  EXPECT_EQ(ids(""), "job-4 ");
+  EXPECT_EQ(ids("client/%"), "");
+  EXPECT_EQ(store_->ReadJob("job-2")->description.owner, "client/bob");
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Stores, JobStoreConformance,
     testing::Values(StoreKind{"Memory", [](const StorePlace&) { return std::make_unique<MemoryJobStore>(); }},
