@@ -1,7 +1,6 @@
 #include "platform/job_store/sqlite_job_store.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,13 +23,23 @@ absl::Status CheckIntegrity(SqliteDatabase& database) {
   return absl::DataLossError(absl::StrCat("the database is damaged: ", verdict));
 }
 
+// The database holds the key of lease tokens. SQLite gives its other files the mode of this one.
+absl::Status MakePrivate(const std::string& path) {
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return absl::PermissionDeniedError(std::strerror(errno));
+  fchmod(file, 0600);  // one of an earlier version; of somebody else it stays as it is
+  close(file);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path) {
+  GPTVQ_RETURN_IF_ERROR(MakePrivate(path));
   // A log that was not checkpointed means that the last owner did not end cleanly.
   std::error_code ignored;
   const bool unclean = std::filesystem::file_size(path + "-wal", ignored) > 0 && !ignored;
   GPTVQ_ASSIGN_OR_RETURN(SqliteDatabase database, SqliteDatabase::Open(path));
   GPTVQ_RETURN_IF_ERROR(
-      database.Execute("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+      database.Execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
                        "PRAGMA foreign_keys = ON"));
   if (unclean) GPTVQ_RETURN_IF_ERROR(CheckIntegrity(database));
   GPTVQ_RETURN_IF_ERROR(MigrateSqliteSchema(database));
@@ -40,33 +49,7 @@ absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path) {
 
 }  // namespace
 
-// Holds coordinator.lock of a directory as long as it lives; the system releases it whatever way the process ends.
-class SqliteJobStore::DirectoryLock {
- public:
-  static absl::StatusOr<std::unique_ptr<DirectoryLock>> Acquire(const std::string& directory) {
-    const std::string path = directory + "/coordinator.lock";
-    const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (file < 0) return absl::PermissionDeniedError(absl::StrCat(path, ": ", std::strerror(errno)));
-    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-      close(file);
-      return absl::FailedPreconditionError(absl::StrCat(directory, " is in use by another coordinator"));
-    }
-    return std::unique_ptr<DirectoryLock>(new DirectoryLock(file));
-  }
-  ~DirectoryLock() { close(file_); }
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
-
- private:
-  explicit DirectoryLock(int file) : file_(file) {}
-
-  const int file_;
-};
-
 absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(const std::string& directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) return absl::PermissionDeniedError(absl::StrCat(directory, ": ", error.message()));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<DirectoryLock> lock, DirectoryLock::Acquire(directory));
   const std::string path = directory + "/coordinator.db";
   absl::StatusOr<SqliteDatabase> database = OpenDatabase(path);

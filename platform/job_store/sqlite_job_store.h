@@ -6,13 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "platform/job_store/directory_lock.h"
 #include "platform/job_store/job_store.h"
 #include "platform/job_store/sqlite.h"
 
 namespace gptvq {
 
 // A journal in one SQLite file, `coordinator.db` in a directory of its own: write-ahead log, fsync at every commit, foreign
-// keys on. One process at a time, by an exclusive lock on `coordinator.lock`. Owns both. Thread-safe, by one mutex.
+// keys on. One coordinator at a time, by an exclusive lock on `coordinator.lock`; other processes may read the database
+// meanwhile, which is how a backup is made. Owns both. Thread-safe, by one mutex.
 // What several coordinators share is PostgresJobStore.
 class SqliteJobStore final : public JobStore {
  public:
@@ -33,8 +35,6 @@ class SqliteJobStore final : public JobStore {
   absl::StatusOr<std::string> Secret() override;
 
  private:
-  class DirectoryLock;
-
   SqliteJobStore(std::unique_ptr<DirectoryLock> lock, SqliteDatabase database);
 
   const std::unique_ptr<DirectoryLock> lock_;

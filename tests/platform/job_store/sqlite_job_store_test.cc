@@ -44,6 +44,16 @@ class SqliteJobStoreTest : public testing::Test {
   std::string directory_;
 };
 
+TEST_F(SqliteJobStoreTest, IsForItsOwnerAlone) {
+  const auto store = SqliteJobStore::Open(directory_);
+  ASSERT_TRUE(store.ok()) << store.status();
+  ASSERT_TRUE((*store)->Append(ASubmission()).ok());
+
+  for (const auto& file : std::filesystem::directory_iterator(directory_)) {
+    EXPECT_EQ(file.status().permissions(), std::filesystem::perms(0600)) << file;
+  }
+}
+
 TEST_F(SqliteJobStoreTest, KeepsEverythingAcrossARestartAndTheSecretToo) {
   std::string secret;
   {
