@@ -30,6 +30,10 @@ Entry EntryOf(ErrorReason reason) {
     case ErrorReason::kRollbackSuspected: return {"ROLLBACK_SUSPECTED", Code::kFailedPrecondition};
     case ErrorReason::kJobCancelled: return {"JOB_CANCELLED", Code::kCancelled};
     case ErrorReason::kBadLeaseToken: return {"BAD_LEASE_TOKEN", Code::kPermissionDenied};
+    case ErrorReason::kAccessDenied: return {"ACCESS_DENIED", Code::kPermissionDenied};
+    case ErrorReason::kIdentityMismatch: return {"IDENTITY_MISMATCH", Code::kPermissionDenied};
+    case ErrorReason::kCertificateRefused: return {"CERTIFICATE_REFUSED", Code::kUnauthenticated};
+    case ErrorReason::kTokenRefused: return {"TOKEN_REFUSED", Code::kUnauthenticated};
     case ErrorReason::kChecksumMismatch: return {"CHECKSUM_MISMATCH", Code::kDataLoss};
     case ErrorReason::kDigestMismatch: return {"DIGEST_MISMATCH", Code::kDataLoss};
     case ErrorReason::kChunkOutOfOrder: return {"CHUNK_OUT_OF_ORDER", Code::kOutOfRange};
@@ -45,6 +49,7 @@ Entry EntryOf(ErrorReason reason) {
     case ErrorReason::kTooManyWatchers: return {"TOO_MANY_WATCHERS", Code::kResourceExhausted};
     case ErrorReason::kJournalUnavailable: return {"JOURNAL_UNAVAILABLE", Code::kUnavailable};
     case ErrorReason::kNotLeading: return {"NOT_LEADING", Code::kUnavailable};
+    case ErrorReason::kNotReady: return {"NOT_READY", Code::kUnavailable};
     case ErrorReason::kStopping: return {"STOPPING", Code::kUnavailable};
   }
   return {"", Code::kInternal};

@@ -25,8 +25,12 @@ enum class ErrorReason {
   kRollbackSuspected,    // the call presents an epoch that was never granted: the journal went back in time
   kJobCancelled,         // the job was cancelled or is failing
   kBadLeaseToken,
-  kChecksumMismatch,  // CRC-32C of a chunk
-  kDigestMismatch,    // SHA-256 of an artifact
+  kAccessDenied,        // the role of the caller may not call this method, or the certificate gives it none
+  kIdentityMismatch,    // a worker speaks for another one than its certificate names
+  kCertificateRefused,  // the caller's certificate has expired, is not valid yet, or was revoked
+  kTokenRefused,        // the bearer token is missing, wrong or has ended
+  kChecksumMismatch,    // CRC-32C of a chunk
+  kDigestMismatch,      // SHA-256 of an artifact
   kChunkOutOfOrder,
   kLayerOutOfOrder,
   kLayerConflict,  // a layer was published with another digest
@@ -40,18 +44,25 @@ enum class ErrorReason {
   kTooManyWatchers,
   kJournalUnavailable,  // the journal did not take the change; nothing happened
   kNotLeading,          // another coordinator leads; this one stands by
+  kNotReady,            // the coordinator is still loading its journal
   kStopping,
 };
-inline constexpr std::array kAllErrorReasons = {
-    ErrorReason::kInvalidField,       ErrorReason::kJobUnknown,      ErrorReason::kTaskUnknown,
-    ErrorReason::kWorkerUnknown,      ErrorReason::kUpgradeRequired, ErrorReason::kIdempotencyMismatch,
-    ErrorReason::kStaleEpoch,         ErrorReason::kNotHeld,         ErrorReason::kRollbackSuspected,
-    ErrorReason::kJobCancelled,       ErrorReason::kBadLeaseToken,   ErrorReason::kChecksumMismatch,
-    ErrorReason::kDigestMismatch,     ErrorReason::kChunkOutOfOrder, ErrorReason::kLayerOutOfOrder,
-    ErrorReason::kLayerConflict,      ErrorReason::kOutputMissing,   ErrorReason::kInputMissing,
-    ErrorReason::kModelUnusable,      ErrorReason::kStoreFull,       ErrorReason::kTooManyJobs,
-    ErrorReason::kTooManyWorkers,     ErrorReason::kTooManyUploads,  ErrorReason::kTooManyWatchers,
-    ErrorReason::kJournalUnavailable, ErrorReason::kNotLeading,      ErrorReason::kStopping};
+inline constexpr std::array kAllErrorReasons = {ErrorReason::kInvalidField,       ErrorReason::kJobUnknown,
+                                                ErrorReason::kTaskUnknown,        ErrorReason::kWorkerUnknown,
+                                                ErrorReason::kUpgradeRequired,    ErrorReason::kIdempotencyMismatch,
+                                                ErrorReason::kStaleEpoch,         ErrorReason::kNotHeld,
+                                                ErrorReason::kRollbackSuspected,  ErrorReason::kJobCancelled,
+                                                ErrorReason::kBadLeaseToken,      ErrorReason::kAccessDenied,
+                                                ErrorReason::kIdentityMismatch,   ErrorReason::kCertificateRefused,
+                                                ErrorReason::kTokenRefused,       ErrorReason::kChecksumMismatch,
+                                                ErrorReason::kDigestMismatch,     ErrorReason::kChunkOutOfOrder,
+                                                ErrorReason::kLayerOutOfOrder,    ErrorReason::kLayerConflict,
+                                                ErrorReason::kOutputMissing,      ErrorReason::kInputMissing,
+                                                ErrorReason::kModelUnusable,      ErrorReason::kStoreFull,
+                                                ErrorReason::kTooManyJobs,        ErrorReason::kTooManyWorkers,
+                                                ErrorReason::kTooManyUploads,     ErrorReason::kTooManyWatchers,
+                                                ErrorReason::kJournalUnavailable, ErrorReason::kNotLeading,
+                                                ErrorReason::kNotReady,           ErrorReason::kStopping};
 
 std::string_view Name(ErrorReason reason);    // STALE_EPOCH, ...
 absl::StatusCode CodeOf(ErrorReason reason);  // the one code that a reason travels with

@@ -1,0 +1,53 @@
+#ifndef GPTVQ_SERVER_AUDIT_LOG_H_
+#define GPTVQ_SERVER_AUDIT_LOG_H_
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "platform/clock.h"
+
+namespace gptvq {
+
+enum class AccessDecision { kAllowed, kDenied };
+
+// One call in the audit log. Holds no argument of the call but the job, so that no secret can get there.
+struct AuditEntry {
+  WallTime time;
+  std::string identity;  // "client/alice"; empty without TLS
+  std::string peer;      // "ipv4:10.0.0.7:41234"; empty for calls that were denied before they reached a service
+  std::string method;
+  std::string job_id;  // empty: none, or not known yet
+  AccessDecision decision = AccessDecision::kAllowed;
+  std::string code;    // how the call ended: "OK", "NOT_FOUND"
+  std::string reason;  // of a refusal (docs/protocol.md); empty without
+};
+
+// The entry as one line of JSON without the line break, keys in the order of the struct.
+std::string ToJsonLine(const AuditEntry& entry);
+
+// A file that only grows, one line a call, each written at once by a single write(). It may be renamed or truncated by
+// whoever rotates it if it is copied first. Owns the file. Thread-safe.
+class AuditLog {
+ public:
+  // Makes the file, readable by its owner alone, if it is missing. Errors: PermissionDenied naming the path.
+  static absl::StatusOr<std::unique_ptr<AuditLog>> Open(const std::string& path);
+  ~AuditLog();
+
+  // Errors: Unavailable; the line may then be there in part, which the next one does not join.
+  absl::Status Append(const AuditEntry& entry);
+
+ private:
+  AuditLog(std::string path, int file) : path_(std::move(path)), file_(file) {}
+
+  const std::string path_;
+  const int file_;
+  std::mutex mutex_;
+  bool is_torn_ = false;  // the last line was not written whole; guarded by mutex_
+};
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_SERVER_AUDIT_LOG_H_
