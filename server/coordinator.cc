@@ -44,9 +44,16 @@ absl::Status Coordinator::Start(ReadinessObserver observer) {
     observer_ = std::move(observer);
     ShowReadiness(readiness);
     metrics_.ShowStanding(ledger_.scheduler(), Now());
+    loaded_ = true;
   }
   ticker_ = std::jthread([this](std::stop_token stop) { RunTicker(stop); });
   return absl::OkStatus();
+}
+
+absl::Status Coordinator::CheckLoaded() const {
+  const std::lock_guard lock(mutex_);
+  if (loaded_) return absl::OkStatus();
+  return Refuse(ErrorReason::kNotReady, "the coordinator is loading its journal");
 }
 
 void Coordinator::Drain() {
@@ -132,6 +139,15 @@ absl::StatusOr<StandingJob> Coordinator::FindJob(std::string_view job_id) const 
   GPTVQ_RETURN_IF_ERROR(stored.status());
   standing.job = *std::move(stored);
   return standing;
+}
+
+absl::StatusOr<std::string> Coordinator::OwnerOf(std::string_view job_id) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const JobSnapshot* job = ledger_.scheduler().FindJob(job_id)) return job->description.owner;
+  }
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, FindJob(job_id));
+  return standing.job.description.owner;
 }
 
 absl::StatusOr<std::vector<StandingWorker>> Coordinator::ListWorkers() const {

@@ -60,6 +60,9 @@ class Coordinator {
   // tick that finds no leader. To be called once. Errors: those of JobStore but NOT_LEADING.
   absl::Status Start(ReadinessObserver observer);
 
+  // Errors: Unavailable (NOT_READY) until Start() is through.
+  absl::Status CheckLoaded() const;
+
   // From now on submissions, registrations and polls are refused with STOPPING, and whoever waits returns. What workers
   // report is still recorded.
   void Drain();
@@ -82,6 +85,8 @@ class Coordinator {
 
   // From the journal on standby, then without progress. Errors: NotFound (JOB_UNKNOWN); those of JobStore.
   absl::StatusOr<StandingJob> FindJob(std::string_view job_id) const;
+  // Who submitted a job. Errors: as FindJob.
+  absl::StatusOr<std::string> OwnerOf(std::string_view job_id) const;
   // Errors: those of Ledger::CheckInStep.
   absl::StatusOr<std::vector<StandingWorker>> ListWorkers() const;
 
@@ -121,6 +126,7 @@ class Coordinator {
   Ledger ledger_;
   ReadinessObserver observer_;
   std::optional<bool> ready_;  // as the observer knows it
+  bool loaded_ = false;
   bool draining_ = false;
   MonotonicTime last_tick_;         // of the ticker, after it had the mutex
   std::uint64_t work_version_ = 0;  // rises when a poll may find something that it did not find before

@@ -14,6 +14,12 @@
 #include "platform/object_store/artifact_store.h"
 #include "platform/object_store/object_uri.h"
 #include "platform/object_store/storage.h"
+#include "platform/secret.h"
+#include "platform/tls/certificate_watch.h"
+#include "platform/tls/tls_files.h"
+#include "server/access_control.h"
+#include "server/audit_log.h"
+#include "server/call_guard.h"
 #include "server/coordinator.h"
 #include "server/job_service.h"
 #include "server/seal.h"
@@ -22,6 +28,9 @@
 
 namespace gptvq {
 namespace {
+
+// Probes come one at a time, from few places.
+constexpr int kMaxHealthConnections = 64;
 
 CoordinatorOptions CoordinatorOptionsFor(const CoordinatorDaemonOptions& options) {
   CoordinatorOptions result;
@@ -53,6 +62,37 @@ absl::StatusOr<ObjectUri> ArtifactStoreUri(const CoordinatorDaemonOptions& optio
   return ObjectUri::ParseArgument(options.data_directory + "/store");
 }
 
+// Who may do what: everybody everything without TLS, else by certificate and token.
+absl::StatusOr<AccessControl> AccessControlFor(const CoordinatorDaemonOptions& options, Clock& clock, Logger& log) {
+  if (options.server.tls.empty()) return AccessControl();
+  GPTVQ_ASSIGN_OR_RETURN(const TlsIdentity own, CheckTlsFiles(options.server.tls, clock.WallNow()));
+  if (own.identity.role != Role::kCoordinator) {
+    return absl::InvalidArgumentError(absl::StrCat("--tls-cert: ", options.server.tls.certificate,
+                                                   " is a certificate of ", own.identity.ToString(),
+                                                   "; a coordinator needs one of "
+                                                   "spiffe://DOMAIN/gptvq/coordinator/NAME"));
+  }
+  std::unique_ptr<ClientTokens> tokens;
+  if (!options.client_tokens_file.empty()) {
+    absl::StatusOr<std::unique_ptr<ClientTokens>> loaded = ClientTokens::Load(options.client_tokens_file, clock, log);
+    GPTVQ_RETURN_IF_ERROR(WithContext(loaded.status(), "--client-tokens"));
+    tokens = *std::move(loaded);
+  }
+  std::unique_ptr<Revocations> revocations;
+  if (!options.revocations_file.empty()) {
+    absl::StatusOr<std::unique_ptr<Revocations>> loaded =
+        Revocations::Load(options.revocations_file, options.server.tls.authority, clock, log);
+    GPTVQ_RETURN_IF_ERROR(WithContext(loaded.status(), "--tls-crl"));
+    revocations = *std::move(loaded);
+  }
+  return AccessControl(own.identity.trust_domain, std::move(tokens), std::move(revocations));
+}
+
+absl::StatusOr<std::unique_ptr<AuditLog>> AuditLogFor(const CoordinatorDaemonOptions& options) {
+  if (options.audit_log_file.empty()) return std::unique_ptr<AuditLog>();
+  return AuditLog::Open(options.audit_log_file);
+}
+
 }  // namespace
 
 absl::Status CoordinatorDaemonOptions::Validate() const {
@@ -73,15 +113,23 @@ absl::Status CoordinatorDaemonOptions::Validate() const {
     return absl::InvalidArgumentError(
         absl::StrCat("stall_after: ", stall_after.count(), " ms is not between 1 s and 1 day"));
   }
-  return absl::OkStatus();
+  for (const auto& [flag, file] :
+       {std::pair("--client-tokens", &client_tokens_file), std::pair("--tls-crl", &revocations_file)}) {
+    if (file->empty() || !server.tls.empty()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(flag, " needs --tls-cert, --tls-key and --tls-ca"));
+  }
+  return server.Validate();
 }
 
 // In the order in which they are built; destroyed in the opposite one.
 struct CoordinatorDaemon::Parts {
-  Parts(std::unique_ptr<JobStore> store, std::unique_ptr<ObjectStore> objects, std::string secret, std::string uri,
-        const CoordinatorDaemonOptions& options, InputProbe& probe, Clock& clock, MetricsRegistry& registry,
-        Logger& log)
+  Parts(AccessControl access_control, std::unique_ptr<AuditLog> audit, std::unique_ptr<JobStore> store,
+        std::unique_ptr<ObjectStore> objects, Secret secret, std::string uri, const CoordinatorDaemonOptions& options,
+        InputProbe& probe, Clock& clock, MetricsRegistry& registry, Logger& log)
       : log(log),
+        access(std::move(access_control)),
+        audit_log(std::move(audit)),
+        guard(access, audit_log.get(), clock, log),
         job_store(std::move(store)),
         object_store(std::move(objects)),
         artifact_store(*object_store),
@@ -90,10 +138,28 @@ struct CoordinatorDaemon::Parts {
         metrics(registry),
         coordinator(*job_store, clock, metrics, CoordinatorOptionsFor(options)),
         submission(coordinator, probe),
-        job_service(coordinator, submission, seal, metrics),
-        worker_service(coordinator, artifact_store, seal, metrics, {.artifact_store_uri = artifact_store_uri}) {}
+        job_service(coordinator, submission, seal, metrics, guard),
+        worker_service(coordinator, artifact_store, seal, metrics, guard, {.artifact_store_uri = artifact_store_uri}) {}
+
+  void ShowReadiness(const absl::Status& readiness) {
+    if (!readiness.ok()) {
+      ShowNotServing();
+      log.Warning("not ready", {{"why", std::string(readiness.message())}});
+      return;
+    }
+    server->ShowServing();
+    if (health_server != nullptr) health_server->ShowServing();
+    log.Info("ready");
+  }
+  void ShowNotServing() {
+    server->ShowNotServing();
+    if (health_server != nullptr) health_server->ShowNotServing();
+  }
 
   Logger& log;
+  const AccessControl access;
+  const std::unique_ptr<AuditLog> audit_log;
+  const CallGuard guard;
   const std::unique_ptr<JobStore> job_store;
   const std::unique_ptr<ObjectStore> object_store;
   ArtifactStore artifact_store;
@@ -105,36 +171,45 @@ struct CoordinatorDaemon::Parts {
   GrpcJobService job_service;
   GrpcWorkerService worker_service;
   std::unique_ptr<GrpcServer> server;
+  std::unique_ptr<GrpcServer> health_server;
+  std::unique_ptr<CertificateWatch> certificate_watch;
 };
 
 absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> CoordinatorDaemon::Start(const CoordinatorDaemonOptions& options,
                                                                             InputProbe& probe, Clock& clock,
                                                                             MetricsRegistry& registry, Logger& log) {
   GPTVQ_RETURN_IF_ERROR(options.Validate());
+  GPTVQ_ASSIGN_OR_RETURN(AccessControl access, AccessControlFor(options, clock, log));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<AuditLog> audit_log, AuditLogFor(options));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<JobStore> job_store, OpenJournal(options, clock));
   GPTVQ_ASSIGN_OR_RETURN(std::string secret, job_store->Secret());
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ArtifactStoreUri(options));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> object_store,
                          Storage({.file_roots = {}, .s3 = options.s3}).CreateStore(uri));
-  GPTVQ_RETURN_IF_ERROR(WithContext(object_store->RemoveAbandonedWrites(ListScope::kRecursive), uri.ToString()));
 
-  auto parts = std::make_unique<Parts>(std::move(job_store), std::move(object_store), std::move(secret), uri.ToString(),
-                                       options, probe, clock, registry, log);
-  GPTVQ_ASSIGN_OR_RETURN(parts->server,
-                         GrpcServer::Start(options.server, {&parts->job_service, &parts->worker_service}));
-  const auto show_readiness = [&server = *parts->server, &log](const absl::Status& readiness) {
-    if (readiness.ok()) {
-      server.ShowServing();
-      log.Info("ready");
-    } else {
-      server.ShowNotServing();
-      log.Warning("not ready", {{"why", std::string(readiness.message())}});
-    }
-  };
+  auto parts =
+      std::make_unique<Parts>(std::move(access), std::move(audit_log), std::move(job_store), std::move(object_store),
+                              Secret(std::move(secret)), uri.ToString(), options, probe, clock, registry, log);
+  // From here on the process is seen to be alive, however long reading store and journal takes.
+  GPTVQ_ASSIGN_OR_RETURN(parts->server, GrpcServer::Start(options.server, {&parts->job_service, &parts->worker_service},
+                                                          parts->guard, log));
+  if (!options.health_address.empty()) {
+    const GrpcServerOptions health = {.address = options.health_address,
+                                      .plain_text = PlainText::kAnywhere,
+                                      .max_connections = kMaxHealthConnections};
+    GPTVQ_ASSIGN_OR_RETURN(parts->health_server, GrpcServer::Start(health, {}, parts->guard, log));
+    log.Info("serving health", {{"address", parts->health_server->address()}});
+  }
+  GPTVQ_RETURN_IF_ERROR(WithContext(parts->object_store->RemoveAbandonedWrites(ListScope::kRecursive), uri.ToString()));
+  const auto show_readiness = [&parts = *parts](const absl::Status& readiness) { parts.ShowReadiness(readiness); };
   GPTVQ_RETURN_IF_ERROR(WithContext(parts->coordinator.Start(show_readiness), "journal"));
+  if (!options.server.tls.empty()) {
+    parts->certificate_watch = std::make_unique<CertificateWatch>(options.server.tls, clock, registry, log);
+  }
   log.Info("serving", {{"address", parts->server->address()},
                        {"journal", options.journal_uri.empty() ? options.data_directory : options.journal_uri},
                        {"artifact_store", parts->artifact_store_uri},
+                       {"tls", !options.server.tls.empty()},
                        {"lease_ttl_ms", options.lease_ttl.count()}});
   return std::unique_ptr<CoordinatorDaemon>(new CoordinatorDaemon(std::move(parts)));
 }
@@ -151,7 +226,7 @@ std::shared_ptr<grpc::Channel> CoordinatorDaemon::InProcessChannel() { return pa
 
 void CoordinatorDaemon::Stop(std::chrono::milliseconds grace) {
   parts_->coordinator.Drain();  // and no news of its readiness any more
-  parts_->server->ShowNotServing();
+  parts_->ShowNotServing();
   parts_->server->Shutdown(grace);
 }
 

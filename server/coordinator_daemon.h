@@ -22,6 +22,10 @@ struct CoordinatorDaemonOptions {
   std::string journal_uri;         // empty: SQLite in the data directory; postgresql://...: a database that is shared
   std::string artifact_store_uri;  // empty: file://<data_directory>/store; required with journal_uri
   GrpcServerOptions server;
+  std::string health_address;      // "host:port" that serves nothing but health, in plain text; empty: none
+  std::string revocations_file;    // over TLS, lists of revoked certificates (platform/tls/revocations.h); empty: none
+  std::string client_tokens_file;  // over TLS, tokens that clients must show (server/client_tokens.h); empty: none
+  std::string audit_log_file;      // empty: none is written
   std::chrono::milliseconds lease_ttl{30'000};     // 100 ms to 1 h
   std::chrono::milliseconds stall_after{600'000};  // 1 s to 1 day
   const S3Connector* s3 = nullptr;                 // for an s3:// artifact store; borrowed; null: there can be none
@@ -30,14 +34,15 @@ struct CoordinatorDaemonOptions {
   absl::Status Validate() const;
 };
 
-// A whole coordinator inside a process: journal, artifact store, scheduler, services, server. What gptvq-coordinator runs,
-// and `gptvq-client quantize` beside a worker. Owns all of it; borrows clock, probe, metrics registry and log. Thread-safe.
+// A whole coordinator inside a process: journal, artifact store, scheduler, access control, services, server. What
+// gptvq-coordinator runs, and `gptvq-client quantize` beside a worker. Owns all of it; borrows clock, probe, metrics registry
+// and log. Thread-safe.
 class CoordinatorDaemon {
  public:
   // Takes over where the journal stands; while another coordinator leads on a shared journal, it stands by: health checks
-  // answer NOT_SERVING, and calls NOT_LEADING, until it takes over.
-  // Errors: InvalidArgument (options); FailedPrecondition (the data directory is in use, or the journal of a newer version);
-  // those of JobStore, Storage and GrpcServer.
+  // answer NOT_SERVING, and calls NOT_LEADING, until it takes over. Health checks are answered while the journal is read.
+  // Errors: InvalidArgument (options, certificates, tokens); FailedPrecondition (the data directory is in use, or the journal of
+  // a newer version); those of JobStore, Storage and GrpcServer.
   static absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> Start(const CoordinatorDaemonOptions& options,
                                                                   InputProbe& probe, Clock& clock,
                                                                   MetricsRegistry& registry, Logger& log);

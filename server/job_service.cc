@@ -69,19 +69,35 @@ std::vector<v1::WatchJobResponse> NewProgress(const StandingJob& standing, std::
 }  // namespace
 
 GrpcJobService::GrpcJobService(Coordinator& coordinator, Submission& submission, const Seal& seal,
-                               CoordinatorMetrics& metrics, const JobServiceOptions& options)
+                               CoordinatorMetrics& metrics, const CallGuard& guard, const JobServiceOptions& options)
     : coordinator_(coordinator),
       submission_(submission),
       seal_(seal),
-      metrics_(metrics),
+      desk_{coordinator, metrics, guard},
       watchers_(options.max_watchers, metrics.watchers) {}
 
-grpc::Status GrpcJobService::SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest* request,
+grpc::Status GrpcJobService::SubmitJob(grpc::ServerContext* context, const v1::SubmitJobRequest* request,
                                        v1::SubmitJobResponse* response) {
-  return HandleUnaryCall("SubmitJob", *request, coordinator_, metrics_, [&] { return Submit(*request, *response); });
+  return HandleUnaryCall("SubmitJob", *context, *request, desk_,
+                         [&](Call& call) { return Submit(*request, call, *response); });
 }
 
-absl::Status GrpcJobService::Submit(const v1::SubmitJobRequest& request, v1::SubmitJobResponse& response) {
+bool GrpcJobService::IsVisible(const Caller& caller, const std::string& job_id) const {
+  if (caller.SeesAllJobs()) return true;
+  const absl::StatusOr<std::string> owner = coordinator_.OwnerOf(job_id);
+  return owner.ok() && *owner == caller.owner();
+}
+
+absl::Status GrpcJobService::CheckVisible(Call& call) const {
+  if (call.caller.SeesAllJobs()) return absl::OkStatus();
+  GPTVQ_ASSIGN_OR_RETURN(const std::string owner, coordinator_.OwnerOf(call.job_id));
+  if (owner == call.caller.owner()) return absl::OkStatus();
+  call.was_denied = true;
+  return Refuse(ErrorReason::kJobUnknown, absl::StrCat("no job ", call.job_id));  // as if there were none
+}
+
+absl::Status GrpcJobService::Submit(const v1::SubmitJobRequest& request, Call& call, v1::SubmitJobResponse& response) {
+  call.changed_nothing = request.validate_only();
   GPTVQ_ASSIGN_OR_RETURN(const JobSpec spec, FromProto(request.spec()));
   if (request.validate_only()) {
     GPTVQ_ASSIGN_OR_RETURN(const PlannedJob planned, submission_.Plan(spec));
@@ -92,32 +108,39 @@ absl::Status GrpcJobService::Submit(const v1::SubmitJobRequest& request, v1::Sub
     response.mutable_memory()->set_cpu_host_bytes(planned.memory_on_cpu.host_bytes);
     return absl::OkStatus();
   }
-  GPTVQ_ASSIGN_OR_RETURN(const AcceptedJob accepted, submission_.Submit(request.request_id(), spec));
+  GPTVQ_ASSIGN_OR_RETURN(const AcceptedJob accepted,
+                         submission_.Submit({request.request_id(), call.caller.owner(), spec}));
+  call.job_id = accepted.job_id;
   GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(accepted.job_id));
   *response.mutable_job() = Full(standing);
   for (const std::string& warning : accepted.warnings) response.add_warnings(warning);
   return absl::OkStatus();
 }
 
-grpc::Status GrpcJobService::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
+grpc::Status GrpcJobService::GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
                                     v1::GetJobResponse* response) {
-  return HandleUnaryCall("GetJob", *request, coordinator_, metrics_, [&]() -> absl::Status {
+  return HandleUnaryCall("GetJob", *context, *request, desk_, [&](Call& call) -> absl::Status {
+    call.job_id = request->job_id();
+    GPTVQ_RETURN_IF_ERROR(CheckVisible(call));
     GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(request->job_id()));
     *response->mutable_job() = Full(standing);
     return absl::OkStatus();
   });
 }
 
-grpc::Status GrpcJobService::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+grpc::Status GrpcJobService::ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request,
                                       v1::ListJobsResponse* response) {
-  return HandleUnaryCall("ListJobs", *request, coordinator_, metrics_, [&] { return List(*request, *response); });
+  return HandleUnaryCall("ListJobs", *context, *request, desk_,
+                         [&](Call& call) { return List(*request, call.caller, *response); });
 }
 
-absl::Status GrpcJobService::List(const v1::ListJobsRequest& request, v1::ListJobsResponse& response) {
+absl::Status GrpcJobService::List(const v1::ListJobsRequest& request, const Caller& caller,
+                                  v1::ListJobsResponse& response) {
   if (request.page_size() < 0) return Invalid("page_size: negative");
   const int page_size = request.page_size() == 0 ? kDefaultPageSize : std::min(request.page_size(), kMaxPageSize);
   JobStore::Query query;
   query.limit = page_size + 1;  // one more tells whether there is another page
+  if (!caller.SeesAllJobs()) query.owner = caller.owner();
   for (const int state : request.states()) {
     GPTVQ_ASSIGN_OR_RETURN(const JobState parsed, FromProto(static_cast<v1::JobState>(state)));
     if (std::find(query.states.begin(), query.states.end(), parsed) == query.states.end())
@@ -138,17 +161,20 @@ absl::Status GrpcJobService::List(const v1::ListJobsRequest& request, v1::ListJo
 
 grpc::Status GrpcJobService::WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
                                       grpc::ServerWriter<v1::WatchJobResponse>* writer) {
-  return HandleCall("WatchJob", coordinator_, metrics_, [&]() -> absl::Status {
+  return HandleCall("WatchJob", *context, desk_, [&](Call& call) -> absl::Status {
+    call.job_id = request->job_id();
+    GPTVQ_RETURN_IF_ERROR(CheckVisible(call));
     const ConcurrencyLimit::Slot slot = watchers_.TryTake();
     if (slot == nullptr) {
       return WithRetryAfter(Refuse(ErrorReason::kTooManyWatchers, "too many watchers; poll GetJob instead"),
                             std::chrono::milliseconds(5'000));
     }
-    return Watch(*context, *request, *writer);
+    return Watch(call, *context, *request, *writer);
   });
 }
 
-absl::Status GrpcJobService::Watch(const grpc::ServerContext& context, const v1::WatchJobRequest& request,
+absl::Status GrpcJobService::Watch(const Call& call, const grpc::ServerContext& context,
+                                   const v1::WatchJobRequest& request,
                                    grpc::ServerWriter<v1::WatchJobResponse>& writer) {
   GPTVQ_ASSIGN_OR_RETURN(StandingJob standing, coordinator_.FindJob(request.job_id()));
   std::int64_t sent_seq =
@@ -165,6 +191,7 @@ absl::Status GrpcJobService::Watch(const grpc::ServerContext& context, const v1:
 
   Coordinator::News news;
   while (!context.IsCancelled()) {
+    GPTVQ_RETURN_IF_ERROR(desk_.guard.CheckStillAdmitted(call));
     GPTVQ_ASSIGN_OR_RETURN(sent_seq, SendEvents(request.job_id(), sent_seq, writer));
     GPTVQ_ASSIGN_OR_RETURN(standing, coordinator_.FindJob(request.job_id()));
     for (const v1::WatchJobResponse& message : NewProgress(standing, sent_progress)) {
@@ -193,44 +220,56 @@ absl::StatusOr<std::int64_t> GrpcJobService::SendEvents(const std::string& job_i
   }
 }
 
-grpc::Status GrpcJobService::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
+grpc::Status GrpcJobService::CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request,
                                        v1::CancelJobResponse* response) {
-  return HandleUnaryCall("CancelJob", *request, coordinator_, metrics_,
-                         [&] { return Cancel(request->job_id(), *response); });
+  return HandleUnaryCall("CancelJob", *context, *request, desk_, [&](Call& call) {
+    call.job_id = request->job_id();
+    return Cancel(call, *response);
+  });
 }
 
-absl::Status GrpcJobService::Cancel(const std::string& job_id, v1::CancelJobResponse& response) {
-  GPTVQ_RETURN_IF_ERROR(coordinator_.Record(gptvq::CancelJob{job_id}).status());
-  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
+absl::Status GrpcJobService::Cancel(Call& call, v1::CancelJobResponse& response) {
+  GPTVQ_RETURN_IF_ERROR(CheckVisible(call));
+  GPTVQ_RETURN_IF_ERROR(coordinator_.Record(gptvq::CancelJob{call.job_id}).status());
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(call.job_id));
   *response.mutable_job() = Full(standing);
   return absl::OkStatus();
 }
 
-grpc::Status GrpcJobService::GetReport(grpc::ServerContext*, const v1::GetReportRequest* request,
+grpc::Status GrpcJobService::GetReport(grpc::ServerContext* context, const v1::GetReportRequest* request,
                                        v1::GetReportResponse* response) {
-  return HandleUnaryCall("GetReport", *request, coordinator_, metrics_,
-                         [&] { return Report(request->job_id(), *response); });
+  return HandleUnaryCall("GetReport", *context, *request, desk_, [&](Call& call) {
+    call.job_id = request->job_id();
+    return Report(call, *response);
+  });
 }
 
-absl::Status GrpcJobService::Report(const std::string& job_id, v1::GetReportResponse& response) {
-  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(job_id));
-  GPTVQ_ASSIGN_OR_RETURN(const std::vector<PublishedLayer> layers, coordinator_.store().ReadLayers(job_id));
+absl::Status GrpcJobService::Report(Call& call, v1::GetReportResponse& response) {
+  GPTVQ_RETURN_IF_ERROR(CheckVisible(call));
+  GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, coordinator_.FindJob(call.job_id));
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<PublishedLayer> layers, coordinator_.store().ReadLayers(call.job_id));
   *response.mutable_report() = ToProto(AssembleReport(standing.job, layers, coordinator_.Now().wall));
   return absl::OkStatus();
 }
 
-grpc::Status GrpcJobService::ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest* request,
+grpc::Status GrpcJobService::ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest* request,
                                          v1::ListWorkersResponse* response) {
-  return HandleUnaryCall("ListWorkers", *request, coordinator_, metrics_, [&]() -> absl::Status {
-    GPTVQ_ASSIGN_OR_RETURN(const std::vector<StandingWorker> workers, coordinator_.ListWorkers());
-    for (const StandingWorker& worker : workers) *response->add_workers() = WorkerToProto(worker);
+  return HandleUnaryCall("ListWorkers", *context, *request, desk_, [&](Call& call) -> absl::Status {
+    GPTVQ_ASSIGN_OR_RETURN(std::vector<StandingWorker> workers, coordinator_.ListWorkers());
+    for (StandingWorker& worker : workers) {
+      // Whose tasks a worker does is for those to know whose they are.
+      std::erase_if(worker.leased_task_ids, [&](const std::string& task_id) {
+        return !IsVisible(call.caller, task_id.substr(0, task_id.find('/')));
+      });
+      *response->add_workers() = WorkerToProto(worker);
+    }
     return absl::OkStatus();
   });
 }
 
-grpc::Status GrpcJobService::GetCapabilities(grpc::ServerContext*, const v1::GetCapabilitiesRequest* request,
+grpc::Status GrpcJobService::GetCapabilities(grpc::ServerContext* context, const v1::GetCapabilitiesRequest* request,
                                              v1::GetCapabilitiesResponse* response) {
-  return HandleUnaryCall("GetCapabilities", *request, coordinator_, metrics_, [&] {
+  return HandleUnaryCall("GetCapabilities", *context, *request, desk_, [&](Call&) {
     const SchedulerOptions& scheduler = coordinator_.options().scheduler;
     response->set_version(std::string(Version()));
     response->set_protocol_version(std::string(kProtocolVersion));
@@ -242,6 +281,7 @@ grpc::Status GrpcJobService::GetCapabilities(grpc::ServerContext*, const v1::Get
     response->set_max_artifact_bytes(kMaxLayerArtifactBytes);
     *response->mutable_lease_ttl() = ToProto(scheduler.lease_ttl);
     response->add_uri_schemes("file");
+    *response->mutable_coordinator_time() = ToProto(coordinator_.Now().wall);
     return absl::OkStatus();
   });
 }

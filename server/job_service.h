@@ -5,6 +5,7 @@
 
 #include "gptvq/v1/job_service.grpc.pb.h"
 #include "server/coordinator.h"
+#include "server/rpc_call.h"
 #include "server/seal.h"
 #include "server/submission.h"
 
@@ -19,7 +20,7 @@ struct JobServiceOptions {
 class GrpcJobService final : public v1::JobService::Service {
  public:
   GrpcJobService(Coordinator& coordinator, Submission& submission, const Seal& seal, CoordinatorMetrics& metrics,
-                 const JobServiceOptions& options = {});
+                 const CallGuard& guard, const JobServiceOptions& options = {});
 
   grpc::Status SubmitJob(grpc::ServerContext*, const v1::SubmitJobRequest*, v1::SubmitJobResponse*) override;
   grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest*, v1::GetJobResponse*) override;
@@ -33,20 +34,25 @@ class GrpcJobService final : public v1::JobService::Service {
                                v1::GetCapabilitiesResponse*) override;
 
  private:
-  absl::Status Submit(const v1::SubmitJobRequest& request, v1::SubmitJobResponse& response);
-  absl::Status List(const v1::ListJobsRequest& request, v1::ListJobsResponse& response);
-  absl::Status Watch(const grpc::ServerContext& context, const v1::WatchJobRequest& request,
+  // Whether a caller may know of a job: its own, or every one.
+  bool IsVisible(const Caller& caller, const std::string& job_id) const;
+  // Errors: NotFound (JOB_UNKNOWN) for a job that is not there or not visible; the caller can not tell which.
+  absl::Status CheckVisible(Call& call) const;
+
+  absl::Status Submit(const v1::SubmitJobRequest& request, Call& call, v1::SubmitJobResponse& response);
+  absl::Status List(const v1::ListJobsRequest& request, const Caller& caller, v1::ListJobsResponse& response);
+  absl::Status Watch(const Call& call, const grpc::ServerContext& context, const v1::WatchJobRequest& request,
                      grpc::ServerWriter<v1::WatchJobResponse>& writer);
   // Sends the events after `after_seq`; returns the number of the last one. Cancelled when the client is gone.
   absl::StatusOr<std::int64_t> SendEvents(const std::string& job_id, std::int64_t after_seq,
                                           grpc::ServerWriter<v1::WatchJobResponse>& writer);
-  absl::Status Cancel(const std::string& job_id, v1::CancelJobResponse& response);
-  absl::Status Report(const std::string& job_id, v1::GetReportResponse& response);
+  absl::Status Cancel(Call& call, v1::CancelJobResponse& response);
+  absl::Status Report(Call& call, v1::GetReportResponse& response);
 
   Coordinator& coordinator_;
   Submission& submission_;
   const Seal& seal_;
-  CoordinatorMetrics& metrics_;
+  const ServiceDesk desk_;
   ConcurrencyLimit watchers_;
 };
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/sha256.h"
+#include "platform/secret_file.h"
 
 namespace gptvq {
 namespace {
@@ -18,13 +19,6 @@ std::string RawSha256(std::string_view head, std::string_view text) {
   hash.Update(AsBytes(head));
   hash.Update(AsBytes(text));
   return absl::HexStringToBytes(hash.Finish().hex());
-}
-
-bool EqualInConstantTime(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned char difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned char>(a[i] ^ b[i]);
-  return difference == 0;
 }
 
 }  // namespace
@@ -43,14 +37,14 @@ std::string HmacSha256Hex(std::string_view key, std::string_view text) {
 
 std::string Seal::LeaseToken(const Lease& lease) const {
   // Line breaks separate the parts: none of them can hold one.
-  return HmacSha256Hex(key_, absl::StrCat("lease\n", lease.task_id, "\n", lease.epoch, "\n", lease.worker_name, "\n",
-                                          lease.incarnation));
+  return HmacSha256Hex(key_.Reveal(), absl::StrCat("lease\n", lease.task_id, "\n", lease.epoch, "\n", lease.worker_name,
+                                                   "\n", lease.incarnation));
 }
 
 bool Seal::IsGenuine(const Lease& lease) const { return EqualInConstantTime(lease.token, LeaseToken(lease)); }
 
 std::string Seal::PageToken(std::int64_t sequence) const {
-  return absl::StrCat(sequence, "-", HmacSha256Hex(key_, absl::StrCat("page\n", sequence)).substr(0, 16));
+  return absl::StrCat(sequence, "-", HmacSha256Hex(key_.Reveal(), absl::StrCat("page\n", sequence)).substr(0, 16));
 }
 
 std::optional<std::int64_t> Seal::ParsePageToken(std::string_view token) const {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "platform/job/lease.h"
+#include "platform/secret.h"
 
 namespace gptvq {
 
@@ -15,7 +16,7 @@ std::string HmacSha256Hex(std::string_view key, std::string_view text);
 // secret, so seals stay valid across restarts. Immutable.
 class Seal {
  public:
-  explicit Seal(std::string key) : key_(std::move(key)) {}
+  explicit Seal(Secret key) : key_(std::move(key)) {}
 
   // The token of a lease: depends on everything in it but the token.
   std::string LeaseToken(const Lease& lease) const;
@@ -27,7 +28,7 @@ class Seal {
   std::optional<std::int64_t> ParsePageToken(std::string_view token) const;
 
  private:
-  const std::string key_;
+  const Secret key_;
 };
 
 }  // namespace gptvq

@@ -36,17 +36,21 @@ absl::Status RefusePlace(absl::string_view place, const absl::Status& cause, Err
 
 }  // namespace
 
-absl::StatusOr<AcceptedJob> Submission::Submit(std::string_view request_id, const JobSpec& spec) {
-  if (!IsRequestId(request_id)) {
+absl::StatusOr<AcceptedJob> Submission::Submit(const SubmissionRequest& request) {
+  if (!IsRequestId(request.request_id)) {
     return Refuse(ErrorReason::kInvalidField, "request_id: not a UUID of 36 lower-case characters");
   }
-  const std::string job_id = JobIdFor(request_id);
+  const std::string job_id = JobIdFor(request.request_id);
   // A repetition is answered without looking at the model, which may have moved since.
   const absl::StatusOr<StandingJob> known = coordinator_.FindJob(job_id);
-  if (known.ok() && known->job.description.spec == spec) return AcceptedJob{job_id, {}};
+  JobDescription wanted;
+  wanted.owner = request.owner;
+  wanted.spec = request.spec;
+  if (known.ok() && IsRepetition(known->job.description, wanted)) return AcceptedJob{job_id, {}};
 
-  GPTVQ_ASSIGN_OR_RETURN(Prepared prepared, Prepare(job_id, spec));
-  prepared.event.job.request_id = std::string(request_id);
+  GPTVQ_ASSIGN_OR_RETURN(Prepared prepared, Prepare(job_id, request.spec));
+  prepared.event.job.request_id = request.request_id;
+  prepared.event.job.owner = request.owner;
   GPTVQ_RETURN_IF_ERROR(coordinator_.Record(std::move(prepared.event)).status());
   return AcceptedJob{job_id, std::move(prepared.model.warnings)};
 }

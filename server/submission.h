@@ -12,6 +12,12 @@
 
 namespace gptvq {
 
+struct SubmissionRequest {
+  std::string request_id;
+  std::string owner;  // as in JobDescription
+  JobSpec spec;
+};
+
 // A job that was accepted.
 struct AcceptedJob {
   std::string job_id;
@@ -31,10 +37,10 @@ class Submission {
  public:
   Submission(Coordinator& coordinator, InputProbe& probe) : coordinator_(coordinator), probe_(probe) {}
 
-  // Accepts a job, or answers the one that was accepted under this request id.
+  // Accepts a job of `owner`, or answers the one that it was given under this request id.
   // Errors: InvalidArgument (INVALID_FIELD), NotFound (INPUT_MISSING), FailedPrecondition (MODEL_UNUSABLE), AlreadyExists
   // (IDEMPOTENCY_MISMATCH), ResourceExhausted (TOO_MANY_JOBS), Unavailable.
-  absl::StatusOr<AcceptedJob> Submit(std::string_view request_id, const JobSpec& spec);
+  absl::StatusOr<AcceptedJob> Submit(const SubmissionRequest& request);
 
   // What Submit would accept, without accepting it. Errors: as Submit.
   absl::StatusOr<PlannedJob> Plan(const JobSpec& spec);

@@ -67,28 +67,36 @@ absl::StatusOr<std::vector<DeviceSlot>> SlotsFrom(const v1::RegisterWorkerReques
   return slots;
 }
 
+absl::Status CheckSpeaksFor(const Caller& caller, const std::string& worker_name) {
+  if (caller.IsWorker(worker_name)) return absl::OkStatus();
+  return Refuse(ErrorReason::kIdentityMismatch,
+                absl::StrCat(caller.owner(), " may not speak for the worker ", worker_name));
+}
+
 }  // namespace
 
 GrpcWorkerService::GrpcWorkerService(Coordinator& coordinator, ArtifactStore& store, const Seal& seal,
-                                     CoordinatorMetrics& metrics, WorkerServiceOptions options)
+                                     CoordinatorMetrics& metrics, const CallGuard& guard, WorkerServiceOptions options)
     : coordinator_(coordinator),
       store_(store),
       seal_(seal),
       metrics_(metrics),
+      desk_{coordinator, metrics, guard},
       options_(std::move(options)),
       uploads_(options_.max_uploads, metrics.uploads) {}
 
-grpc::Status GrpcWorkerService::RegisterWorker(grpc::ServerContext*, const v1::RegisterWorkerRequest* request,
+grpc::Status GrpcWorkerService::RegisterWorker(grpc::ServerContext* context, const v1::RegisterWorkerRequest* request,
                                                v1::RegisterWorkerResponse* response) {
-  return HandleUnaryCall("RegisterWorker", *request, coordinator_, metrics_,
-                         [&] { return Register(*request, *response); });
+  return HandleUnaryCall("RegisterWorker", *context, *request, desk_,
+                         [&](Call& call) { return Register(call, *request, *response); });
 }
 
-absl::Status GrpcWorkerService::Register(const v1::RegisterWorkerRequest& request,
+absl::Status GrpcWorkerService::Register(const Call& call, const v1::RegisterWorkerRequest& request,
                                          v1::RegisterWorkerResponse& response) {
   GPTVQ_RETURN_IF_ERROR(CheckProtocol(request.protocol_version()));
   gptvq::RegisterWorker event;
   GPTVQ_ASSIGN_OR_RETURN(event.worker, WorkerFrom(request.worker_name(), request.incarnation()));
+  GPTVQ_RETURN_IF_ERROR(CheckSpeaksFor(call.caller, request.worker_name()));
   if (!IsName(request.numerics_class(), "._/+-")) {
     return Invalid("numerics_class: not [A-Za-z0-9][A-Za-z0-9._/+-]{0,127}");
   }
@@ -109,14 +117,15 @@ absl::Status GrpcWorkerService::Register(const v1::RegisterWorkerRequest& reques
 
 grpc::Status GrpcWorkerService::LeaseTask(grpc::ServerContext* context, const v1::LeaseTaskRequest* request,
                                           v1::LeaseTaskResponse* response) {
-  return HandleUnaryCall("LeaseTask", *request, coordinator_, metrics_,
-                         [&] { return Poll(*context, *request, *response); });
+  return HandleUnaryCall("LeaseTask", *context, *request, desk_,
+                         [&](Call& call) { return Poll(call, *context, *request, *response); });
 }
 
-absl::Status GrpcWorkerService::Poll(const grpc::ServerContext& context, const v1::LeaseTaskRequest& request,
-                                     v1::LeaseTaskResponse& response) {
+absl::Status GrpcWorkerService::Poll(Call& call, const grpc::ServerContext& context,
+                                     const v1::LeaseTaskRequest& request, v1::LeaseTaskResponse& response) {
   PollTask poll;
   GPTVQ_ASSIGN_OR_RETURN(poll.worker, WorkerFrom(request.worker_name(), request.incarnation()));
+  GPTVQ_RETURN_IF_ERROR(CheckSpeaksFor(call.caller, request.worker_name()));
   if (!IsName(request.poll_id(), "-") || request.poll_id().size() > 64)
     return Invalid("poll_id: not [A-Za-z0-9-]{1,64}");
   poll.poll_id = request.poll_id();
@@ -125,23 +134,27 @@ absl::Status GrpcWorkerService::Poll(const grpc::ServerContext& context, const v
   if (decision.outcome != Outcome::kNothing) {
     GPTVQ_ASSIGN_OR_RETURN(std::optional<TaskGrant> grant, coordinator_.FindGrant(decision.task_id, poll));
     if (grant) {
+      call.job_id = grant->job_id;
       grant->lease.token = seal_.LeaseToken(grant->lease);
       *response.mutable_grant() = ToProto(*grant);
       return absl::OkStatus();
     }
   }
+  call.changed_nothing = true;
   *response.mutable_retry_after() = ToProto(kPollPause);
   return absl::OkStatus();
 }
 
-grpc::Status GrpcWorkerService::RenewLease(grpc::ServerContext*, const v1::RenewLeaseRequest* request,
+grpc::Status GrpcWorkerService::RenewLease(grpc::ServerContext* context, const v1::RenewLeaseRequest* request,
                                            v1::RenewLeaseResponse* response) {
-  return HandleUnaryCall("RenewLease", *request, coordinator_, metrics_, [&] { return Renew(*request, *response); });
+  return HandleUnaryCall("RenewLease", *context, *request, desk_,
+                         [&](Call& call) { return Renew(call, *request, *response); });
 }
 
-absl::Status GrpcWorkerService::Renew(const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response) {
+absl::Status GrpcWorkerService::Renew(Call& call, const v1::RenewLeaseRequest& request,
+                                      v1::RenewLeaseResponse& response) {
   gptvq::RenewLease event;
-  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease()));
+  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease(), call));
   GPTVQ_ASSIGN_OR_RETURN(event.progress, FromProto(request.progress()));
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
   *response.mutable_ttl() = ToProto(coordinator_.options().scheduler.lease_ttl);
@@ -149,17 +162,18 @@ absl::Status GrpcWorkerService::Renew(const v1::RenewLeaseRequest& request, v1::
   return absl::OkStatus();
 }
 
-grpc::Status GrpcWorkerService::PublishLayer(grpc::ServerContext*, grpc::ServerReader<v1::PublishLayerRequest>* reader,
+grpc::Status GrpcWorkerService::PublishLayer(grpc::ServerContext* context,
+                                             grpc::ServerReader<v1::PublishLayerRequest>* reader,
                                              v1::PublishLayerResponse* response) {
-  return HandleCall("PublishLayer", coordinator_, metrics_, [&] { return Publish(*reader, *response); });
+  return HandleCall("PublishLayer", *context, desk_, [&](Call& call) { return Publish(call, *reader, *response); });
 }
 
-absl::Status GrpcWorkerService::Publish(grpc::ServerReader<v1::PublishLayerRequest>& reader,
+absl::Status GrpcWorkerService::Publish(Call& call, grpc::ServerReader<v1::PublishLayerRequest>& reader,
                                         v1::PublishLayerResponse& response) {
   v1::PublishLayerRequest first;
   if (!reader.Read(&first) || !first.has_header()) return Invalid("the first message is no header");
   gptvq::PublishLayer event;
-  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(first.header().lease()));
+  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(first.header().lease(), call));
   v1::PublishedLayer layer;
   layer.set_layer(first.header().layer());
   *layer.mutable_artifact()->mutable_digest() = first.header().digest();
@@ -193,15 +207,16 @@ absl::Status GrpcWorkerService::Receive(const Digest& digest, grpc::ServerReader
   return receiver.Finish();
 }
 
-grpc::Status GrpcWorkerService::CompleteTask(grpc::ServerContext*, const v1::CompleteTaskRequest* request,
+grpc::Status GrpcWorkerService::CompleteTask(grpc::ServerContext* context, const v1::CompleteTaskRequest* request,
                                              v1::CompleteTaskResponse* response) {
-  return HandleUnaryCall("CompleteTask", *request, coordinator_, metrics_,
-                         [&] { return Complete(*request, *response); });
+  return HandleUnaryCall("CompleteTask", *context, *request, desk_,
+                         [&](Call& call) { return Complete(call, *request, *response); });
 }
 
-absl::Status GrpcWorkerService::Complete(const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response) {
+absl::Status GrpcWorkerService::Complete(Call& call, const v1::CompleteTaskRequest& request,
+                                         v1::CompleteTaskResponse& response) {
   gptvq::CompleteTask event;
-  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease()));
+  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease(), call));
   GPTVQ_ASSIGN_OR_RETURN(event.result, FromProto(request.result()));
   GPTVQ_RETURN_IF_ERROR(CheckOutputsStored(event.result, store_));
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
@@ -211,28 +226,30 @@ absl::Status GrpcWorkerService::Complete(const v1::CompleteTaskRequest& request,
   return absl::OkStatus();
 }
 
-grpc::Status GrpcWorkerService::FailTask(grpc::ServerContext*, const v1::FailTaskRequest* request,
+grpc::Status GrpcWorkerService::FailTask(grpc::ServerContext* context, const v1::FailTaskRequest* request,
                                          v1::FailTaskResponse*) {
-  return HandleUnaryCall("FailTask", *request, coordinator_, metrics_, [&]() -> absl::Status {
+  return HandleUnaryCall("FailTask", *context, *request, desk_, [&](Call& call) -> absl::Status {
     gptvq::FailTask event;
-    GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request->lease()));
+    GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request->lease(), call));
     event.failure = {FromProto(request->failure_class()), request->message().substr(0, kMaxFailureMessageBytes),
                      event.lease.worker_name};
     return coordinator_.Record(std::move(event)).status();
   });
 }
 
-grpc::Status GrpcWorkerService::ReleaseTask(grpc::ServerContext*, const v1::ReleaseTaskRequest* request,
+grpc::Status GrpcWorkerService::ReleaseTask(grpc::ServerContext* context, const v1::ReleaseTaskRequest* request,
                                             v1::ReleaseTaskResponse*) {
-  return HandleUnaryCall("ReleaseTask", *request, coordinator_, metrics_, [&]() -> absl::Status {
+  return HandleUnaryCall("ReleaseTask", *context, *request, desk_, [&](Call& call) -> absl::Status {
     gptvq::ReleaseTask event;
-    GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request->lease()));
+    GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request->lease(), call));
     return coordinator_.Record(std::move(event)).status();
   });
 }
 
-absl::StatusOr<Lease> GrpcWorkerService::GenuineLease(const v1::Lease& proto) const {
+absl::StatusOr<Lease> GrpcWorkerService::GenuineLease(const v1::Lease& proto, Call& call) const {
   GPTVQ_ASSIGN_OR_RETURN(Lease lease, FromProto(proto));
+  call.job_id = lease.task_id.substr(0, lease.task_id.find('/'));
+  GPTVQ_RETURN_IF_ERROR(CheckSpeaksFor(call.caller, lease.worker_name));
   if (seal_.IsGenuine(lease)) return lease;
   return Refuse(ErrorReason::kBadLeaseToken, absl::StrCat("the token does not belong to a lease of ", lease.task_id));
 }

@@ -6,6 +6,7 @@
 #include "gptvq/v1/worker_service.grpc.pb.h"
 #include "platform/object_store/artifact_store.h"
 #include "server/coordinator.h"
+#include "server/rpc_call.h"
 #include "server/seal.h"
 
 namespace gptvq {
@@ -20,7 +21,7 @@ struct WorkerServiceOptions {
 class GrpcWorkerService final : public v1::WorkerService::Service {
  public:
   GrpcWorkerService(Coordinator& coordinator, ArtifactStore& store, const Seal& seal, CoordinatorMetrics& metrics,
-                    WorkerServiceOptions options);
+                    const CallGuard& guard, WorkerServiceOptions options);
 
   grpc::Status RegisterWorker(grpc::ServerContext*, const v1::RegisterWorkerRequest*,
                               v1::RegisterWorkerResponse*) override;
@@ -33,20 +34,23 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   grpc::Status ReleaseTask(grpc::ServerContext*, const v1::ReleaseTaskRequest*, v1::ReleaseTaskResponse*) override;
 
  private:
-  absl::Status Register(const v1::RegisterWorkerRequest& request, v1::RegisterWorkerResponse& response);
-  absl::Status Poll(const grpc::ServerContext& context, const v1::LeaseTaskRequest& request,
+  absl::Status Register(const Call& call, const v1::RegisterWorkerRequest& request,
+                        v1::RegisterWorkerResponse& response);
+  absl::Status Poll(Call& call, const grpc::ServerContext& context, const v1::LeaseTaskRequest& request,
                     v1::LeaseTaskResponse& response);
-  absl::Status Renew(const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response);
-  absl::Status Publish(grpc::ServerReader<v1::PublishLayerRequest>& reader, v1::PublishLayerResponse& response);
+  absl::Status Renew(Call& call, const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response);
+  absl::Status Publish(Call& call, grpc::ServerReader<v1::PublishLayerRequest>& reader,
+                       v1::PublishLayerResponse& response);
   absl::Status Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader);
-  absl::Status Complete(const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response);
-  // The lease of a request whose token is genuine.
-  absl::StatusOr<Lease> GenuineLease(const v1::Lease& proto) const;
+  absl::Status Complete(Call& call, const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response);
+  // The lease of a request whose token is genuine and whose worker is the caller; tells `call` the job.
+  absl::StatusOr<Lease> GenuineLease(const v1::Lease& proto, Call& call) const;
 
   Coordinator& coordinator_;
   ArtifactStore& store_;
   const Seal& seal_;
   CoordinatorMetrics& metrics_;
+  const ServiceDesk desk_;
   const WorkerServiceOptions options_;
   ConcurrencyLimit uploads_;
 };

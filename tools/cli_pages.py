@@ -102,23 +102,29 @@ def flag_names(page: Help) -> list[str]:
     return names
 
 
-def completions(name: str, page: Help) -> dict[str, str]:
-    """For a program without commands: its flags, and files behind them."""
-    flags = " ".join(flag_names(page))
+def fish_text(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def completions(name: str, page: Help, commands: dict[str, Help]) -> dict[str, str]:
+    """For a program that does not complete itself: its commands, the flags of all, and files behind them."""
+    pages = [page, *commands.values()]
+    flags = " ".join(dict.fromkeys(flag for one in pages for flag in flag_names(one)))
+    words = " ".join(commands)
     function = "_" + name.replace("-", "_")
     bash = (f"{function}() {{\n"
             "  local word=${COMP_WORDS[COMP_CWORD]}\n"
             f"  if [[ $word == -* ]]; then\n    COMPREPLY=($(compgen -W \"{flags}\" -- \"$word\"))\n"
-            "  else\n    COMPREPLY=($(compgen -f -- \"$word\"))\n  fi\n}\n"
+            f"  else\n    COMPREPLY=($(compgen -f -W \"{words}\" -- \"$word\"))\n  fi\n}}\n"
             f"complete -o filenames -F {function} {name}\n")
-    zsh = f"#compdef {name}\nif [[ $PREFIX == -* ]]; then\n  compadd -- {flags}\nelse\n  _files\nfi\n"
-    fish = ""
-    for entry in page.options:
+    zsh = f"#compdef {name}\nif [[ $PREFIX == -* ]]; then\n  compadd -- {flags}\nelse\n  compadd -- {words}\n  _files\nfi\n"
+    fish = "".join(f"complete -c {name} -n __fish_use_subcommand -a {command} -d '{fish_text(one.summary)}'\n"
+                   for command, one in commands.items())
+    for entry in {entry.term: entry for one in reversed(pages) for entry in one.options}.values():
         for flag in entry.term.split()[0].split(","):
             kind = "-l" if flag.startswith("--") else "-s"
-            text = entry.text.replace("\\", "\\\\").replace("'", "\\'")
             takes_value = " -r" if " " in entry.term else ""
-            fish += f"complete -c {name} {kind} {flag.lstrip('-')}{takes_value} -d '{text}'\n"
+            fish += f"complete -c {name} {kind} {flag.lstrip('-')}{takes_value} -d '{fish_text(entry.text)}'\n"
     return {"bash": bash, "zsh": zsh, "fish": fish}
 
 
@@ -132,7 +138,7 @@ def main(arguments: list[str]) -> None:
     if "completion" in commands:
         scripts = {shell: run(binary, "completion", shell) for shell in ("bash", "zsh", "fish")}
     else:
-        scripts = completions(name, page)
+        scripts = completions(name, page, commands)
 
     directory.mkdir(parents=True, exist_ok=True)
     version = run(binary, "--version").strip()

@@ -73,7 +73,7 @@ class Compose(unittest.TestCase):
                 shutil.copytree(source, place) if source.is_dir() else shutil.copy(source, place)
             result = subprocess.run(["promtool", "check", "config", f"{directory}/prometheus.yml"], capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("16 rules found", result.stdout)
+        self.assertIn("17 rules found", result.stdout)
         self.assertIn("10 rules found", result.stdout)
 
     def test_grafana_is_provisioned_with_the_dashboards_and_this_prometheus(self):

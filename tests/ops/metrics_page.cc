@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/check.h"
 #include "platform/metrics.h"
+#include "platform/tls/certificate_watch.h"
 #include "server/coordinator_metrics.h"
 #include "worker/worker_metrics.h"
 
@@ -88,9 +89,11 @@ std::string MetricsPage() {
   MetricsRegistry coordinator("coordinator");
   coordinator.AddProcessMetrics();
   AddDiskMetrics(coordinator, "/");
+  AddCertificateExpiry(coordinator);
   const CoordinatorMetrics coordinator_metrics(coordinator);
   MetricsRegistry worker("worker");
   worker.AddProcessMetrics();
+  AddCertificateExpiry(worker);
   WorkerMetrics worker_metrics(worker);
   worker_metrics.ShowSlot({.name = "cuda:0", .description = "", .memory_bytes = 0}, [] { return 0.0; });
 

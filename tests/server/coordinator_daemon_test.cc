@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <sstream>
+#include <thread>
 
 #include "gptvq/v1/job_service.grpc.pb.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -11,6 +12,7 @@
 #include "platform/rpc/status.h"
 #include "tests/server/service_fixture.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/support/test_authority.h"
 
 namespace gptvq {
 namespace {
@@ -129,19 +131,56 @@ std::string Health(const std::shared_ptr<grpc::Channel>& channel, const std::str
   return bytes;
 }
 
-TEST(GrpcServer, IsAliveAtOnceAndServesWhenItIsTold) {
-  v1::JobService::Service service;  // a server without any does not start
-  const auto server = GrpcServer::Start({.address = "127.0.0.1:0"}, {&service});
-  ASSERT_TRUE(server.ok()) << server.status();
-  const auto channel = (*server)->InProcessChannel();
+TEST(Health, TellsAliveFromReadyWhileTheJournalIsLoadedAndWhileDraining) {
+  ServiceOptions options;
+  options.journal = ServiceOptions::Journal::kLoadedByTheTest;
+  Service service(options);
+  const auto channel = MakeChannel(service.server->address());
+  v1::GetJobRequest request;
+  request.set_job_id("job-0123456789abcdef");
+  v1::GetJobResponse response;
+  const auto get = [&] {
+    return ReasonOf(service.Call(*service.jobs, &v1::JobService::Stub::GetJob, request, response));
+  };
 
   EXPECT_EQ(Health(channel, ""), std::string("\x08\x01"));
   EXPECT_EQ(Health(channel, "gptvq.v1.JobService"), std::string("\x08\x02"));
-  (*server)->ShowServing();
-  EXPECT_EQ(Health(channel, "gptvq.v1.JobService"), std::string("\x08\x01"));
-  (*server)->ShowNotServing();
+  EXPECT_EQ(get(), ErrorReason::kNotReady);
+  ASSERT_TRUE(service.coordinator.Start([](const absl::Status&) {}).ok());
+  service.server->ShowServing();
+  EXPECT_EQ(Health(channel, "gptvq.v1.WorkerService"), std::string("\x08\x01"));
+  EXPECT_EQ(get(), ErrorReason::kJobUnknown);
+  service.server->ShowNotServing();
   EXPECT_EQ(Health(channel, ""), std::string("\x08\x01"));
-  EXPECT_EQ(Health(channel, "gptvq.v1.WorkerService"), std::string("\x08\x02"));
+  EXPECT_EQ(Health(channel, "gptvq.v1.JobService"), std::string("\x08\x02"));
+}
+
+TEST(Drain, NoTaskIsGrantedAndALayerThatIsBeingPublishedIsTaken) {
+  Service service;
+  v1::SubmitJobResponse submitted;
+  ASSERT_TRUE(service.Call(*service.jobs, &v1::JobService::Stub::SubmitJob, ASubmitRequest(), submitted).ok());
+  TestWorker worker(service);
+  const v1::Lease lease = worker.Poll().lease();
+  grpc::ClientContext context;
+  v1::PublishLayerResponse published;
+  const auto over_tcp = v1::WorkerService::NewStub(MakeChannel(service.server->address()));
+  const auto writer = over_tcp->PublishLayer(&context, &published);
+  ASSERT_TRUE(writer->Write(TestWorker::Header(lease, 0, "a layer")));
+  ASSERT_TRUE(writer->Write(TestWorker::Chunk(0, "a la")));
+
+  service.coordinator.Drain();
+  v1::LeaseTaskResponse polled;
+  EXPECT_EQ(ReasonOf(service.Call(*service.workers, &v1::WorkerService::Stub::LeaseTask, APoll("late"), polled)),
+            ErrorReason::kStopping);
+  {
+    const std::jthread stopping([&service] { service.server->Shutdown(std::chrono::seconds(60)); });
+    writer->Write(TestWorker::Chunk(4, "yer"));
+    writer->WritesDone();
+    EXPECT_TRUE(writer->Finish().ok());
+  }
+
+  EXPECT_EQ(published.acceptance(), v1::PublishLayerResponse::ACCEPTANCE_PUBLISHED);
+  EXPECT_EQ(service.coordinator.FindJob(submitted.job().job_id())->job.status.published_layers, 1);
 }
 
 TEST_F(CoordinatorDaemonTest, AnswersHealthChecksUntilItStops) {
@@ -177,6 +216,21 @@ TEST_F(CoordinatorDaemonTest, ServesReflectionOnlyWhenAsked) {
 
   EXPECT_FALSE(has_reflection((*Start(Options()))->InProcessChannel()));
   EXPECT_TRUE(has_reflection((*Start(with))->InProcessChannel()));
+}
+
+TEST_F(CoordinatorDaemonTest, AnswersProbesWithoutACertificateOnAnAddressThatServesNothingElse) {
+  TestAuthority authority;
+  CoordinatorDaemonOptions options = Options();
+  options.server.tls = authority.IssueToCoordinator();
+  options.health_address = "unix:" + directory_.Join("health");
+  const auto daemon = Start(options);
+  ASSERT_TRUE(daemon.ok()) << daemon.status();
+  const auto probe = MakeChannel(options.health_address);
+
+  EXPECT_EQ(Health(probe, ""), std::string("\x08\x01"));
+  EXPECT_EQ(Health(probe, "gptvq.v1.JobService"), std::string("\x08\x01"));
+  EXPECT_EQ(SubmitTo(probe).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(Health(MakeChannel((*daemon)->address()), ""), std::string("\x08\x01"));
 }
 
 }  // namespace

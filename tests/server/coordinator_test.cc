@@ -239,11 +239,11 @@ TEST(Seal, EqualsThePublishedHmacVectors) {
 }
 
 TEST(Seal, ATokenBelongsToOneLeaseAndOneKey) {
-  const Seal seal("key");
+  const Seal seal(Secret("key"));
   Lease lease = {"job-1/quantize-0", 3, "worker", "incarnation", ""};
   lease.token = seal.LeaseToken(lease);
   EXPECT_TRUE(seal.IsGenuine(lease));
-  EXPECT_FALSE(Seal("other key").IsGenuine(lease));
+  EXPECT_FALSE(Seal(Secret("other key")).IsGenuine(lease));
 
   for (int change = 0; change < 5; ++change) {
     Lease other = lease;
@@ -257,10 +257,11 @@ TEST(Seal, ATokenBelongsToOneLeaseAndOneKey) {
 }
 
 TEST(Seal, PageTokensCannotBeMadeUp) {
-  const Seal seal("key");
+  const Seal seal(Secret("key"));
   EXPECT_EQ(seal.ParsePageToken(seal.PageToken(42)), 42);
-  for (const std::string& token : {std::string(), std::string("42"), std::string("42-"), std::string("x"),
-                                   std::string("43") + seal.PageToken(42).substr(2), Seal("other").PageToken(42)}) {
+  for (const std::string& token :
+       {std::string(), std::string("42"), std::string("42-"), std::string("x"),
+        std::string("43") + seal.PageToken(42).substr(2), Seal(Secret("other")).PageToken(42)}) {
     EXPECT_EQ(seal.ParsePageToken(token), std::nullopt) << token;
   }
 }

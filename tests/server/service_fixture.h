@@ -60,6 +60,13 @@ struct ServiceOptions {
   CoordinatorOptions coordinator;
   JobServiceOptions jobs;
   WorkerServiceOptions workers{.artifact_store_uri = "file:///store"};
+  enum class Journal { kLoaded, kLoadedByTheTest };
+  Journal journal = Journal::kLoaded;
+  GrpcServerOptions server;
+  std::string trust_domain;  // empty: open access, which is what a server without TLS has
+  std::string tokens_file;
+  std::string revocations_file;
+  std::string audit_file;
 };
 
 // Both services over an in-process channel, with journal and artifacts in memory and a clock that the test turns.
@@ -67,12 +74,16 @@ class Service {
  public:
   explicit Service(ServiceOptions options = {}, JobStore* store = nullptr)
       : job_store(store != nullptr ? *store : own_store_),
+        access(AccessFor(options, wall_clock, log)),
+        audit_log(options.audit_file.empty() ? nullptr : *AuditLog::Open(options.audit_file)),
         coordinator(job_store, clock, metrics, options.coordinator),
         submission(coordinator, probe),
-        job_service(coordinator, submission, seal, metrics, options.jobs),
-        worker_service(coordinator, artifacts, seal, metrics, options.workers) {
-    EXPECT_TRUE(coordinator.Start([](const absl::Status&) {}).ok());
-    auto started = GrpcServer::Start({}, {&job_service, &worker_service});
+        job_service(coordinator, submission, seal, metrics, guard, options.jobs),
+        worker_service(coordinator, artifacts, seal, metrics, guard, options.workers) {
+    if (options.journal == ServiceOptions::Journal::kLoaded) {
+      EXPECT_TRUE(coordinator.Start([](const absl::Status&) {}).ok());
+    }
+    auto started = GrpcServer::Start(options.server, {&job_service, &worker_service}, guard, log);
     EXPECT_TRUE(started.ok()) << started.status();
     server = *std::move(started);
     jobs = v1::JobService::NewStub(server->InProcessChannel());
@@ -92,6 +103,17 @@ class Service {
   }
 
  private:
+  static AccessControl AccessFor(const ServiceOptions& options, Clock& clock, Logger& log) {
+    if (options.trust_domain.empty()) return AccessControl();
+    std::unique_ptr<ClientTokens> tokens;
+    if (!options.tokens_file.empty()) tokens = *ClientTokens::Load(options.tokens_file, clock, log);
+    std::unique_ptr<Revocations> revocations;
+    if (!options.revocations_file.empty()) {
+      revocations = *Revocations::Load(options.revocations_file, options.server.tls.authority, clock, log);
+    }
+    return AccessControl(options.trust_domain, std::move(tokens), std::move(revocations));
+  }
+
   MemoryJobStore own_store_;
 
  public:
@@ -101,8 +123,13 @@ class Service {
   CoordinatorMetrics metrics{registry};
   MemoryObjectStore objects;
   ArtifactStore artifacts{objects};
-  const Seal seal{"key"};
+  const Seal seal{Secret("key")};
   FakeInputProbe probe;
+  Logger log{LogLevel::kError};
+  SystemClock wall_clock;  // certificates of real programs have real times
+  AccessControl access;
+  std::unique_ptr<AuditLog> audit_log;
+  CallGuard guard{access, audit_log.get(), wall_clock, log};
   Coordinator coordinator;
   Submission submission;
   GrpcJobService job_service;
