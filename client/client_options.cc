@@ -42,6 +42,7 @@ void AddCoordinator(Command& command, ClientOptions& options) {
         GPTVQ_ASSIGN_OR_RETURN(options.coordinator, ParseRpcTarget(text));
         return absl::OkStatus();
       });
+  AddConnectionFlags(command, &options.security);
 }
 
 // The flags of a command that can not do without the coordinator.
@@ -231,6 +232,15 @@ void DeclareJobCommands(CommandLine& line, ClientOptions& options) {
   Command& workers = line.AddCommand("workers", "Lists the workers of the coordinator.");
   AddCallFlags(workers, options);
   AddOutput(workers, options, text_json);
+
+  Command& doctor =
+      line.AddCommand("doctor", "Checks what lies between this program and a job that runs, and says what to do.");
+  AddCoordinator(doctor, options);
+  doctor.AddStrings({.name = "--file",
+                     .help = "Model directory or text that a job will read, path or URI; may be repeated.",
+                     .value = "URI"},
+                    &options.files);
+  AddOutput(doctor, options, text_json);
 }
 
 void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
@@ -357,7 +367,7 @@ void DeclareCommands(CommandLine& command_line, ClientOptions& options) {
 
 const std::vector<std::string>& CommandNames() {
   static const std::vector<std::string>& names = *new std::vector<std::string>{
-      "submit", "get",     "list", "watch",  "wait",   "cancel",      "report",  "workers",    "quantize",
+      "submit", "get",     "list", "watch",  "wait",   "cancel",      "report",  "workers",    "doctor", "quantize",
       "verify", "inspect", "eval", "export", "linear", "calibration", "presets", "completion", "version"};
   return names;
 }

@@ -10,12 +10,14 @@
 #include "client/job_flags.h"
 #include "platform/device_choice.h"
 #include "platform/options.h"
+#include "platform/tls/connection_security.h"
 
 namespace gptvq {
 
 // Everything the command line of gptvq-client can say. Each command reads the fields that its flags fill. Plain value.
 struct ClientOptions {
   std::string coordinator = "127.0.0.1:7070";
+  ConnectionSecurity security;                                        // how the coordinator is reached
   std::chrono::milliseconds retry_for = RepetitionOptions().at_most;  // what talks to a coordinator, but version
   std::string state_dir;
 
@@ -44,6 +46,8 @@ struct ClientOptions {
   std::string weight;   // linear: FILE:TENSOR
   std::string hessian;  // linear: FILE:TENSOR
   std::string linear_output;
+
+  std::vector<std::string> files;  // doctor
 
   std::string calibration_action;  // calibration
   std::string shell;               // completion

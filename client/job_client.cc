@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/progress_display.h"
 #include "core/base/status_macros.h"
@@ -15,6 +16,8 @@
 #include "platform/rpc/convert_report.h"
 #include "platform/rpc/convert_spec.h"
 #include "platform/rpc/convert_task.h"
+#include "platform/rpc/convert_time.h"
+#include "platform/rpc/protocol_version.h"
 #include "platform/rpc/status.h"
 
 namespace gptvq {
@@ -137,8 +140,9 @@ struct JobClient::Connection {
     if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
     const std::string time =
         tries.pause_count() == 0 ? "" : absl::StrCat("; tried for ", HumanDuration(tries.elapsed().count() / 1e3));
-    return absl::UnavailableError(
-        absl::StrCat(Trouble(status), time, ReasonOf(status) ? "" : "; is it running, and is --coordinator right?"));
+    return absl::UnavailableError(absl::StrCat(
+        Trouble(status), time,
+        ReasonOf(status) ? "" : "; is it running, and is --coordinator right? `gptvq-client doctor` looks closer"));
   }
 
   std::string Trouble(const absl::Status& status) const {
@@ -153,7 +157,7 @@ struct JobClient::Connection {
 };
 
 JobClient::JobClient(JobClientOptions options, Clock& clock)
-    : JobClient(options, MakeChannel(options.address), clock) {}
+    : JobClient(options, MakeChannel(options.address, options.security), clock) {}
 
 JobClient::JobClient(JobClientOptions options, std::shared_ptr<grpc::Channel> channel, Clock& clock)
     : connection_(std::make_unique<Connection>(std::move(options), std::move(channel), clock)) {}
@@ -238,12 +242,18 @@ absl::StatusOr<std::vector<WorkerView>> JobClient::Workers() {
   return workers;
 }
 
-absl::StatusOr<std::string> JobClient::Version() {
+absl::StatusOr<CoordinatorView> JobClient::Coordinator() {
   v1::GetCapabilitiesResponse response;
   GPTVQ_RETURN_IF_ERROR(connection_->Repeat([&](grpc::ClientContext& context) {
     return connection_->jobs->GetCapabilities(&context, v1::GetCapabilitiesRequest(), &response);
   }));
-  return response.version();
+  CoordinatorView view;
+  view.version = response.version();
+  view.protocol_version = response.protocol_version();
+  const std::string major(kProtocolVersion.substr(0, kProtocolVersion.find('.') + 1));
+  view.speaks_our_protocol = absl::StartsWith(response.protocol_version(), major);
+  if (response.has_coordinator_time()) view.time = FromProto(response.coordinator_time());
+  return view;
 }
 
 absl::StatusOr<JobView> JobClient::Watch(const std::string& job_id,

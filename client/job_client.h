@@ -16,6 +16,7 @@
 #include "platform/clock.h"
 #include "platform/job/job_spec.h"
 #include "platform/job/report.h"
+#include "platform/tls/connection_security.h"
 
 namespace grpc {
 class Channel;
@@ -39,6 +40,7 @@ using SilenceObserver = std::function<void(std::string_view)>;
 struct JobClientOptions {
   // host:port, unix:/path, or IPv4:port,IPv4:port,... of coordinators that take over from each other.
   std::string address;
+  ConnectionSecurity security = {};  // must be valid
   RepetitionOptions repetition = {};
   SilenceObserver on_silence = [](std::string_view) {};  // of all calls but Watch
 };
@@ -47,7 +49,8 @@ struct JobClientOptions {
 // Every call has a deadline, may be made twice without harm, and is repeated while nobody answers, so that it outlives a
 // restart of the coordinator, and another one that takes over.
 // Errors: Unavailable (nobody answered in all that time), NotFound (no such job), InvalidArgument and FailedPrecondition (the
-// message says what to change), AlreadyExists (the request id was used for another job).
+// message says what to change), AlreadyExists (the request id was used for another job), PermissionDenied and
+// Unauthenticated (certificate or token do not allow it).
 class JobClient {
  public:
   // Does not connect yet.
@@ -65,7 +68,7 @@ class JobClient {
   absl::StatusOr<JobView> Cancel(const std::string& job_id);
   absl::StatusOr<Report> GetReport(const std::string& job_id);
   absl::StatusOr<std::vector<WorkerView>> Workers();
-  absl::StatusOr<std::string> Version();
+  absl::StatusOr<CoordinatorView> Coordinator();
 
   // Calls `on_change` with the job as it stands, then after every change, until the job is terminal (the last call shows
   // that) or on_change says stop. A cut stream is taken up again where it was cut. Returns the last state seen.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/pipeline/layer_range.h"
+#include "platform/clock.h"
 #include "platform/job/job.h"
 #include "platform/job/task.h"
 
@@ -58,6 +59,14 @@ double DoneFraction(const TaskView& task);
 // Share of the job's work that is done, 0 to 1, its tasks weighted by WorkOf (platform/job/progress.h). Of a job without its
 // tasks, as in lists: the share of its layers that is published.
 double DoneFraction(const JobView& job);
+
+// What the coordinator says of itself.
+struct CoordinatorView {
+  std::string version;
+  std::string protocol_version;
+  bool speaks_our_protocol = false;
+  std::optional<WallTime> time;  // its clock; none from an older one
+};
 
 struct WorkerView {
   std::string name;

@@ -11,19 +11,24 @@
 
 #include "client/client_options.h"
 #include "client/commands/about_commands.h"
+#include "client/commands/doctor_command.h"
 #include "client/commands/job_commands.h"
 #include "client/commands/linear_command.h"
 #include "client/commands/model_commands.h"
 #include "client/commands/quantize_command.h"
 #include "client/commands/result_commands.h"
+#include "client/exit_code.h"
 #include "client/terminal.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
 #include "platform/clock.h"
+#include "platform/object_store/object_uri.h"
 #include "platform/object_store/s3_connector.h"
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
+#include "platform/rpc/channel.h"
 #include "platform/stop_signals.h"
+#include "platform/tls/tls_files.h"
 #include "platform/version.h"
 
 namespace gptvq {
@@ -67,8 +72,10 @@ std::string StateDir(const ClientOptions& options) {
 JobClientOptions JobClientOptionsFor(const std::string& command, const ClientOptions& options, Terminal& terminal) {
   JobClientOptions result;
   result.address = options.coordinator;
-  // Whoever asks for the version wants to know what is there now.
-  result.repetition.at_most = command == "version" ? std::chrono::milliseconds(0) : options.retry_for;
+  result.security = options.security;
+  // Whoever asks for the version or the doctor wants to know what is there now.
+  const bool asks_once = command == "version" || command == "doctor";
+  result.repetition.at_most = asks_once ? std::chrono::milliseconds(0) : options.retry_for;
   result.repetition.pauses.seed = std::random_device()();
   result.on_silence = [&terminal](std::string_view trouble) { PrintSilence(trouble, terminal); };
   return result;
@@ -93,9 +100,21 @@ ExitCode RunWait(JobClient& client, const ClientOptions& options, const Monotoni
 
 ExitCode RunVersion(JobClient& client, Terminal& terminal) {
   terminal.out << "gptvq-client " << Version() << std::endl;
-  const absl::StatusOr<std::string> coordinator = client.Version();
-  terminal.out << "gptvq-coordinator " << (coordinator.ok() ? *coordinator : "does not answer") << std::endl;
+  const absl::StatusOr<CoordinatorView> coordinator = client.Coordinator();
+  terminal.out << "gptvq-coordinator " << (coordinator.ok() ? coordinator->version : "does not answer") << std::endl;
   return ExitCode::kOk;
+}
+
+ExitCode RunDoctorCommand(const Storage& storage, JobClient& client, Clock& clock, const ClientOptions& options,
+                          Terminal& terminal) {
+  for (const std::string& file : options.files) {
+    const absl::Status status = ObjectUri::ParseArgument(file).status();
+    if (status.ok()) continue;
+    terminal.err << "gptvq-client doctor: --file '" << Printable(file, 64) << "': " << status.message() << std::endl;
+    return ExitCode::kUsage;
+  }
+  return RunDoctor({options.coordinator, options.security, options.files}, client, storage, clock, options.output,
+                   terminal);
 }
 
 ExitCode RunCalibration(const Storage& storage, const ClientOptions& options, Terminal& terminal) {
@@ -131,6 +150,7 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
       {"cancel", [&] { return CancelJob(*client(), options.job_id, terminal); }},
       {"report", [&] { return ReportJob(*client(), options.job_id, options.output, terminal); }},
       {"workers", [&] { return ListWorkers(*client(), options.output, terminal); }},
+      {"doctor", [&] { return RunDoctorCommand(storage, *client(), system_clock, options, terminal); }},
       {"linear",
        [&] {
          return QuantizeOneLinear(storage,
@@ -170,12 +190,25 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
 }  // namespace gptvq
 
 int main(int argc, char** argv) {
+  gptvq::DriveConnectionsBetweenCalls();
   gptvq::ClientOptions options;
   gptvq::CommandLine command_line(
       {.name = "gptvq-client", .summary = "Submits, follows and uses vector quantization jobs."});
   gptvq::DeclareCommands(command_line, options);
   const gptvq::ParsedCommandLine parsed = command_line.Parse(argc, argv, std::cout, std::cerr);
   if (parsed.exit_code) return *parsed.exit_code;
+  if (const absl::Status status = options.security.Validate(); !status.ok()) {
+    std::cerr << "gptvq-client " << parsed.command << ": " << status.message() << std::endl;
+    return static_cast<int>(gptvq::ExitCode::kUsage);
+  }
+  // `doctor` says the same in its own way. gRPC would only say that the handshake failed.
+  if (!options.security.tls.empty() && parsed.command != "doctor") {
+    const absl::Status status = gptvq::CheckTlsFiles(options.security.tls, gptvq::SystemClock().WallNow()).status();
+    if (!status.ok()) {
+      std::cerr << "gptvq-client " << parsed.command << ": " << status.message() << std::endl;
+      return static_cast<int>(gptvq::ExitCodeFor(status));
+    }
+  }
   const bool is_remote = !options.job_id.empty() || parsed.command == "submit";
   const gptvq::StopSignals stop_signals(
       gptvq::ExitAtOnce(is_remote ? "; the job goes on: `gptvq-client cancel JOB` ends it" : ""));

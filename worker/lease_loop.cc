@@ -28,6 +28,8 @@ double SecondsBetween(MonotonicTime begin, MonotonicTime end) {
 
 // What an answer about a lease means for holding it; nullopt: nothing.
 std::optional<StopReason> StopReasonOf(const absl::Status& status) {
+  // Our certificate does not count any more: what we hold goes to another worker.
+  if (absl::IsUnauthenticated(status)) return StopReason::kLeaseLost;
   const std::optional<ErrorReason> reason = ReasonOf(status);
   if (!reason) return std::nullopt;
   switch (*reason) {

@@ -24,6 +24,7 @@
 #include "platform/options.h"
 #include "platform/rpc/channel.h"
 #include "platform/stop_signals.h"
+#include "platform/tls/certificate_watch.h"
 #include "platform/version.h"
 #include "worker/device_slots.h"
 #include "worker/grpc_coordinator_link.h"
@@ -70,6 +71,11 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
     log.Info("serving metrics", {{"host", options.metrics_listen.host}, {"port", metrics_server->port()}});
   }
 
+  std::unique_ptr<CertificateWatch> certificate_watch;
+  if (!options.tls.empty()) {
+    certificate_watch = std::make_unique<CertificateWatch>(options.tls, clock, registry, log);
+  }
+
   const Storage storage({.file_roots = options.file_roots, .s3 = &s3});
   WorkerIdentity identity;
   identity.name = options.name;
@@ -91,8 +97,10 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
                              {"slots", borrowed.size()},
                              {"threads_per_slot", options.threads_per_slot()}});
 
-  GrpcCoordinatorLink link({.control = MakeChannel(options.coordinator), .layers = MakeChannel(options.coordinator)},
-                           identity);
+  const ConnectionSecurity security = {.tls = options.tls, .token_file = ""};
+  GrpcCoordinatorLink link(
+      {.control = MakeChannel(options.coordinator, security), .layers = MakeChannel(options.coordinator, security)},
+      identity);
   std::optional<ReadyFileLink> ready;
   if (!options.ready_file.empty()) ready.emplace(link, options.ready_file, log);
   CoordinatorLink& observed = ready ? static_cast<CoordinatorLink&>(*ready) : link;
@@ -110,19 +118,24 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
 }
 
 int Main(int argc, char** argv) {
+  DriveConnectionsBetweenCalls();
   WorkerOptions options;
   CommandLine command_line(
       {.name = "gptvq-worker", .summary = "Leases tasks of quantization jobs from a coordinator and runs them."});
   DeclareFlags(command_line.main(), &options);
   const ParsedCommandLine parsed = command_line.Parse(argc, argv, std::cout, std::cerr);
   if (parsed.exit_code) return *parsed.exit_code;
+  SystemClock clock;
+  if (const absl::Status status = options.AdoptCertificate(clock.WallNow()); !status.ok()) {
+    std::cerr << "gptvq-worker: " << status.message() << "\n";
+    return kExitUsage;
+  }
   options.FillDefaults(HostName(), getpid(), static_cast<int>(std::thread::hardware_concurrency()));
   if (const absl::Status status = options.Validate(); !status.ok()) {
     std::cerr << "gptvq-worker: " << status.message() << "\n";
     return kExitUsage;
   }
 
-  SystemClock clock;
   const absl::StatusOr<S3Connector> s3 = S3Connector::Create(options.storage_profiles, ProcessEnvironment(), clock);
   if (!s3.ok()) {
     std::cerr << "gptvq-worker: --storage-profiles: " << s3.status().message() << "\n";

@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
 #include "platform/object_store/storage.h"
 
 namespace gptvq {
@@ -35,9 +36,9 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
         GPTVQ_ASSIGN_OR_RETURN(options->coordinator, ParseRpcTarget(text));
         return absl::OkStatus();
       });
+  AddTlsFlags(command, &options->tls);
   command.AddString({.name = "--name",
-                     .help = "Name of this worker, unique among its coordinator's. Default: host and "
-                             "process id.",
+                     .help = "Name of this worker. Default: the one in its certificate, or else host and process id.",
                      .value = "NAME"},
                     &options->name);
   command.AddParsed({.name = "--device", .help = kDeviceFlagHelp, .value = "DEVICE"}, "cpu",
@@ -91,6 +92,24 @@ void WorkerOptions::FillDefaults(std::string_view host_name, int process_id, int
   std::replace_if(
       host.begin(), host.end(), [](char c) { return !IsNameCharacter(c); }, '-');
   name = absl::StrCat(IsWorkerName(host) ? host : "worker", "-", process_id);
+}
+
+absl::Status WorkerOptions::AdoptCertificate(WallTime now) {
+  GPTVQ_RETURN_IF_ERROR(tls.Validate());
+  if (tls.empty()) return absl::OkStatus();
+  GPTVQ_ASSIGN_OR_RETURN(const TlsIdentity own, CheckTlsFiles(tls, now));
+  if (own.identity.role != Role::kWorker) {
+    return absl::InvalidArgumentError(absl::StrCat("--tls-cert: ", tls.certificate, " is a certificate of ",
+                                                   own.identity.ToString(),
+                                                   "; a worker needs one of "
+                                                   "spiffe://DOMAIN/gptvq/worker/NAME"));
+  }
+  if (!name.empty() && name != own.identity.name) {
+    return absl::InvalidArgumentError(absl::StrCat("--name ", name, ": the certificate ", tls.certificate, " names ",
+                                                   own.identity.name, "; leave --name out"));
+  }
+  name = own.identity.name;
+  return absl::OkStatus();
 }
 
 absl::Status WorkerOptions::Validate() const {

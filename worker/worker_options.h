@@ -9,13 +9,15 @@
 #include "platform/log.h"
 #include "platform/option_values.h"
 #include "platform/options.h"
+#include "platform/tls/tls_files.h"
 
 namespace gptvq {
 
 // What `gptvq-worker` is told. The flags are declared by DeclareFlags, their help says what each means.
 struct WorkerOptions {
   std::string coordinator;
-  std::string name;  // empty: <host name>-<process id>
+  TlsFiles tls;      // empty: plain text
+  std::string name;  // empty: that of the certificate, or else <host name>-<process id>
   DeviceChoice device;
   int threads = 0;       // of all slots of the CPU together; 0: one per core
   int device_slots = 1;  // of the CPU
@@ -29,6 +31,10 @@ struct WorkerOptions {
 
   // Fills what was left open from the machine. `process_id` makes names of one machine differ.
   void FillDefaults(std::string_view host_name, int process_id, int core_count);
+
+  // Takes the name from the certificate, if there is one. Errors: those of CheckTlsFiles; InvalidArgument for a certificate of
+  // another role, or of another worker than --name says.
+  absl::Status AdoptCertificate(WallTime now);
 
   // After FillDefaults. Errors: InvalidArgument naming the flag.
   absl::Status Validate() const;

@@ -43,6 +43,7 @@ inline const std::map<std::string, Words>& LeastArguments() {
                                         {"cancel", {"job-1"}},
                                         {"report", {"job-1"}},
                                         {"workers", {}},
+                                        {"doctor", {}},
                                         {"quantize", {"--model", "m", "--calibration", "c", "--output", "o"}},
                                         {"verify", {"dir"}},
                                         {"inspect", {"dir"}},

@@ -234,6 +234,27 @@ TEST(LeaseLoop, LeaseThatSomebodyElseHoldsIsDroppedWithoutAWord) {
   EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_lease_losses_total 1"));
 }
 
+TEST(LeaseLoop, WorkIsDroppedWhenTheCertificateDoesNotCountAnyMore) {
+  std::promise<void> working;
+  std::promise<void> stopped;
+  Daemon daemon([&](const TaskGrant&, TaskSession& session) -> absl::StatusOr<TaskResult> {
+    working.set_value();
+    absl::StatusOr<TaskResult> result = WorkUntilStopped(session);
+    stopped.set_value();
+    return result;
+  });
+  daemon.coordinator.AnswerNext("renew", absl::UnauthenticatedError("the certificate was revoked"));
+  daemon.coordinator.Grant(AGrant("A"));
+  daemon.Start();
+  working.get_future().wait();
+
+  daemon.Beat();
+  stopped.get_future().wait();
+
+  daemon.Drain().IgnoreError();
+  EXPECT_THAT(daemon.coordinator.CallsOf("release A"), testing::IsEmpty());
+}
+
 TEST(LeaseLoop, PublishThatIsRefusedAsStaleEndsTheWork) {
   Daemon daemon([](const TaskGrant&, TaskSession& session) -> absl::StatusOr<TaskResult> {
     const absl::Status status = session.PublishLayer(0, "x", {});
