@@ -28,6 +28,9 @@ BAD_VALUES = {
     "--dtype": ["", "int4"], "export --format": ["", "gguf"],
     "DEVICE": ["", "gpu", "cuda:", "cuda:x", "cuda:0,0", "cuda:-1"],
     "PROFILES": ["/nonexistent/profiles.json"],
+    "--tls-cert": ["", "x"], "--tls-key": ["", "x"], "--tls-ca": ["", "x"],  # one alone is none
+    "--token-file": ["", "x"],  # without TLS
+    "doctor --file": URI,
     "ACTION": ["", "guess"], "SHELL": ["", "tcsh"],
     "submit --model": URI, "submit --calibration": URI, "submit --output": URI, "submit --evaluation": URI[1:],
     "quantize --model": URI, "quantize --calibration": URI, "quantize --output": URI, "quantize --evaluation": URI[1:],

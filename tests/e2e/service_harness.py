@@ -27,11 +27,20 @@ def wait_until(condition, what):
     raise AssertionError(f"waited {DEADLINE_SECONDS} s for {what}")
 
 
-class Cluster:
-    """A coordinator and workers in a temporary directory. `coordinator_flags` are given to the coordinator besides its own."""
+def tls_flags(folder):
+    """The flags for the three files that docs/security.md puts into a folder."""
+    return [word for flag, file in (("--tls-cert", "cert.pem"), ("--tls-key", "key.pem"), ("--tls-ca", "ca.pem"))
+            for word in (flag, str(pathlib.Path(folder) / file))]
 
-    def __init__(self, directory, store=None, coordinator_flags=()):
-        self.coordinator_flags = list(coordinator_flags)
+
+class Cluster:
+    """A coordinator and workers in a temporary directory; over TLS with the folders of certificates in `certificates`.
+    `coordinator_flags` are given to the coordinator besides its own."""
+
+    def __init__(self, directory, store=None, coordinator_flags=(), certificates=None, client="alice"):
+        self.certificates = certificates
+        self.coordinator_flags = [str(flag) for flag in coordinator_flags]
+        self.client_name = client
         self.directory = pathlib.Path(directory)
         self.store = store or str(self.directory / "data" / "store")
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -74,7 +83,7 @@ class Cluster:
         self.coordinator = self._spawn(
             "coordinator",
             ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.directory / "data"), "--store", self.store,
-             "--address-file", str(address_file), "--lease-ttl-ms", "2000",
+             "--address-file", str(address_file), "--lease-ttl-ms", "2000", *self.security("coordinator"),
              *self.coordinator_flags])
         self.address = wait_until(
             lambda: address_file.exists() and address_file.read_text().strip(), "the coordinator's address")
@@ -86,20 +95,24 @@ class Cluster:
 
     def start_worker(self, name, threads=1, flags=()):
         return self._spawn(name, ["gptvq-worker", "--coordinator", self.address, "--name", name,
-                                  "--threads", str(threads), *flags])
+                                  "--threads", str(threads), *flags, *self.security(name)])
 
     def log(self, name):
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
     def start_client(self, command, job_id):
         """gptvq-client in the background; the log of the command's name has what it says."""
-        return self._spawn(command, ["gptvq-client", command, job_id, "--coordinator", self.address])
+        return self._spawn(command, ["gptvq-client", command, job_id, "--coordinator", self.address,
+                                     *self.security(self.client_name)])
+
+    def security(self, name):
+        return tls_flags(self.certificates / name) if self.certificates else []
 
     def client(self, *arguments, check=0):
         """Runs gptvq-client; returns its standard output."""
         command = [str(BIN / "gptvq-client"), *map(str, arguments)]
-        if arguments[0] in ("submit", "get", "list", "watch", "wait", "cancel", "report", "workers"):
-            command += ["--coordinator", self.address]
+        if arguments[0] in ("submit", "get", "list", "watch", "wait", "cancel", "report", "workers", "doctor"):
+            command += ["--coordinator", self.address, *self.security(self.client_name)]
         if arguments[0] == "submit":
             command += ["--state-dir", str(self.directory / "state")]
         result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
