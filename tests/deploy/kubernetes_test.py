@@ -15,7 +15,7 @@ from manifests import KUBERNETES, OVERLAYS, ROOT, objects, of_kind, pod_template
 
 BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
 # Kinds of operators, whose schemas no package carries; what matters in them is tested by name below.
-CUSTOM_KINDS = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ScaledObject", "LocalQueue"}
+CUSTOM_KINDS = {"Certificate", "Issuer", "ServiceMonitor", "PodMonitor", "PrometheusRule", "ScaledObject", "LocalQueue"}
 KUBERNETES_VERSION = "1.37"
 # Variables that a program's libraries read.
 FOREIGN_VARIABLES = {"OPENBLAS_NUM_THREADS", "PGPASSWORD"}
@@ -250,6 +250,29 @@ class HighAvailability(unittest.TestCase):
         result = subprocess.run([BIN / "gptvq-client", "inspect", "s3://elsewhere/x", "--storage-profiles", example],
                                 capture_output=True, text=True)
         self.assertIn("no storage profile", result.stderr)  # and so was read
+
+    def test_everybody_has_certificates_of_the_role_that_they_need(self):
+        certificates = {item["spec"]["secretName"]: item["spec"] for item in of_kind("Certificate", self.manifest)}
+        service = of_kind("Service", self.manifest)[0]
+        self.assertIn(service["metadata"]["name"], certificates["gptvq-coordinator-tls"]["dnsNames"])
+        self.assertEqual(certificates["gptvq-coordinator-tls"]["usages"][0], "server auth")
+        self.assertEqual(certificates["gptvq-client-tls"]["usages"][0], "client auth")
+        worker = pod_templates(self.manifest)["gptvq-worker"]["spec"]
+        attributes = next(volume["csi"]["volumeAttributes"] for volume in worker["volumes"] if volume["name"] == "tls")
+        identities = [certificates["gptvq-coordinator-tls"]["uris"][0], certificates["gptvq-client-tls"]["uris"][0],
+                      attributes["csi.cert-manager.io/uri-sans"]]
+        domain, = {identity.split("/")[2] for identity in identities}
+        self.assertEqual([identity.removeprefix(f"spiffe://{domain}/gptvq/") for identity in identities],
+                         ["coordinator/main", "client/jobs", "worker/${POD_NAME}"])
+        issuers = {item["metadata"]["name"] for item in of_kind("Issuer", self.manifest)}
+        named = {attributes["csi.cert-manager.io/issuer-name"], *(spec["issuerRef"]["name"] for spec in certificates.values())}
+        self.assertEqual(named, issuers)
+        self.assertIn(next(volume["secret"]["secretName"] for volume in self.pod["volumes"] if volume["name"] == "tls"), certificates)
+
+    def test_probes_ask_where_no_certificate_is_needed(self):
+        environment = {entry["name"]: entry.get("value") for entry in self.container["env"]}
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            self.assertEqual(f"0.0.0.0:{self.container[probe]['grpc']['port']}", environment["GPTVQ_HEALTH_LISTEN"])
 
     def test_what_it_depends_on_may_be_reached(self):
         ports = {"gptvq-coordinator": {53, 443, 5432}, "gptvq-worker": {53, 443, 7070}}

@@ -135,7 +135,7 @@ def _kubectl(words):
     if "create" in words:
         assert words[words.index("create") + 1] == "secret", words
         manifests = "".join(path.read_text() for path in (ROOT / "deploy" / "kubernetes").rglob("*.yaml"))
-        assert f"secretName: {words[words.index('generic') + 1]}\n" in manifests, words
+        assert f"secretName: {words[words.index('secret') + 2]}\n" in manifests, words
     if "-k" in words:
         subprocess.run([kubectl(), "kustomize", ROOT / words[words.index("-k") + 1]], check=True, stdout=subprocess.DEVNULL)
     if "-f" in words:
