@@ -43,7 +43,7 @@ absl::Status Coordinator::Start(ReadinessObserver observer) {
     if (!readiness.ok() && ReasonOf(readiness) != ErrorReason::kNotLeading) return readiness;
     observer_ = std::move(observer);
     ShowReadiness(readiness);
-    metrics_.ShowStanding(ledger_.scheduler(), Now());
+    ShowStanding(readiness);
     loaded_ = true;
   }
   ticker_ = std::jthread([this](std::stop_token stop) { RunTicker(stop); });
@@ -221,8 +221,9 @@ void Coordinator::LetTimePass() {
     const absl::StatusOr<Decision> decision = RecordLocked(Tick{});
     if (!decision.ok() || decision->outcome == Outcome::kNothing) break;
   }
-  ShowReadiness(CatchUp());
-  metrics_.ShowStanding(ledger_.scheduler(), Now());
+  const absl::Status readiness = CatchUp();
+  ShowReadiness(readiness);
+  ShowStanding(readiness);
   // Rests end as time passes, without an event.
   if (!ledger_.scheduler().ready().empty()) WakePolls();
   changed_.notify_all();
@@ -252,6 +253,16 @@ void Coordinator::ShowReadiness(const absl::Status& readiness) {
   ready_ = readiness.ok();
   metrics_.ready.Set(readiness.ok() ? 1 : 0);
   observer_(readiness);
+}
+
+// One that was deposed knows how jobs and workers stood then; how they stand is for the leader to show, or sums over both
+// would count them twice. A journal that does not answer has no other to show it: workers go on, and so does what is known.
+void Coordinator::ShowStanding(const absl::Status& readiness) {
+  if (ReasonOf(readiness) == ErrorReason::kNotLeading) {
+    metrics_.ShowStanding(Scheduler(options_.scheduler), Now());
+  } else {
+    metrics_.ShowStanding(ledger_.scheduler(), Now());
+  }
 }
 
 void Coordinator::RunTicker(std::stop_token stop) {

@@ -111,6 +111,7 @@ class Coordinator {
   // OK when the ledger is in step and the metrics know what was published before it was.
   absl::Status CatchUp();
   void ShowReadiness(const absl::Status& readiness);
+  void ShowStanding(const absl::Status& readiness);
   void RunTicker(std::stop_token stop);
 
   JobStore& store_;

@@ -203,6 +203,42 @@ TEST_F(CoordinatorTest, OneThatStandsByAnswersFromTheJournalAndRefusesTheRestUnt
   EXPECT_THAT(registry.RenderText(), HasSubstr("relative_error{job_id=\"job-1\",layer=\"000\",role=\"q\"} 0.0125"));
 }
 
+TEST_F(CoordinatorTest, OneThatIsDeposedLeavesItToTheLeaderToShowJobsAndWorkers) {
+  SharedJobStore shared(store_);
+  CoordinatorOptions options;
+  options.tick_period = milliseconds(5);
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<bool> ready;
+  MetricsRegistry registry("coordinator");
+  CoordinatorMetrics metrics(registry);
+  Coordinator former(shared, clock_, metrics, options);
+  ASSERT_TRUE(former
+                  .Start([&](const absl::Status& readiness) {
+                    const std::lock_guard lock(mutex);
+                    ready = readiness.ok();
+                    changed.notify_all();
+                  })
+                  .ok());
+  ASSERT_TRUE(former.Record(RegisterWorker{worker_, "cpu", "1", {}}).ok());
+  ASSERT_TRUE(former.Record(ASubmission("job-1")).ok());
+  const auto shows = [&](const std::string& text) { return registry.RenderText().find(text) != std::string::npos; };
+  const auto await = [&](const auto& condition) {  // tick by tick
+    const auto deadline = std::chrono::steady_clock::now() + seconds(60);
+    std::unique_lock lock(mutex);
+    while (!condition() && std::chrono::steady_clock::now() < deadline) changed.wait_for(lock, options.tick_period);
+    return condition();
+  };
+  ASSERT_TRUE(
+      await([&] { return shows("coordinator_job_info{job_id=\"job-1\"") && shows("coordinator_workers 1\n"); }));
+
+  shared.SetMayLead(false);
+  ASSERT_TRUE(await([&] { return ready == false && shows("coordinator_workers 0\n"); }));
+
+  EXPECT_FALSE(shows("job_id=\"job-1\""));
+  EXPECT_FALSE(shows("state=\"ready\"} 1\n"));
+}
+
 TEST_F(CoordinatorTest, ManyThreadsAtOnceNeverShareATask) {
   StartWith({});
   for (int job = 0; job < 8; ++job) ASSERT_TRUE(coordinator_->Record(ASubmission("job-" + std::to_string(job))).ok());
