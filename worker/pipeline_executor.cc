@@ -185,6 +185,7 @@ absl::StatusOr<EvaluateResult> TaskRun::Evaluate() {
   phases_.Enter(TaskPhase::kEvaluate);
   GPTVQ_ASSIGN_OR_RETURN(const Perplexity perplexity,
                          EvaluateDirectory(backend_, *directory, windows.tokens(), [this](double fraction) {
+                           phases_.Enter(TaskPhase::kEvaluate);  // books the time until here
                            const int layer = static_cast<int>(fraction * grant_.layer_count);
                            return session_.ReportProgress(layer, "evaluate", fraction);
                          }));

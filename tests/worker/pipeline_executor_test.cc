@@ -22,6 +22,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 constexpr TinyModel kModel;
@@ -227,6 +228,20 @@ TEST(PipelineExecutor, StopEndsCapturesAndEvaluationsToo) {
   evaluation.target = EvaluationTarget::kSource;
   session.stop_at_step = "evaluate";
   EXPECT_EQ(job.Run(evaluation, session).status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(PipelineExecutor, TheTimeOfAnEvaluationIsCountedWhileItRuns) {
+  Job job;
+  TaskGrant evaluation = job.Grant(TaskKind::kEvaluate, {0, 4});
+  evaluation.target = EvaluationTarget::kSource;
+  RecordingSession session = job.NewSession();
+  std::string seen;
+  session.on_report = [&](std::string_view) { seen = job.metrics_text(); };
+
+  ASSERT_TRUE(job.Run(evaluation, session).ok());
+
+  EXPECT_THAT(seen, Not(HasSubstr("gptvq_worker_phase_seconds_total{phase=\"evaluate\"} 0\n")));
+  EXPECT_THAT(seen, HasSubstr("gptvq_worker_phase_seconds_total{phase=\"evaluate\"} "));
 }
 
 TEST(PipelineExecutor, StopWhileTheResultIsWrittenLeavesNoManifest) {

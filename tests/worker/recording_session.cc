@@ -6,6 +6,7 @@
 namespace gptvq {
 
 absl::Status RecordingSession::ReportProgress(int, std::string_view step, double) {
+  on_report(step);
   if (steps.empty() || steps.back() != step) steps.emplace_back(step);
   if (step == stop_at_step) return absl::CancelledError("stopped by the test");
   return absl::OkStatus();

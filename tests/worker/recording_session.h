@@ -1,6 +1,7 @@
 #ifndef GPTVQ_TESTS_WORKER_RECORDING_SESSION_H_
 #define GPTVQ_TESTS_WORKER_RECORDING_SESSION_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ class RecordingSession final : public TaskSession {
   // The publish after so many layers, or the report of this step, is answered with Cancelled.
   std::optional<std::size_t> stop_after_layers;
   std::string stop_at_step;
+  std::function<void(std::string_view step)> on_report = [](std::string_view) {};
 
   std::vector<PublishedLayer> layers;
   std::vector<std::string> steps;  // without repetitions
