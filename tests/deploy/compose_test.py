@@ -14,7 +14,8 @@ import yaml
 from manifests import ROOT
 
 BIN = pathlib.Path(os.environ["GPTVQ_BIN"])
-PROGRAM_OF = {"coordinator": "gptvq-coordinator", "worker-1": "gptvq-worker", "worker-2": "gptvq-worker", "client": "gptvq-client"}
+PROGRAM_OF = {"coordinator": "gptvq-coordinator", "coordinator-2": "gptvq-coordinator", "worker-1": "gptvq-worker",
+              "worker-2": "gptvq-worker", "client": "gptvq-client"}
 # Variables that a program's libraries and storage profiles read.
 FOREIGN_VARIABLES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"}
 DOCKER = ROOT / "docker"
@@ -56,11 +57,12 @@ class Compose(unittest.TestCase):
 
     def test_prometheus_scrapes_the_daemons(self):
         config = yaml.safe_load((DOCKER / "prometheus.yaml").read_text())
-        scraped = {job["job_name"]: job["static_configs"] for job in config["scrape_configs"]}
-        self.assertEqual(scraped, {
-            "gptvq-coordinator": [{"targets": ["coordinator:9464"]}],
-            "gptvq-worker": [{"targets": [f"{name}:9464"], "labels": {"worker": name}} for name in ("worker-1", "worker-2")],
-        })
+        scraped = {job["job_name"]: job for job in config["scrape_configs"]}
+        self.assertEqual(scraped["gptvq-coordinator"]["dns_sd_configs"], [{"names": ["coordinators"], "type": "A", "port": 9464}])
+        self.assertEqual(scraped["gptvq-worker"]["static_configs"], [
+            {"targets": [f"{name}:9464"], "labels": {"worker": name}} for name in ("worker-1", "worker-2")])
+        for name in ("coordinator", "coordinator-2"):
+            self.assertEqual(self.services[name]["networks"]["default"]["aliases"], ["coordinators"])
         # The jobs and labels that alerts and dashboards select by.
         reference = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
         self.assertEqual(list(scraped), [job["job_name"] for job in reference["scrape_configs"]])
@@ -93,14 +95,19 @@ class Compose(unittest.TestCase):
         settings = dict(line.split("=", 1) for line in (DOCKER / "durable.env").read_text().splitlines() if not line.startswith("#"))
         environment = self.services["coordinator"]["environment"]
         for variable in settings:
-            self.assertTrue(environment[variable].startswith(f"${{{variable}:-"), variable)
+            self.assertIn(f"${{{variable}:-", (DOCKER / "compose.yaml").read_text())
         profiles = self.mounts("coordinator")[pathlib.PurePosixPath(environment["GPTVQ_STORAGE_PROFILES"])]
         endpoint = json.loads(profiles.read_text())["profiles"]["compose"]["endpoint"]
         self.assertEqual(endpoint, "http://s3" + self.services["s3"]["command"][1])
         self.assertEqual(environment["AWS_ACCESS_KEY_ID"], self.services["s3"]["environment"]["ROOT_ACCESS_KEY"])
         self.assertEqual(self.services["s3-bucket"]["command"][-1], "/objects/" + settings["GPTVQ_STORE"].split("/")[2])
-        for name in ("postgresql", "s3", "s3-bucket"):
+        for name in ("coordinator-2", "postgresql", "s3", "s3-bucket"):
             self.assertEqual(self.services[name]["profiles"], ["durable"])
+        self.assertEqual(environment, self.services["coordinator-2"]["environment"])
+        addresses = [self.services[name]["networks"]["default"]["ipv4_address"] for name in ("coordinator", "coordinator-2")]
+        self.assertEqual(settings.pop("GPTVQ_COORDINATORS"), ",".join(f"{address}:7070" for address in addresses))
+        for name in ("worker-1", "worker-2", "client"):
+            self.assertEqual(self.services[name]["environment"]["GPTVQ_COORDINATOR"], "${GPTVQ_COORDINATORS:-coordinator:7070}")
         self.assertTrue(settings["GPTVQ_JOURNAL"].startswith("postgresql://gptvq@postgresql/"))
         # The program takes all of it, up to the database that is not there: 2 would be a wrong setting.
         with tempfile.TemporaryDirectory() as directory:
