@@ -138,7 +138,7 @@ for path in OVERLAYS:
 
 class SomeOverlays(unittest.TestCase):
     def test_all_are_found(self):
-        self.assertEqual({path.name for path in OVERLAYS}, {"cpu-demo", "gpu", "gpu-ha", "hpa", "kueue"})
+        self.assertEqual({path.name for path in OVERLAYS}, {"cpu-demo", "gpu", "gpu-ha", "hpa", "kueue", "whole-node"})
 
     def test_gpu_workers_have_one_gpu_each(self):
         for name in ("gpu", "gpu-ha"):
@@ -146,12 +146,23 @@ class SomeOverlays(unittest.TestCase):
             limits = templates["gptvq-worker"]["spec"]["containers"][0]["resources"]["limits"]
             self.assertEqual(limits["nvidia.com/gpu"], 1)
 
-    def test_gpu_workers_compute_on_their_gpu(self):
-        for name in ("gpu", "gpu-ha"):
-            manifest = objects(KUBERNETES / "overlays" / name)
+    def test_workers_of_whole_nodes_have_their_gpus_and_as_many_tasks(self):
+        manifest = objects(ROOT / "tests" / "deploy" / "overlays" / "whole-node")
+        limits = pod_templates(manifest)["gptvq-worker"]["spec"]["containers"][0]["resources"]["limits"]
+        trigger = of_kind("ScaledObject", manifest)[0]["spec"]["triggers"][0]["metadata"]
+        self.assertEqual(limits["nvidia.com/gpu"], 8)
+        self.assertEqual(trigger["threshold"], str(limits["nvidia.com/gpu"]))
+
+    def test_gpu_workers_compute_on_their_gpus(self):
+        for path in OVERLAYS:
+            if path.name not in ("gpu", "gpu-ha", "whole-node"):
+                continue
+            manifest = objects(path)
             config = {item["metadata"]["name"]: item["data"] for item in of_kind("ConfigMap", manifest)}
             container = pod_templates(manifest)["gptvq-worker"]["spec"]["containers"][0]
-            self.assertEqual(config[container["envFrom"][0]["configMapRef"]["name"]]["GPTVQ_DEVICE"], "cuda")
+            settings = config[container["envFrom"][0]["configMapRef"]["name"]]
+            self.assertEqual(settings["GPTVQ_DEVICE"], "cuda")
+            self.assertNotIn("GPTVQ_DEVICE_SLOTS", settings)  # refused: a GPU is one slot
             self.assertIn("/worker-cuda:", container["image"])
 
     def test_cpu_demo_needs_no_operator(self):
@@ -206,7 +217,7 @@ class Monitoring(unittest.TestCase):
 
 
 class HighAvailability(unittest.TestCase):
-    """The overlay gpu-ha: two coordinators on one journal, artifacts in S3, nothing on a volume of one node."""
+    """The overlay gpu-ha: two coordinators on one journal, the rest in S3, nothing on a volume of the cluster."""
 
     def setUp(self):
         self.manifest = objects(KUBERNETES / "overlays" / "gpu-ha")
@@ -223,6 +234,12 @@ class HighAvailability(unittest.TestCase):
         self.assertNotIn("volumeClaimTemplates", self.coordinator["spec"])
         hosts = [spread for spread in self.pod["topologySpreadConstraints"] if spread["topologyKey"] == "kubernetes.io/hostname"]
         self.assertEqual([spread["whenUnsatisfiable"] for spread in hosts], ["DoNotSchedule"])
+
+    def test_nothing_needs_a_volume_of_the_cluster(self):
+        self.assertFalse(of_kind("PersistentVolumeClaim", self.manifest))
+        for name, template in pod_templates(self.manifest).items():
+            claims = [volume["name"] for volume in template["spec"]["volumes"] if "persistentVolumeClaim" in volume]
+            self.assertEqual(claims, [], name)
 
     def test_only_the_leader_is_behind_the_service_and_a_standby_is_left_alive(self):
         self.assertEqual(self.container["readinessProbe"]["grpc"]["service"], "gptvq.v1.JobService")
