@@ -40,6 +40,14 @@ echo "== lint"
 # These packages are not for Debian's archive, whose bug tracker has no request for them.
 lintian --allow-root --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs "$packages"/*.deb
 
+echo "== the same programs give the same packages"
+for again in once twice; do
+  mkdir "$root/packages/$again"
+  (cd "$packages/.." && SOURCE_DATE_EPOCH=1700000000 cpack --config CPackConfig.cmake -B "$root/packages/$again" > /dev/null)
+done
+for package in "$root"/packages/once/*.deb; do cmp "$package" "$root/packages/twice/$(basename "$package")"; done
+rm -rf "$root/packages/once" "$root/packages/twice"
+
 echo "== install"
 in_root -- apt-get update -qq
 in_root -- sh -c 'apt-get install -qq -y --no-install-recommends /packages/*.deb > /tmp/log 2>&1 || { cat /tmp/log; exit 1; }'

@@ -2,7 +2,9 @@
 # Builds the images from docker/Dockerfile as it is and runs them, without a container engine's daemon and without a
 # registry: buildah builds in a chroot on a base image that mmdebstrap makes, podman runs. The client's container submits a
 # job to the coordinator's container, a worker's container does the work, all on a loopback of their own, without rights and
-# on read-only roots. As root; everything lies below build/images.
+# on read-only roots. Of worker-cuda the last stage is built, twice, which must give the same bytes: where this machine has a
+# CUDA toolkit, on a base with its libraries in place of NVIDIA's image, with the package that was built here. As root;
+# everything lies below build/images.
 #
 # usage: tests/deploy/images_test.sh MAKE_TINY_MODEL
 set -euo pipefail
@@ -45,6 +47,62 @@ build() {
     --build-arg "JOBS=${JOBS:-$(nproc)}" --build-arg "VERSION=$version" --target "$1" --tag "$tag/$1" --file docker/Dockerfile . > /dev/null
 }
 
+# What NVIDIA's runtime image has of what the worker loads.
+make_cuda_base() {
+  local container library
+  podman "${store[@]}" image exists "$tag/cuda-runtime" && return
+  container=$(buildah "${store[@]}" from --pull-never docker.io/library/debian:bookworm-slim)
+  for library in libcublas libcublasLt libcusolver libcusparse libnvJitLink; do
+    buildah "${store[@]}" copy --quiet "$container" "$(realpath "$toolkit/lib64/$library.so")" \
+      "/usr/local/cuda/lib64/$(basename "$(readlink "$toolkit/lib64/$library.so")")" > /dev/null
+  done
+  buildah "${store[@]}" run --isolation chroot "$container" sh -c \
+    'echo /usr/local/cuda/lib64 > /etc/ld.so.conf.d/cuda.conf; ldconfig'
+  buildah "${store[@]}" commit --quiet --rm "$container" "$tag/cuda-runtime" > /dev/null
+}
+
+# build_worker_cuda TAG. The last stage of the Dockerfile; the one that compiles is replaced by what it would leave.
+build_worker_cuda() {
+  local stage=$images/tmp/worker-cuda
+  rm -rf "$stage"
+  mkdir -p "$stage/src/build/cuda"
+  cp -r build/release/packages "$stage/src/build/cuda/packages"
+  sed -n '/^ARG CUDA_RUNTIME/p; /^FROM ${CUDA_RUNTIME} AS worker-cuda/,$p' docker/Dockerfile > "$stage/Dockerfile"
+  buildah "${store[@]}" bud --quiet --no-cache --isolation chroot --pull-never --format docker --timestamp 0 \
+    --build-context "build-cuda=$stage" --build-arg "CUDA_RUNTIME=localhost/$tag/cuda-runtime" --build-arg "VERSION=$version" \
+    --tag "$1" --file "$stage/Dockerfile" . > /dev/null
+  rm -rf "$stage"
+}
+
+# Twice the same, the worker finds its libraries, says in one line that there is no driver, and computes on the CPU.
+check_worker_cuda() {
+  local said code=0 layers=()
+  toolkit=${CUDA_HOME:-/usr/local/cuda}
+  if [ ! -e "$toolkit/lib64/libcusolver.so" ]; then
+    echo "== worker-cuda is not built: no CUDA toolkit in $toolkit"
+    return
+  fi
+  echo "== build worker-cuda, twice"
+  make_cuda_base
+  for name in worker-cuda worker-cuda-again; do
+    build_worker_cuda "$tag/$name"
+    layers+=("$(podman "${store[@]}" inspect --format '{{.RootFS.Layers}}' "$tag/$name")")
+  done
+  [ "${layers[0]}" = "${layers[1]}" ] || { printf 'worker-cuda differs:\n%s\n%s\n' "${layers[@]}"; exit 1; }
+  in_worker_cuda() {
+    podman "${store[@]}" run --rm --pull never --no-healthcheck --read-only --cap-drop all --network none "$@"
+  }
+  in_worker_cuda --entrypoint sh "$tag/worker-cuda" -c '! ldd /usr/local/cuda/lib64/*.so.* | grep "not found"'
+  in_worker_cuda "$tag/worker-cuda" --device cpu --selftest
+  [ ! -e /proc/driver/nvidia/version ] || return 0
+  said=$(in_worker_cuda "$tag/worker-cuda" --device cuda --selftest 2>&1) || code=$?
+  if [ $code != 1 ] || [[ $said != "gptvq-worker: cuda: the NVIDIA driver is missing"* ]] || [ "$(wc -l <<< "$said")" != 1 ]; then
+    echo "without a driver, exit code $code: $said"
+    exit 1
+  fi
+  echo "$said"
+}
+
 # run NAME TARGET FLAGS -- ARGUMENTS...: a container without rights that writes to volumes and /tmp only. Its health check runs
 # when it is asked for; podman complains that it finds no systemd to run it every now and then.
 run() {
@@ -82,6 +140,8 @@ for target in coordinator worker-cpu client; do
   user=$(podman "${store[@]}" inspect --format '{{.Config.User}}' "$tag/$target")
   [ "$user" = 65532:65532 ] || { echo "$target runs as $user"; exit 1; }
 done
+
+check_worker_cuda
 
 data=$(mktemp -d "$images/data.XXXXXX")
 started=(gptvq-test-coordinator gptvq-test-worker gptvq-test-client)
