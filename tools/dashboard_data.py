@@ -58,10 +58,26 @@ def panel_queries(panel, variables):
             for target in panel.get("targets", [])]
 
 
-def annotation_exprs(dashboard, variables):
-    """(name, expression) of each annotation; a value is a moment in milliseconds."""
-    return [(annotation["name"], fill(annotation["expr"], variables))
-            for annotation in dashboard.get("annotations", {}).get("list", []) if "expr" in annotation]
+@dataclasses.dataclass
+class Annotation:
+    name: str
+    expr: str
+    color: str
+    value_is_time: bool  # a value is a moment to mark, in milliseconds; else the time that has one is marked
+
+    def spans(self, series):
+        """(begin, end) in Unix seconds of what one of its series marks; a moment begins and ends at once."""
+        known = [(time, value) for time, value in zip(series.times, series.values) if not math.isnan(value)]
+        if not known:
+            return set()
+        if self.value_is_time:
+            return {(value / 1000, value / 1000) for _, value in known}
+        return {(known[0][0], known[-1][0])}
+
+
+def annotations(dashboard, variables):
+    return [Annotation(one["name"], fill(one["expr"], variables), one["iconColor"], one["useValueForTime"] == "on")
+            for one in dashboard.get("annotations", {}).get("list", []) if "expr" in one]
 
 
 class Prometheus:

@@ -27,6 +27,7 @@ import dashboard_units  # noqa: E402
 WIDTH_INCHES, ROW_INCHES, DPI = 16.0, 0.36, 100
 COLUMNS = 24
 STEPS = 240  # points of a series
+BARS = 15  # of a series that is drawn as bars
 CANVAS, PANEL, LINE, TEXT, DIM = "#111217", "#181b1f", "#2c3235", "#d8d9da", "#8e9199"
 COLORS = {"green": "#73bf69", "yellow": "#fade2a", "orange": "#ff9830", "red": "#f2495c", "blue": "#5794f2",
           "purple": "#b877d9", "transparent": "none"}
@@ -58,6 +59,11 @@ class Frame:
         left, bottom = self.x + x, page_height - self.y - y - height
         return self.figure.add_axes((left / page_width, bottom / page_height, width / page_width, height / page_height))
 
+    def place(self, x, y):
+        """Where (x, y) from the frame's top left corner is on the page, as the figure counts."""
+        page_width, page_height = self.figure.get_size_inches()
+        return (self.x + x) / page_width, (page_height - self.y - y) / page_height
+
     def body(self, left=0.1, top=0.34, right=0.1, bottom=0.1):
         axes = self.axes(left, top, self.width - left - right, self.height - top - bottom)
         axes.set_facecolor("none")
@@ -66,18 +72,20 @@ class Frame:
     def say_no_data(self):
         axes = self.body()
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "No data", color=DIM, fontsize=10, ha="center", va="center")
+        words = self.panel.get("fieldConfig", {}).get("defaults", {}).get("noValue", "No data")
+        axes.text(0.5, 0.5, words, color=DIM, fontsize=10, ha="center", va="center")
 
 
 class Drawing:
     """One dashboard over one time range."""
 
-    def __init__(self, dashboard, prometheus, start, end, rate_interval):
+    def __init__(self, dashboard, prometheus, start, end, rate_interval, scrape_seconds):
         self.dashboard, self.prometheus = dashboard, prometheus
-        self.start, self.end = start, end
+        self.start, self.end, self.scrape_seconds = start, end, scrape_seconds
         self.step = max((end - start) / STEPS, 0.5)
         self.variables = {"job": ".*", "worker": ".*", "datasource": "", "__rate_interval": rate_interval,
                           "__range": f"{max(1, round(end - start))}s"}
+        self.bar_step = max((end - start) / BARS, 3)
         self.marks = self._marks()
 
     def render(self):
@@ -94,23 +102,28 @@ class Drawing:
         buffer = io.BytesIO()
         figure.savefig(buffer, facecolor=CANVAS)
         pyplot.close(figure)
-        return Image.open(buffer).convert("RGB").quantize(256)  # flat colours: a third of the bytes
+        return Image.open(buffer).convert("RGB").quantize(256, kmeans=3)  # flat colours: a third of the bytes
 
     def _marks(self):
+        """(begin, end, colour) of what the annotations mark within the time range."""
         marks = set()
-        for _, expr in dashboard_data.annotation_exprs(self.dashboard, self.variables):
-            for series in self.prometheus.range(expr, self.start, self.end, self.step):
-                marks.update(value / 1000 for value in series.values if not math.isnan(value))
-        return sorted(mark for mark in marks if self.start <= mark <= self.end)
+        for annotation in dashboard_data.annotations(self.dashboard, self.variables):
+            for series in self.prometheus.range(annotation.expr, self.start, self.end, self.step):
+                marks.update((*span, COLORS[annotation.color]) for span in annotation.spans(series))
+        return sorted(mark for mark in marks if self.start <= mark[0] <= self.end)
 
     def _answers(self, panel):
         """(legend name, series) of all queries of a panel."""
         found = []
-        for query in dashboard_data.panel_queries(panel, self.variables):
+        step = self.bar_step if _is_bars(panel) else self.step
+        variables = dict(self.variables)
+        if _is_bars(panel):  # Grafana's rule for intervals above four scrapes
+            variables["__rate_interval"] = f"{round(1000 * (step + self.scrape_seconds))}ms"
+        for query in dashboard_data.panel_queries(panel, variables):
             if query.instant:
                 series = self.prometheus.instant(query.expr, self.end)
             else:
-                series = self.prometheus.range(query.expr, self.start, self.end, self.step)
+                series = self.prometheus.range(query.expr, self.start, self.end, step)
             found += [(one.name(query.legend), one) for one in series]
         return found
 
@@ -141,9 +154,8 @@ class Drawing:
             spark.plot(values, color=color, linewidth=1.2)
             spark.set_ylim(0, max(max(values) * 1.15, 1e-12))
             spark.margins(x=0)
-        axes.text(0.5, 0.62 if panel["options"].get("graphMode") == "area" else 0.5,
-                  dashboard_units.text(values[-1], defaults["unit"], defaults.get("decimals")), color=color, fontsize=24,
-                  weight="bold", ha="center", va="center")
+        axes.text(0.5, 0.62 if panel["options"].get("graphMode") == "area" else 0.5, _stat_text(defaults, values[-1]),
+                  color=color, fontsize=24, weight="bold", ha="center", va="center")
 
     def _draw_bars(self, frame, panel):
         defaults = panel["fieldConfig"]["defaults"]
@@ -189,8 +201,10 @@ class Drawing:
             times = _dates(series.times)
             values = numpy.array(series.values)
             upper = base + numpy.nan_to_num(values) if stacked else values
-            if custom.get("drawStyle") == "bars":
-                axes.bar(times, numpy.nan_to_num(values), width=1.02 * self.step / 86400, bottom=base, color=color, alpha=0.85)
+            if _is_bars(panel):  # each up to its time
+                width = self.bar_step / 86400
+                axes.bar(times, numpy.nan_to_num(values), width=-0.9 * width, align="edge", bottom=base, color=color,
+                         alpha=0.85)
             else:
                 axes.fill_between(times, base if stacked else 0, upper, color=color, linewidth=0,
                                   alpha=custom.get("fillOpacity", 0) / 100)
@@ -215,14 +229,19 @@ class Drawing:
             axes.set_ylim(bottom=low)
         if high is not None:
             axes.set_ylim(top=high * 1.03)
-        elif axes.get_ylim()[1] < 1e-9:
+        elif not axes.dataLim.y1 > 0:
             axes.set_ylim(top=1)
-        axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.yaxis.set_major_formatter(lambda value, _: dashboard_units.text(value, unit))
+        step = dashboard_units.tick_step(axes.get_ylim()[1], unit)
+        if defaults.get("decimals") == 0:
+            step = max(1, math.ceil(step))
+        axes.yaxis.set_major_locator(matplotlib.ticker.MultipleLocator(step))
+        axes.yaxis.set_major_formatter(lambda value, _: dashboard_units.tick_text(value, unit))
         axes.grid(axis="y", color=LINE, linewidth=0.7)
         self._dress_time(axes)
-        for mark in self.marks:
-            axes.axvline(_dates([mark])[0], color=COLORS["blue"], linewidth=1, linestyle=(0, (4, 3)), alpha=0.9)
+        for begin, end, color in self.marks:
+            if end > begin:
+                axes.axvspan(*_dates([begin, end]), color=color, alpha=0.15, linewidth=0)
+            axes.axvline(_dates([begin])[0], color=color, linewidth=1, linestyle=(0, (4, 3)), alpha=0.9)
 
     def _dress_time(self, axes):
         axes.set_xlim(*_dates([self.start, self.end]))
@@ -311,6 +330,8 @@ class Drawing:
                 axes.add_patch(patches.Rectangle((i + 0.01, j + 0.03), 0.98, 0.94, facecolor=color, linewidth=0))
                 axes.text(i + 0.5, j + 0.5, dashboard_units.text(value, defaults["unit"], defaults.get("decimals")),
                           color="white", fontsize=7.5, ha="center", va="center")
+        if len(rows) > len(shown):
+            frame.figure.text(*frame.place(0.12, 0.44), f"{len(rows) - len(shown)} more", color=DIM, fontsize=7.5, va="top")
 
     def _draw_facts(self, frame, panel, key):
         """Joins the queries by a label and renames, as the panel's transformations say."""
@@ -361,15 +382,16 @@ def _draw_legend(frame, panel, answers, unit, rows):
     axes.set_ylim(rows, 0)
     two_columns = len(answers) > rows
     calculations = panel["options"]["legend"]["calcs"]
+    decimals = panel["fieldConfig"]["defaults"].get("decimals")
     for i, (name, series) in enumerate(answers[:2 * rows]):
         left, line = (0.5 if i >= rows else 0, i % rows)
         axes.plot([left, left + 0.02], [line + 0.5] * 2, color=PALETTE[i % len(PALETTE)], linewidth=3)
         values = [_reduce(calculation, series.values) for calculation in calculations]
-        shown = "   ".join(f"{_CALCULATION_NAMES[calculation]} {dashboard_units.text(value, unit)}"
+        shown = "   ".join(f"{_CALCULATION_NAMES[calculation]} {dashboard_units.text(value, unit, decimals)}"
                            for calculation, value in zip(calculations, values))
         right = left + (0.47 if two_columns else 1)
         if two_columns and frame.width < 6:
-            shown = dashboard_units.text(values[0], unit)
+            shown = dashboard_units.text(values[0], unit, decimals)
         axes.text(left + 0.03, line + 0.5, _short(name, 44), color=TEXT, fontsize=7.5, va="center")
         axes.text(right, line + 0.5, shown, color=DIM, fontsize=7.5, va="center", ha="right")
 
@@ -382,6 +404,17 @@ def _reduce(calculation, values):
     if not known:
         return math.nan
     return {"lastNotNull": known[-1], "max": max(known), "mean": sum(known) / len(known), "sum": sum(known)}[calculation]
+
+
+def _is_bars(panel):
+    return panel["type"] == "timeseries" and panel["fieldConfig"]["defaults"]["custom"].get("drawStyle") == "bars"
+
+
+def _stat_text(defaults, value):
+    for mapping in defaults.get("mappings", []):
+        if word := mapping["options"].get(f"{value:g}"):
+            return word["text"]
+    return dashboard_units.text(value, defaults["unit"], defaults.get("decimals"))
 
 
 def _threshold_color(defaults, value):
@@ -407,10 +440,11 @@ def main():
     parser.add_argument("--start", required=True, type=float, metavar="UNIX_SECONDS")
     parser.add_argument("--end", required=True, type=float, metavar="UNIX_SECONDS")
     parser.add_argument("--rate-interval", default="1m", metavar="DURATION", help="what $__rate_interval stands for")
+    parser.add_argument("--scrape-seconds", default=15, type=float, metavar="SECONDS", help="from scrape to scrape")
     parser.add_argument("--output", required=True, type=pathlib.Path)
     arguments = parser.parse_args()
     drawing = Drawing(dashboard_data.load(arguments.dashboard), dashboard_data.Prometheus(arguments.prometheus),
-                      arguments.start, arguments.end, arguments.rate_interval)
+                      arguments.start, arguments.end, arguments.rate_interval, arguments.scrape_seconds)
     drawing.render().save(arguments.output, optimize=True)
     return 0
 

@@ -42,15 +42,18 @@ def _last_value():
     return common.ReduceDataOptions().calcs(["lastNotNull"])
 
 
-def number(title, description, queries, unit, *, colors=None, sparkline=False, decimals=None, width=4, height=4,
+def number(title, description, queries, unit, *, colors=None, sparkline=False, decimals=None, words=None, width=4, height=4,
            color_mode=common_models.BigValueColorMode.VALUE):
-    """One large number, or one for each series."""
+    """One large number, or one for each series; `words` says {value: text} where a number would say less."""
     panel = (stat.Panel().title(title).description(description).unit(unit).thresholds(_thresholds(colors or steps(BLUE)))
              .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)).color_mode(color_mode)
              .graph_mode(common_models.BigValueGraphMode.AREA if sparkline else common_models.BigValueGraphMode.NONE)
              .reduce_options(_last_value()).no_value("–").span(width).height(height))
     if decimals is not None:
         panel = panel.decimals(decimals)
+    if words is not None:
+        panel = panel.mappings([models.ValueMap(options={str(value): models.ValueMappingResult(text=text)
+                                                         for value, text in words.items()})])
     return _add_queries(panel, queries, instant=not sparkline)
 
 
@@ -70,8 +73,8 @@ def bars(title, description, queries, unit, *, colors=None, low=None, high=None,
 
 
 def lines(title, description, queries, unit, *, stacked=False, bars_drawn=False, colors=None, low=None, high=None, width=12,
-          height=8, interval=None, legend_values=("lastNotNull", "max")):
-    """Series over time; the legend below has their latest and largest value."""
+          height=8, interval=None, decimals=None, empty=None, legend_values=("lastNotNull", "max")):
+    """Series over time; the legend below has their latest and largest value. `empty` says what it means when there are none."""
     panel = (timeseries.Panel().title(title).description(description).unit(unit)
              .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
              .line_width(0 if bars_drawn else 2).fill_opacity(80 if bars_drawn else 35 if stacked else 10)
@@ -88,10 +91,19 @@ def lines(title, description, queries, unit, *, stacked=False, bars_drawn=False,
     if colors is not None:
         panel = panel.thresholds(_thresholds(colors)).thresholds_style(
             common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED))
-    for setter, value in ((panel.min, low), (panel.max, high), (panel.interval, interval)):
+    for setter, value in ((panel.min, low), (panel.max, high), (panel.interval, interval), (panel.decimals, decimals),
+                          (panel.no_value, empty)):
         if value is not None:
             setter(value)
     return _add_queries(panel, queries, instant=False)
+
+
+def happenings(title, description, metric, label, legend, *, condition="", width=8):
+    """How often things happened: a bar for each interval, at least two minutes. $__rate_interval is then that and a scrape more,
+    so that what happens between two bars is counted, once."""
+    query = Query(f"sum by ({label}) (increase({metric}[$__rate_interval])){condition}", legend)
+    return lines(title, description, [query], "none", bars_drawn=True, low=0, interval="2m", decimals=0,
+                 legend_values=("sum", "max"), width=width)
 
 
 def rows_of_color(title, description, query, unit, *, axis, histogram, width=12, height=10, interval=None):
@@ -170,23 +182,32 @@ def matrix(title, description, query, row, column, unit, *, decimals=3, width=12
 
 
 class PrometheusAnnotation(models.AnnotationQuery):
-    """An annotation whose series' value is the moment to mark, in milliseconds: keys of the Prometheus data source that the
-    schema leaves to it."""
+    """An annotation with the keys that the schema leaves to the Prometheus data source."""
 
-    def __init__(self, name, expr, color, text):
+    def __init__(self, name, expr, color, text, use_value_for_time):
         super().__init__(name=name, datasource=DATASOURCE, enable=True, hide=False, icon_color=color, expr=expr)
-        self._text = text
+        self._text, self._use_value_for_time = text, use_value_for_time
 
     def to_json(self):
-        return {**super().to_json(), "titleFormat": self.name, "textFormat": self._text, "useValueForTime": "on",
-                "step": "60s"}
+        return {**super().to_json(), "titleFormat": self.name, "textFormat": self._text,
+                "useValueForTime": self._use_value_for_time, "step": "60s"}
 
 
-class Annotation:
-    """What Dashboard.annotation() asks to build."""
+class Moment:
+    """Marks a moment: the series' value, in milliseconds."""
 
     def __init__(self, name, expr, color, text):
-        self._annotation = PrometheusAnnotation(name, expr, color, text)
+        self._annotation = PrometheusAnnotation(name, expr, color, text, "on")
+
+    def build(self):
+        return self._annotation
+
+
+class Span:
+    """Marks the time for which the expression has a series."""
+
+    def __init__(self, name, expr, color, text):
+        self._annotation = PrometheusAnnotation(name, expr, color, text, "off")
 
     def build(self):
         return self._annotation

@@ -2,23 +2,27 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from panels import (GREEN, ORANGE, RED, YELLOW, Annotation, Column, Query, bars, facts, lines, matrix, number,
-                    rows_of_color, steps)
+from panels import (GREEN, ORANGE, RED, YELLOW, Column, Moment, Query, bars, facts, lines, matrix, number, rows_of_color,
+                    steps)
 from variables import JOB, OF_JOB, OF_WORKER, WORKER, new_dashboard
 
 UID = "gptvq-progress"
 
-# Names of a job for people; its id tells jobs of one model apart.
-NAMED = "on (job_id) group_left (model, preset) gptvq_coordinator_job_info"
+# Names of a job for people; its id tells jobs of one model apart. When another coordinator takes over, or the same one comes
+# back under another address, both have series for a moment: hence the maximum, here and of all that is shown by job.
+NAMED = "on (job_id) group_left (model, preset) max by (job_id, model, preset) (gptvq_coordinator_job_info)"
+
+
+def _of_job(metric):
+    """The selected jobs' values of a metric, one for each."""
+    return f"max by (job_id) (gptvq_coordinator_job_{metric}{OF_JOB})"
 
 
 def build():
     board = new_dashboard(UID, "GPTVQ: quantization progress", "Jobs, quality, time and throughput.", [JOB, WORKER])
     board = (board
-             .annotation(Annotation("Job submitted", f"gptvq_coordinator_job_create_time_seconds{OF_JOB} * 1000", "blue",
-                                    "{{job_id}}"))
-             .annotation(Annotation("Job ended", f"gptvq_coordinator_job_end_time_seconds{OF_JOB} * 1000", "green",
-                                    "{{job_id}}")))
+             .annotation(Moment("Job submitted", f"{_of_job('create_time_seconds')} * 1000", "blue", "{{job_id}}"))
+             .annotation(Moment("Job ended", f"{_of_job('end_time_seconds')} * 1000", "green", "{{job_id}}")))
     for section in (_at_a_glance, _quality, _time, _workers):
         board = section(board)
     return board.build()
@@ -27,8 +31,7 @@ def build():
 def _at_a_glance(board):
     return (board
             .with_panel(number("Layers done", "Share of the layers of the selected jobs that are committed.",
-                               [Query(f"sum(gptvq_coordinator_job_published_layers{OF_JOB})"
-                                      f" / sum(gptvq_coordinator_job_layers{OF_JOB})")],
+                               [Query(f"sum({_of_job('published_layers')}) / sum({_of_job('layers')})")],
                                "percentunit", colors=steps("blue", (1, GREEN)), decimals=0))
             .with_panel(number("Time left", "Until the last of the selected jobs ends, at the pace of its last tenth. Unknown "
                                "while a job has not begun.",
@@ -36,13 +39,13 @@ def _at_a_glance(board):
                                colors=steps("purple")))
             .with_panel(number("Bits per value", "What a weight occupies when packed, codebooks and scales included, on average "
                                "over the selected jobs.",
-                               [Query(f"avg(gptvq_coordinator_job_bits_per_value{OF_JOB})")], "none",
+                               [Query(f"avg({_of_job('bits_per_value')})")], "none",
                                colors=steps("blue"), decimals=3))
             .with_panel(number("Worst linear", "Largest relative error tr(E H Eᵀ) / tr(W H Wᵀ) of a linear. Above 0.5 "
                                "GptvqLinearErrorHigh fires.",
                                [Query(f"max(gptvq_coordinator_job_linear_relative_error{OF_JOB})")], "percentunit",
                                colors=steps(GREEN, (0.2, YELLOW), (0.35, ORANGE), (0.5, RED)), decimals=1))
-            .with_panel(number("Throughput", "Weights quantized in a second by the selected workers.",
+            .with_panel(number("Weights a second", "Quantized and published by the selected workers.",
                                [Query(f"sum(rate(gptvq_worker_published_weights_total{OF_WORKER}[$__rate_interval]))")],
                                "short", sparkline=True, colors=steps("blue"), decimals=1))
             .with_panel(number("Active jobs", "Jobs that have not ended, shown or not.",
@@ -50,25 +53,25 @@ def _at_a_glance(board):
                                decimals=0))
             .with_panel(facts("Jobs", "Jobs that have not ended, and those of the last five minutes.", "job_id",
                               {"model": "Model", "preset": "Preset", "state": "State", "job_id": "Job"},
-                              f"sum by (job_id, state, model, preset) (gptvq_coordinator_job_state{OF_JOB} * {NAMED})",
-                              [Column("Progress", f"sum by (job_id) (gptvq_coordinator_job_progress_ratio{OF_JOB})",
+                              f"max by (job_id, state) (gptvq_coordinator_job_state{OF_JOB}) * {NAMED}",
+                              [Column("Progress", _of_job("progress_ratio"),
                                       "percentunit", gauge=True),
-                               Column("Layers done", f"sum by (job_id) (gptvq_coordinator_job_published_layers{OF_JOB})",
+                               Column("Layers done", _of_job("published_layers"),
                                       "none"),
-                               Column("Layers", f"sum by (job_id) (gptvq_coordinator_job_layers{OF_JOB})", "none"),
-                               Column("Time left", f"sum by (job_id) (gptvq_coordinator_job_eta_seconds{OF_JOB})",
+                               Column("Layers", _of_job("layers"), "none"),
+                               Column("Time left", _of_job("eta_seconds"),
                                       "dtdurations"),
                                Column("Running for",
-                                      f"time() - sum by (job_id) (gptvq_coordinator_job_create_time_seconds{OF_JOB})",
+                                      f"time() - {_of_job('create_time_seconds')}",
                                       "dtdurations"),
-                               Column("Bits per value", f"sum by (job_id) (gptvq_coordinator_job_bits_per_value{OF_JOB})",
+                               Column("Bits per value", _of_job("bits_per_value"),
                                       "none")]))
             .with_panel(lines("Progress", "Share of each job's work that is done. A flat line is a job that waits or hangs.",
-                              [Query(f"gptvq_coordinator_job_progress_ratio{OF_JOB} * {NAMED}",
+                              [Query(f"{_of_job('progress_ratio')} * {NAMED}",
                                      "{{model}} {{preset}} · {{job_id}}")],
                               "percentunit", low=0, high=1))
             .with_panel(lines("Time left", "Expected until each job ends. A rising line is a job that got slower.",
-                              [Query(f"gptvq_coordinator_job_eta_seconds{OF_JOB} * {NAMED}",
+                              [Query(f"{_of_job('eta_seconds')} * {NAMED}",
                                      "{{model}} {{preset}} · {{job_id}}")],
                               "dtdurations", low=0)))
 
@@ -95,7 +98,7 @@ def _quality(board):
                              "percentunit", colors=steps(GREEN, (0.1, YELLOW), (0.25, ORANGE), (0.5, RED)), low=0,
                              width=6, decimals=2))
             .with_panel(bars("Bits per value", "Of each job so far.",
-                             [Query(f"gptvq_coordinator_job_bits_per_value{OF_JOB} * {NAMED}",
+                             [Query(f"{_of_job('bits_per_value')} * {NAMED}",
                                     "{{model}} {{preset}}")],
                              "none", low=0, width=6, decimals=3)))
 
@@ -103,7 +106,7 @@ def _quality(board):
 def _time(board):
     return (board
             .with_row(dashboard.Row("Where the time goes"))
-            .with_panel(lines("Phases of tasks", "Device slots that are in each phase, on average: load, forward (calibration), "
+            .with_panel(lines("Slots by phase", "Device slots that are in each phase, on average: load, forward (calibration), "
                               "hessian, quantize, publish, finalize, evaluate. Their sum is the number of busy slots.",
                               [Query(f"sum by (phase) (rate(gptvq_worker_phase_seconds_total{OF_WORKER}[$__rate_interval]))",
                                      "{{phase}}")],
@@ -123,7 +126,7 @@ def _time(board):
 def _workers(board):
     return (board
             .with_row(dashboard.Row("Workers"))
-            .with_panel(lines("Throughput by worker", "Weights quantized in a second.",
+            .with_panel(lines("Weights a second by worker", "Quantized and published.",
                               [Query("sum by (worker) "
                                      f"(rate(gptvq_worker_published_weights_total{OF_WORKER}[$__rate_interval]))",
                                      "{{worker}}")],

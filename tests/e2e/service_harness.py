@@ -144,8 +144,8 @@ class PostgresServer:
 class SharedCluster(Cluster):
     """Coordinators on one PostgreSQL journal; clients and workers know all of them."""
 
-    def __init__(self, directory, journal):
-        super().__init__(directory)
+    def __init__(self, directory, journal, coordinator_flags=()):
+        super().__init__(directory, coordinator_flags=coordinator_flags)
         self.journal = journal
         self.coordinators = {}  # by name
         self.addresses = {}
@@ -158,7 +158,7 @@ class SharedCluster(Cluster):
         self.coordinators[name] = self._spawn(
             name, ["gptvq-coordinator", "--listen", "127.0.0.1:0", "--journal", self.journal,
                    "--store", str(self.directory / "store"), "--address-file", str(address_file),
-                   "--lease-ttl-ms", "2000"])
+                   "--lease-ttl-ms", "2000", *self.coordinator_flags])
         self.addresses[name] = wait_until(
             lambda: address_file.exists() and address_file.read_text().strip(), f"the address of {name}")
         self.address = ",".join(self.addresses.values())

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from scraped_service import ROOT, ScrapedService
+from scraped_service import ROOT, SCRAPE_SECONDS, ScrapedService
 
 import dashboard_data
 import render_dashboard
@@ -54,7 +54,7 @@ def main():
             end = time.time()
             for name in ("quantization-progress", "fleet-health"):
                 dashboard = dashboard_data.load(ROOT / "deploy" / "grafana" / "dashboards" / f"{name}.json")
-                drawing = render_dashboard.Drawing(dashboard, service.prometheus, start, end, "10s")
+                drawing = render_dashboard.Drawing(dashboard, service.prometheus, start, end, "10s", SCRAPE_SECONDS)
                 drawing.render().save(directory / f"{name}.png", optimize=True)
     model.remove()
     return 0

@@ -12,7 +12,7 @@ import time
 import unittest
 import urllib.request
 
-from scraped_service import ROOT, ScrapedService
+from scraped_service import ROOT, SCRAPE_SECONDS, ScrapedService
 
 import dashboard_data
 from service_harness import Model
@@ -26,8 +26,8 @@ MAX_PICTURE_BYTES = 300_000
 
 # Queries that a healthy job on CPUs leaves without data: (panel, query) and the reason.
 WITHOUT_DATA = {
-    ("Memory of devices", "A"): "only a GPU says how much of its memory is in use",
-    ("GPUs", "A"): "needs NVIDIA's dcgm-exporter",
+    ("Memory of GPUs", "A"): "only a GPU says how much of its memory is in use",
+    ("Load of GPUs", "A"): "needs NVIDIA's dcgm-exporter",
     ("Errors of GPUs", "A"): "needs NVIDIA's dcgm-exporter",
 }
 
@@ -118,11 +118,13 @@ class LiveTest(unittest.TestCase):
     def test_annotations_mark_moments_of_the_job(self):
         marked = {}
         for path in DASHBOARDS:
-            for name, expr in dashboard_data.annotation_exprs(dashboard_data.load(path), self.variables):
-                for series in self.prometheus.range(expr, self.start, self.end, 1):
-                    marked[name] = max(value for value in series.values if not math.isnan(value)) / 1000
-        self.assertEqual(set(marked), {"Job submitted", "Job ended", "Coordinator started"})
-        self.assertLess(marked["Coordinator started"], marked["Job submitted"])
+            for annotation in dashboard_data.annotations(dashboard_data.load(path), self.variables):
+                marked[annotation.name] = max((begin for series in self.prometheus.range(annotation.expr, self.start, self.end, 1)
+                                               for begin, _ in annotation.spans(series)), default=None)
+        self.assertEqual(set(marked), {"Job submitted", "Job ended", "Coordinator started", "Worker started", "Alert"})
+        self.assertIsNone(marked["Alert"])  # none fires
+        self.assertLess(marked["Coordinator started"], marked["Worker started"])
+        self.assertLess(marked["Worker started"], marked["Job submitted"])
         self.assertLess(self.start - 1, marked["Job submitted"])
         self.assertLess(marked["Job submitted"], marked["Job ended"])
         self.assertLess(marked["Job ended"], self.end)
@@ -180,7 +182,8 @@ class LiveTest(unittest.TestCase):
     def test_both_dashboards_can_be_drawn_from_their_json(self):
         for path in DASHBOARDS:
             with self.subTest(dashboard=path.name):
-                drawing = render_dashboard.Drawing(dashboard_data.load(path), self.prometheus, self.start, self.end, "30s")
+                drawing = render_dashboard.Drawing(dashboard_data.load(path), self.prometheus, self.start, self.end, "30s",
+                                                   SCRAPE_SECONDS)
                 picture = pathlib.Path(self.scratch.name) / "picture.png"
                 drawing.render().save(picture, optimize=True)
                 self.assertLess(picture.stat().st_size, MAX_PICTURE_BYTES)

@@ -1,4 +1,4 @@
-"""A coordinator, workers and a real Prometheus on loopback that scrapes them with the configuration and the rules of
+"""Coordinators, workers and a real Prometheus on loopback that scrapes them with the configuration and the rules of
 deploy/prometheus, faster. Stops exactly what it started."""
 
 import pathlib
@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests" / "e2e"), str(ROOT / "tools")]
 
 from dashboard_data import Prometheus  # noqa: E402
-from service_harness import Cluster, wait_until  # noqa: E402
+from service_harness import Cluster, SharedCluster, wait_until  # noqa: E402
 
 LOOPBACK = "127.0.0.1"
 SCRAPE_SECONDS = 1
@@ -27,21 +27,33 @@ def _free_port():
 
 
 class ScrapedService:
-    """Everything lies below `directory`. Use as a context; then `cluster` takes jobs and `prometheus` answers."""
+    """Everything lies below `directory`. Use as a context; then `cluster` takes jobs and `prometheus` answers. With `journal`,
+    the URI of a PostgreSQL database, two coordinators share it, and the first leads."""
 
-    def __init__(self, directory, worker_names):
+    def __init__(self, directory, worker_names, journal=None):
         self.directory = pathlib.Path(directory)
         self.worker_names = worker_names
-        self.cluster = Cluster(self.directory, coordinator_flags=["--metrics-listen", f"{LOOPBACK}:0"])
+        flags = ["--metrics-listen", f"{LOOPBACK}:0"]
+        if journal is None:
+            self.cluster = Cluster(self.directory, coordinator_flags=flags)
+            self.coordinator_names = ["coordinator"]
+        else:
+            self.cluster = SharedCluster(self.directory, journal, coordinator_flags=flags)
+            self.coordinator_names = ["first", "second"]
         self.workers = {}
-        self.metrics_urls = {}  # by program: coordinator, or a worker's name
+        self.metrics_urls = {}  # by name of a coordinator or worker
         self.prometheus = None
         self._server = None
 
     def __enter__(self):
         self.cluster.__enter__()
         try:
-            self._find_metrics("coordinator", r"metrics on (\S+)")
+            if isinstance(self.cluster, SharedCluster):
+                for name in self.coordinator_names:
+                    self.cluster.add_coordinator(name)
+                    wait_until(lambda: self.cluster.is_ready("first"), "the first to lead")
+            for name in self.coordinator_names:
+                self._find_metrics(name, r"metrics on (\S+)")
             for name in self.worker_names:
                 self.workers[name] = self.cluster.start_worker(name, flags=["--metrics-listen", f"{LOOPBACK}:0"])
                 self._find_metrics(name, r"serving metrics.* port=(\d+)")
@@ -71,7 +83,7 @@ class ScrapedService:
         target_of = {program: url.split("/")[2] for program, url in self.metrics_urls.items()}
         for job in configuration["scrape_configs"]:
             if job["job_name"] == "gptvq-coordinator":
-                job["static_configs"] = [{"targets": [target_of["coordinator"]]}]
+                job["static_configs"] = [{"targets": [target_of[name] for name in self.coordinator_names]}]
             else:
                 job["static_configs"] = [{"targets": [target_of[name]], "labels": {"worker": name}}
                                          for name in self.worker_names]
@@ -86,7 +98,7 @@ class ScrapedService:
                 ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={self.directory / 'tsdb'}",
                  f"--web.listen-address={LOOPBACK}:{port}"], stdout=log, stderr=log)
         self.prometheus = Prometheus(f"http://{LOOPBACK}:{port}")
-        wait_until(lambda: self._up_count() == 1 + len(self.worker_names), "Prometheus to reach every target")
+        wait_until(lambda: self._up_count() == len(self.metrics_urls), "Prometheus to reach every target")
 
     def _up_count(self):
         assert self._server.poll() is None, (self.directory / "prometheus.log").read_text()
