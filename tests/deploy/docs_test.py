@@ -26,7 +26,7 @@ class Docs(unittest.TestCase):
             self.assertEqual(documented, {flag.upper().replace("-", "_") for flag in flags})
 
     def test_sizing_is_what_is_computed(self):
-        subprocess.run([ROOT / "tools" / "sizing.py", "--check", DOCS / "sizing.md"], check=True)
+        subprocess.run([ROOT / "tools" / "sizing.py", BIN, "--check", DOCS / "sizing.md"], check=True)
 
     def test_performance_is_what_is_computed(self):
         subprocess.run([ROOT / "tools" / "roofline.py", "--check", DOCS / "performance.md"], check=True)
