@@ -310,11 +310,14 @@ class SubmitJob(unittest.TestCase):
 
     def test_its_command_line_is_accepted_up_to_the_coordinator(self):
         arguments = [argument for argument in self.container["args"] if not argument.startswith(("--coordinator", "--state-dir"))]
-        arguments = [argument.replace("file:///data", f"file://{KUBERNETES}") for argument in arguments]
         with open(os.devnull, "w") as null:
-            result = subprocess.run([BIN / "gptvq-client", *arguments, "--coordinator=unix:/nowhere/socket", "--dry-run"],
+            result = subprocess.run([BIN / "gptvq-client", *arguments, "--coordinator=unix:/nowhere/socket", "--dry-run",
+                                     "--retry-for=0s"],
                                     stdout=null, stderr=subprocess.PIPE, text=True, timeout=120)
         self.assertEqual(result.returncode, 4, result.stderr)
+
+    def test_needs_no_volume_of_the_overlay(self):
+        self.assertEqual([volume["name"] for volume in self.job["spec"]["template"]["spec"]["volumes"]], ["tmp"])
 
     def test_may_pass_the_network_policies(self):
         labels = self.job["spec"]["template"]["metadata"]["labels"]
