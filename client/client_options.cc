@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/status_macros.h"
+#include "platform/object_store/object_uri.h"
 
 namespace gptvq {
 namespace {
@@ -30,6 +31,23 @@ void AddOptionalText(Command& command, Flag flag, std::optional<std::string>* ta
   command.AddParsed(std::move(flag), "", [target](std::string_view text) -> absl::Status {
     *target = std::string(text);
     return absl::OkStatus();
+  });
+}
+
+// What no storage could ever open is a mistake in the command line, whichever command meets it.
+absl::Status CheckLocation(std::string_view text) { return ObjectUri::ParseArgument(text).status(); }
+
+void AddLocation(Command& command, Flag flag, std::string* target) {
+  command.AddParsed(std::move(flag), "", [target](std::string_view text) {
+    *target = std::string(text);
+    return CheckLocation(text);
+  });
+}
+
+void AddLocations(Command& command, Flag flag, std::vector<std::string>* targets) {
+  command.AddEachParsed(std::move(flag), [targets](std::string_view text) {
+    targets->emplace_back(text);
+    return CheckLocation(text);
   });
 }
 
@@ -137,24 +155,27 @@ void AddSpecFlags(Command& command, SpecFlags& spec) {
 
 // The flags of a job: what submit and quantize share.
 void AddJobFlags(Command& command, JobFlags& job) {
-  command.AddString({.name = "--model",
-                     .help = "Hugging Face model directory, path or URI.",
-                     .value = "URI",
-                     .presence = Presence::kRequired},
-                    &job.model);
-  command.AddStrings({.name = "--calibration",
-                      .help = "Calibration text (.txt), JSON lines (.jsonl) or token ids; may be repeated.",
-                      .value = "FILE",
-                      .presence = Presence::kRequired},
-                     &job.calibration);
+  AddLocation(command,
+              {.name = "--model",
+               .help = "Hugging Face model directory, path or URI.",
+               .value = "URI",
+               .presence = Presence::kRequired},
+              &job.model);
+  AddLocations(command,
+               {.name = "--calibration",
+                .help = "Calibration text (.txt), JSON lines (.jsonl) or token ids; may be repeated.",
+                .value = "FILE",
+                .presence = Presence::kRequired},
+               &job.calibration);
   command.AddString(
       {.name = "--evaluation", .help = "Held-out text; measures the perplexity of source and result.", .value = "FILE"},
       &job.evaluation);
-  command.AddString({.name = "--output",
-                     .help = "Where the checkpoint is written, path or URI.",
-                     .value = "URI",
-                     .presence = Presence::kRequired},
-                    &job.output);
+  AddLocation(command,
+              {.name = "--output",
+               .help = "Where the checkpoint is written, path or URI.",
+               .value = "URI",
+               .presence = Presence::kRequired},
+              &job.output);
   AddSpecFlags(command, job.spec);
   command.AddChoice<PropagationMode>(
       {.name = "--propagation", .help = "Whether a layer is calibrated behind quantized layers or shards run at once."},
@@ -265,18 +286,18 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
             {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}, {"html", OutputFormat::kHtml}});
 
   Command& verify = line.AddCommand("verify", "Checks every byte of a result against its manifest.");
-  verify.AddArgument(directory_argument, &options.directory);
+  AddLocation(verify, directory_argument, &options.directory);
   AddStorageProfiles(verify, options);
 
   Command& inspect = line.AddCommand("inspect", "Shows what a result holds.");
-  inspect.AddArgument(directory_argument, &options.directory);
+  AddLocation(inspect, directory_argument, &options.directory);
   AddStorageProfiles(inspect, options);
   AddOutput(inspect, options, text_json);
 
   Command& eval = line.AddCommand("eval", "Measures the perplexity of a model or result on a text.");
-  eval.AddArgument(directory_argument, &options.directory);
-  eval.AddString({.name = "--text", .help = "Text to measure on.", .value = "FILE", .presence = Presence::kRequired},
-                 &options.text);
+  AddLocation(eval, directory_argument, &options.directory);
+  AddLocation(eval, {.name = "--text", .help = "Text to measure on.", .value = "FILE", .presence = Presence::kRequired},
+              &options.text);
   eval.AddInteger<int>({.name = "--sequence-length", .help = "Tokens per window.", .value = "L"},
                        &options.job.sequence_length, {.min = 2, .max = 131072});
   eval.AddInteger<std::int64_t>(
@@ -287,16 +308,17 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
   AddOutput(eval, options, text_json);
 
   Command& export_command = line.AddCommand("export", "Writes a result in another format.");
-  export_command.AddArgument(directory_argument, &options.directory);
+  AddLocation(export_command, directory_argument, &options.directory);
   export_command.AddString(
       {.name = "--format", .help = "dequantized: a plain Hugging Face checkpoint.", .value = "FORMAT"},
       &options.export_format);
   export_command.AddString({.name = "--dtype", .help = "bf16, fp16 or fp32.", .value = "DTYPE"}, &options.export_dtype);
-  export_command.AddString({.name = "--output",
-                            .help = "Where it is written, path or URI.",
-                            .value = "URI",
-                            .presence = Presence::kRequired},
-                           &options.export_output);
+  AddLocation(export_command,
+              {.name = "--output",
+               .help = "Where it is written, path or URI.",
+               .value = "URI",
+               .presence = Presence::kRequired},
+              &options.export_output);
   AddStorageProfiles(export_command, options);
 
   Command& linear =
@@ -311,11 +333,12 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
                     .value = "FILE:TENSOR",
                     .presence = Presence::kRequired},
                    &options.hessian);
-  linear.AddString({.name = "--output",
-                    .help = "Safetensors file for the packed tensors and `dequantized`.",
-                    .value = "FILE",
-                    .presence = Presence::kRequired},
-                   &options.linear_output);
+  AddLocation(linear,
+              {.name = "--output",
+               .help = "Safetensors file for the packed tensors and `dequantized`.",
+               .value = "FILE",
+               .presence = Presence::kRequired},
+              &options.linear_output);
   AddSpecFlags(linear, options.job.spec);
   linear.AddInteger<std::uint64_t>({.name = "--seed", .help = "Root of every random choice.", .value = "S"},
                                    &options.job.seed, {.min = 0, .max = ~std::uint64_t{0}});
@@ -326,16 +349,18 @@ void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
       line.AddCommand("calibration", "`calibration inspect` shows what calibration files turn into.");
   calibration.AddArgument({.name = "ACTION", .help = "inspect.", .value = "ACTION", .presence = Presence::kRequired},
                           &options.calibration_action);
-  calibration.AddString({.name = "--model",
-                         .help = "Model directory whose tokenizer is used.",
-                         .value = "URI",
-                         .presence = Presence::kRequired},
-                        &options.job.model);
-  calibration.AddStrings({.name = "--calibration",
-                          .help = "Calibration file; may be repeated.",
-                          .value = "FILE",
-                          .presence = Presence::kRequired},
-                         &options.job.calibration);
+  AddLocation(calibration,
+              {.name = "--model",
+               .help = "Model directory whose tokenizer is used.",
+               .value = "URI",
+               .presence = Presence::kRequired},
+              &options.job.model);
+  AddLocations(calibration,
+               {.name = "--calibration",
+                .help = "Calibration file; may be repeated.",
+                .value = "FILE",
+                .presence = Presence::kRequired},
+               &options.job.calibration);
   AddStorageProfiles(calibration, options);
   calibration.AddInteger<int>({.name = "--samples", .help = "Calibration rows.", .value = "N"}, &options.job.samples,
                               {.min = 1, .max = 65536});

@@ -10,7 +10,10 @@ namespace {
 absl::StatusOr<std::string> FlagUri(const char* flag, const std::string& location) {
   const absl::StatusOr<ObjectUri> uri = ObjectUri::ParseArgument(location);
   if (!uri.ok()) return WithContext(uri.status(), flag);
-  return uri->ToString();
+  // A path of this machine may hold any bytes; what is told to a coordinator may not.
+  const std::string text = uri->ToString();
+  GPTVQ_RETURN_IF_ERROR(WithContext(ObjectUri::Parse(text).status(), flag));
+  return text;
 }
 
 }  // namespace

@@ -218,7 +218,7 @@ void Command::AddSwitch(Flag flag, bool* target) {
 }
 
 void Command::AddStrings(Flag flag, std::vector<std::string>* target) {
-  state_->Declare(std::move(flag), Arity::kMany, "", [target](std::string_view text) {
+  AddEachParsed(std::move(flag), [target](std::string_view text) {
     target->emplace_back(text);
     return absl::OkStatus();
   });
@@ -226,6 +226,10 @@ void Command::AddStrings(Flag flag, std::vector<std::string>* target) {
 
 void Command::AddParsed(Flag flag, std::string default_text, ValueParser parse) {
   state_->Declare(std::move(flag), Arity::kOne, default_text, std::move(parse));
+}
+
+void Command::AddEachParsed(Flag flag, ValueParser parse) {
+  state_->Declare(std::move(flag), Arity::kMany, "", std::move(parse));
 }
 
 void Command::AddArgument(Flag flag, std::string* target) {

@@ -78,6 +78,8 @@ class Command {
   void AddStrings(Flag flag, std::vector<std::string>* target);
   // Any other type. `default_text` is for the help; empty: none is shown.
   void AddParsed(Flag flag, std::string default_text, ValueParser parse);
+  // The same for a flag that may be repeated: `parse` takes each value.
+  void AddEachParsed(Flag flag, ValueParser parse);
 
   // An argument without a flag, by its place. `flag.name` is a word such as "JOB"; it has no environment variable.
   void AddArgument(Flag flag, std::string* target);

@@ -32,11 +32,13 @@ BAD_VALUES = {
     "--token-file": ["", "x"],  # without TLS
     "doctor --file": URI,
     "ACTION": ["", "guess"], "SHELL": ["", "tcsh"],
+    "DIRECTORY": URI, "--text": URI, "export --output": URI, "linear --output": URI,
+    "calibration --model": URI, "calibration --calibration": URI,
     "submit --model": URI, "submit --calibration": URI, "submit --output": URI, "submit --evaluation": URI[1:],
     "quantize --model": URI, "quantize --calibration": URI, "quantize --output": URI, "quantize --evaluation": URI[1:],
 }
-# Locations whose use tells whether they are good (bad_input_test.py), and ids that only a coordinator knows.
-OPEN = {"JOB", "DIRECTORY", "--state-dir", "--text", "--output", "--model", "--calibration"}
+# Places whose use tells whether they are good (tests/matrix), and ids that only a coordinator knows.
+OPEN = {"JOB", "--state-dir"}
 SOUND = {"ACTION": "inspect", "SHELL": "bash", "--weight": "f:t", "--hessian": "f:t", "--output": "y"}
 
 
