@@ -82,6 +82,10 @@ JobClientOptions JobClientOptionsFor(const std::string& command, const ClientOpt
 }
 
 ExitCode RunSubmit(JobClient& client, const ClientOptions& options, const MonotonicClock& clock, Terminal& terminal) {
+  if (int{options.dry_run} + int{options.wait} + int{options.watch} > 1) {
+    terminal.err << "gptvq-client submit: --dry-run, --wait and --watch exclude each other" << std::endl;
+    return ExitCode::kUsage;
+  }
   SubmitOptions submit;
   submit.job = options.job;
   submit.request_id = options.request_id;
@@ -186,6 +190,13 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
   return runs.at(command)();
 }
 
+// What was printed counts only once it has arrived: a report on a full disk is no report.
+int Ended(int exit_code) {
+  if (std::cout.flush() || exit_code != 0) return exit_code;
+  std::cerr << "error: standard output could not be written: is its disk full?" << std::endl;
+  return static_cast<int>(ExitCode::kOutOfSpace);
+}
+
 }  // namespace
 }  // namespace gptvq
 
@@ -196,7 +207,7 @@ int main(int argc, char** argv) {
       {.name = "gptvq-client", .summary = "Submits, follows and uses vector quantization jobs."});
   gptvq::DeclareCommands(command_line, options);
   const gptvq::ParsedCommandLine parsed = command_line.Parse(argc, argv, std::cout, std::cerr);
-  if (parsed.exit_code) return *parsed.exit_code;
+  if (parsed.exit_code) return gptvq::Ended(*parsed.exit_code);
   if (const absl::Status status = options.security.Validate(); !status.ok()) {
     std::cerr << "gptvq-client " << parsed.command << ": " << status.message() << std::endl;
     return static_cast<int>(gptvq::ExitCode::kUsage);
@@ -213,5 +224,5 @@ int main(int argc, char** argv) {
   const gptvq::StopSignals stop_signals(
       gptvq::ExitAtOnce(is_remote ? "; the job goes on: `gptvq-client cancel JOB` ends it" : ""));
   gptvq::Terminal terminal = gptvq::ProcessTerminal();
-  return static_cast<int>(gptvq::RunCommand(parsed.command, options, terminal));
+  return gptvq::Ended(static_cast<int>(gptvq::RunCommand(parsed.command, options, terminal)));
 }
