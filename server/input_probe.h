@@ -33,7 +33,8 @@ class InputProbe {
   virtual absl::Status CheckText(std::string_view text_uri) = 0;
 
   // Whether nothing is in the way of a result at `output_uri`. Changes nothing.
-  // Errors: FailedPrecondition (a file, where a directory is needed), PermissionDenied, Unavailable.
+  // Errors: FailedPrecondition (a file, where a directory is needed; a result of an earlier job), PermissionDenied,
+  // Unavailable.
   virtual absl::Status CheckOutput(std::string_view output_uri) = 0;
 };
 

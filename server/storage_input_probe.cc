@@ -2,8 +2,10 @@
 
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/dtype.h"
 #include "core/base/status_macros.h"
+#include "core/format/manifest.h"
 #include "core/model/linear_role.h"
 #include "core/model/model_tensors.h"
 #include "core/pipeline/source_model.h"
@@ -29,7 +31,16 @@ absl::Status StorageInputProbe::CheckText(std::string_view text_uri) {
 
 absl::Status StorageInputProbe::CheckOutput(std::string_view output_uri) {
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ObjectUri::Parse(output_uri));
-  return storage_.CheckCreatable(uri);
+  GPTVQ_RETURN_IF_ERROR(storage_.CheckCreatable(uri));
+  // Days of computing may lie there; only a person removes them.
+  const auto directory = storage_.OpenDirectory(uri);
+  if (!directory.ok()) return absl::IsNotFound(directory.status()) ? absl::OkStatus() : directory.status();
+  const absl::Status manifest = (*directory)->Open(kManifestFile).status();
+  if (absl::IsNotFound(manifest)) return absl::OkStatus();
+  if (!manifest.ok()) return manifest;
+  return absl::FailedPreconditionError(absl::StrCat(uri.ToString(), ": holds the result of an earlier job (",
+                                                    std::string(kManifestFile),
+                                                    "); name another place, or remove that result first"));
 }
 
 }  // namespace gptvq
