@@ -89,8 +89,14 @@ absl::Status CheckLocalCreatable(const StorageOptions& options, std::string path
 
 absl::Status StorageOptions::Validate() const {
   for (const std::string& root : file_roots) {
-    if (root.starts_with('/')) continue;
-    return absl::InvalidArgumentError(absl::StrCat("file root '", root, "' is not an absolute path"));
+    if (!root.starts_with('/')) {
+      return absl::InvalidArgumentError(absl::StrCat("file root '", root, "' is not an absolute path"));
+    }
+    // Otherwise a misspelt root would be found out by the first job that it refuses.
+    const absl::Status opened = ConfinedDirectory::Open(WithoutTrailingSlash(root)).status();
+    if (opened.ok()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("file root '", root, "' is not a directory that can be opened: ", opened.message()));
   }
   return absl::OkStatus();
 }

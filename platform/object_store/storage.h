@@ -24,7 +24,7 @@ struct StorageOptions {
   // What opens s3:// URIs; borrowed, outlives the Storage. Null: they are refused.
   const S3Connector* s3 = nullptr;
 
-  // Errors: InvalidArgument for a root that is not absolute.
+  // Errors: InvalidArgument for a root that is not absolute, or not there.
   absl::Status Validate() const;
 };
 

@@ -1,6 +1,7 @@
 #include "platform/object_store/storage.h"
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -11,6 +12,7 @@ namespace gptvq {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 ObjectUri UriOf(const std::string& path) { return ObjectUri::ParseArgument(path).value(); }
 
@@ -165,9 +167,17 @@ TEST(Storage, NothingIsWrittenThroughALink) {
   EXPECT_EQ(ReadWholeFile(**storage.OpenFile(UriOf(directory.Join("real/x"))), 10).value(), "as it was");
 }
 
-TEST(StorageOptions, RootsMustBeAbsolute) {
-  EXPECT_TRUE(StorageOptions{.file_roots = {"/data"}}.Validate().ok());
-  EXPECT_FALSE(StorageOptions{.file_roots = {"data"}}.Validate().ok());
+TEST(StorageOptions, RootsMustBeAbsoluteDirectoriesThatAreThere) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory.Join("file")) << "no directory";
+
+  const StorageOptions sound = {.file_roots = {directory.path(), directory.path() + "/"}};
+  EXPECT_TRUE(sound.Validate().ok());
+  for (const std::string& root : {std::string("data"), directory.Join("missing"), directory.Join("file")}) {
+    const absl::Status status = StorageOptions{.file_roots = {root}}.Validate();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << root;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(root));
+  }
 }
 
 TEST(Storage, WithoutAConnectorThereIsNoS3) {
