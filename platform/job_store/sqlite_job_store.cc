@@ -39,8 +39,10 @@ absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path) {
   const bool unclean = std::filesystem::file_size(path + "-wal", ignored) > 0 && !ignored;
   GPTVQ_ASSIGN_OR_RETURN(SqliteDatabase database, SqliteDatabase::Open(path));
   GPTVQ_RETURN_IF_ERROR(
-      database.Execute("PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-                       "PRAGMA foreign_keys = ON"));
+      database.Execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"));
+  // The kind of journal is written into the file, which may be another program's.
+  GPTVQ_RETURN_IF_ERROR(CheckSqliteOwnerOrEmpty(database));
+  GPTVQ_RETURN_IF_ERROR(database.Execute("PRAGMA journal_mode = WAL"));
   if (unclean) GPTVQ_RETURN_IF_ERROR(CheckIntegrity(database));
   GPTVQ_RETURN_IF_ERROR(MigrateSqliteSchema(database));
   GPTVQ_RETURN_IF_ERROR(EnsureSecret(database));

@@ -110,12 +110,17 @@ absl::Status CheckSqliteOwner(SqliteDatabase& database) {
                                                     NewestSqliteSchema(), "; start a newer coordinator"));
 }
 
-absl::Status MigrateSqliteSchema(SqliteDatabase& database) {
-  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t version, database.QueryInteger("PRAGMA user_version"));
+absl::Status CheckSqliteOwnerOrEmpty(SqliteDatabase& database) {
   GPTVQ_ASSIGN_OR_RETURN(const std::int64_t tables, database.QueryInteger("SELECT count(*) FROM sqlite_schema"));
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t version, database.QueryInteger("PRAGMA user_version"));
   GPTVQ_ASSIGN_OR_RETURN(const std::int64_t application_id, database.QueryInteger("PRAGMA application_id"));
-  const bool is_new = application_id == 0 && version == 0 && tables == 0;
-  if (!is_new) GPTVQ_RETURN_IF_ERROR(CheckSqliteOwner(database));
+  const bool is_empty = application_id == 0 && version == 0 && tables == 0;
+  return is_empty ? absl::OkStatus() : CheckSqliteOwner(database);
+}
+
+absl::Status MigrateSqliteSchema(SqliteDatabase& database) {
+  GPTVQ_RETURN_IF_ERROR(CheckSqliteOwnerOrEmpty(database));
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t version, database.QueryInteger("PRAGMA user_version"));
   return RunSchemaSteps(version, kSteps, [&](std::int64_t step, const char* sql) {
     return database.InTransaction([&] {
       GPTVQ_RETURN_IF_ERROR(database.Execute(sql));

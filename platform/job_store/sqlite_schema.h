@@ -6,14 +6,17 @@
 
 namespace gptvq {
 
+// Whether a database is one of ours that this version can read. Writes nothing. Errors: FailedPrecondition when it belongs to
+// another program or was written by a newer version of this one, naming both numbers; those of SQLite.
+absl::Status CheckSqliteOwner(SqliteDatabase& database);
+
+// The same, but an empty database will do, too: nobody has it yet.
+absl::Status CheckSqliteOwnerOrEmpty(SqliteDatabase& database);
+
 // Brings a database to the newest schema: numbered steps, forward only, each in one transaction, so that a crash in between
 // leaves a database that the next start finishes. `PRAGMA user_version` holds the number of the last step.
-// Errors: FailedPrecondition when the database belongs to another program or was written by a newer version of this one,
-// naming both numbers; those of SQLite.
+// Errors: those of CheckSqliteOwnerOrEmpty; those of SQLite.
 absl::Status MigrateSqliteSchema(SqliteDatabase& database);
-
-// Whether a database is one of ours that this version can read. Errors: FailedPrecondition, as above.
-absl::Status CheckSqliteOwner(SqliteDatabase& database);
 
 // Number of the newest step.
 int NewestSqliteSchema();

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "platform/job_store/sqlite_schema.h"
 #include "server/planner.h"
@@ -43,6 +44,11 @@ class SqliteJobStoreTest : public testing::Test {
 
   std::string directory_;
 };
+
+std::string BytesOf(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
 
 TEST_F(SqliteJobStoreTest, IsForItsOwnerAlone) {
   const auto store = SqliteJobStore::Open(directory_);
@@ -104,8 +110,10 @@ TEST_F(SqliteJobStoreTest, AFileThatIsNoDatabaseIsDataLoss) {
 TEST_F(SqliteJobStoreTest, ADatabaseOfAnotherProgramIsLeftAlone) {
   std::filesystem::create_directories(directory_);
   Execute("CREATE TABLE recipes (name TEXT)");
+  const std::string before = BytesOf(database());
 
   EXPECT_EQ(SqliteJobStore::Open(directory_).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(BytesOf(database()), before);
 }
 
 TEST_F(SqliteJobStoreTest, ANewerSchemaIsRefusedNamingBothNumbers) {
