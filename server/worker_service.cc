@@ -129,8 +129,9 @@ absl::Status GrpcWorkerService::Poll(Call& call, const grpc::ServerContext& cont
   if (!IsName(request.poll_id(), "-") || request.poll_id().size() > 64)
     return Invalid("poll_id: not [A-Za-z0-9-]{1,64}");
   poll.poll_id = request.poll_id();
-  GPTVQ_ASSIGN_OR_RETURN(const Decision decision,
-                         coordinator_.Poll(poll, FromProto(request.wait()), [&] { return context.IsCancelled(); }));
+  const std::chrono::milliseconds wait = FromProto(request.wait());
+  if (wait < std::chrono::milliseconds(0)) return Invalid("wait: negative");
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Poll(poll, wait, [&] { return context.IsCancelled(); }));
   if (decision.outcome != Outcome::kNothing) {
     GPTVQ_ASSIGN_OR_RETURN(std::optional<TaskGrant> grant, coordinator_.FindGrant(decision.task_id, poll));
     if (grant) {

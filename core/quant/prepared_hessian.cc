@@ -69,6 +69,11 @@ absl::StatusOr<PreparedHessian> PreparedHessian::Make(Backend& backend, Hessian 
   PhaseTimer timer(clock);
   prepared.damped_ = std::move(hessian.matrix);
   prepared.vector_dim_ = spec.method == QuantMethod::kGptvq ? spec.vector_dim : 1;
+  if (prepared.cols() % prepared.vector_dim_ != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("the linears behind it have ", prepared.cols(),
+                                                   " columns, no multiple of vector_dim ", prepared.vector_dim_,
+                                                   "; choose a preset with a smaller dimension"));
+  }
   GPTVQ_RETURN_IF_ERROR(prepared.InspectDiagonal(backend, spec));
   GPTVQ_RETURN_IF_ERROR(prepared.Factorise(backend, spec));
   GPTVQ_ASSIGN_OR_RETURN(prepared.feedback_, DeviceMatrix<float>::Allocate(backend, prepared.cols(), prepared.cols()));

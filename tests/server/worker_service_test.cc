@@ -71,6 +71,10 @@ TEST(LeaseTaskCall, UnregisteredWorkersAndBadPollIdsAreRefused) {
     EXPECT_EQ(ReasonOf(service.Call(*service.workers, &WorkerStub::LeaseTask, APoll(id), response)),
               ErrorReason::kInvalidField);
   }
+  v1::LeaseTaskRequest backwards = APoll("p");
+  backwards.mutable_wait()->set_seconds(-5);
+  EXPECT_EQ(ReasonOf(service.Call(*service.workers, &WorkerStub::LeaseTask, backwards, response)),
+            ErrorReason::kInvalidField);
 }
 
 TEST(LeaseTaskCall, AGrantHoldsEverythingTheTaskNeedsAndRepeatsForTheSamePoll) {

@@ -177,6 +177,16 @@ TEST(PreparedHessian, RefusesADiagonalThatIsNotFinite) {
   EXPECT_NE(prepared.status().message().find("element 7"), std::string::npos) << prepared.status();
 }
 
+TEST(PreparedHessian, RefusesAWidthThatVectorsDoNotDivide) {
+  const auto backend = CpuForTests();
+
+  const auto prepared = PrepareDense(*backend, CorrelatedHessian(15, 50, 6), SmallSpec(2, 4));
+
+  EXPECT_EQ(prepared.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(prepared.status().message().find("15 columns, no multiple of vector_dim 2"), std::string::npos)
+      << prepared.status();
+}
+
 TEST(PreparedHessian, ReferenceBehaviourGivesUpAfterTheFirstRung) {
   const auto backend = CpuForTests();
   QuantSpec spec = SmallSpec(2, 4);
