@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test chaos demo quality bench gpu dashboards lint fmt coverage asan tsan fuzz sim mutants load e2e packages images clean configure-%
+.PHONY: help build test chaos matrix demo quality bench gpu dashboards lint fmt coverage asan tsan fuzz sim mutants load e2e packages images clean configure-%
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
@@ -17,7 +17,7 @@ build: configure-release  ## the three binaries, tests and benchmarks into build
 	cmake --build --preset release --parallel $(JOBS)
 
 test: build  ## every test that needs no GPU
-	tools/install_packages.sh test s3 chaos
+	tools/install_packages.sh test s3 chaos matrix
 	tools/prepare_demo.sh
 	tools/python_env.sh build/oracle-venv tools/oracle_requirements.txt
 	tools/python_env.sh build/deploy-venv tools/deploy_requirements.txt
@@ -39,6 +39,11 @@ chaos: build  ## every fault experiment on the real programs, a row each: SEEDS=
 	tools/install_packages.sh chaos
 	GPTVQ_BIN=build/release/bin GPTVQ_MAKE_TINY_MODEL=build/release/tests/e2e/make_tiny_model PYTHONDONTWRITEBYTECODE=1 \
 	  /usr/bin/python3 tests/chaos/chaos.py --seeds $(SEEDS) $(if $(ONLY),--only $(ONLY))
+
+matrix: build  ## every bad input of the matrix into the real programs, a row each: ONLY=D01,D20
+	tools/install_packages.sh matrix
+	GPTVQ_BIN=build/release/bin GPTVQ_MAKE_TINY_MODEL=build/release/tests/e2e/make_tiny_model PYTHONDONTWRITEBYTECODE=1 \
+	  /usr/bin/python3 tests/matrix/matrix.py $(if $(ONLY),--only $(ONLY))
 
 quality: build  ## about an hour: perplexity and error of every method and size, as a table
 	tools/prepare_demo.sh
@@ -66,7 +71,7 @@ gpu:  ## on a machine with a GPU: conformance on the device, memory and race che
 	tools/gpu_check.sh
 
 coverage: configure-coverage  ## line coverage of core and server; fails under 85 %
-	tools/install_packages.sh coverage demo services
+	tools/install_packages.sh coverage demo services matrix
 	cmake --build --preset coverage --parallel $(JOBS)
 	find build/coverage -name '*.gcda' -delete
 	$(CTEST) --test-dir build/coverage --label-exclude 'gpu|oracle|ops|deploy|s3|chaos'
@@ -74,7 +79,7 @@ coverage: configure-coverage  ## line coverage of core and server; fails under 8
 
 # A test asks for more memory than there is, to see it refused; sanitizers have to let it.
 asan: configure-asan  ## tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	tools/install_packages.sh services
+	tools/install_packages.sh services matrix
 	cmake --build --preset asan --parallel $(JOBS)
 	ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	  $(CTEST) --test-dir build/asan --label-exclude 'gpu|oracle|ops|deploy|s3|chaos'

@@ -10,6 +10,7 @@
 #             Debian's own Python; systemd's checks of units
 #   s3        Ceph's object gateway, a real S3 server for the tests
 #   chaos     what tests/chaos injects faults with
+#   matrix    what tests/matrix plays clients and workers with, and issues certificates
 #   fuzz      clang with libFuzzer
 #   coverage  gcovr
 #   lint      clang-format, clang-tidy, shellcheck
@@ -30,6 +31,7 @@ services=(postgresql-15)
 test=("${demo[@]}" "${ops[@]}" "${services[@]}" faketime openssl python3-torch systemd)
 s3=(ceph-mgr ceph-mon ceph-osd curl openssl python3 radosgw)
 chaos=("${s3[@]}" "${services[@]}" faketime fiu-utils fuse3 protobuf-compiler python3-fusepy python3-hpack python3-protobuf)
+matrix=(faketime openssl protobuf-compiler python3-grpcio python3-protobuf util-linux)
 fuzz=(clang-14 libclang-rt-14-dev)
 coverage=(gcovr)
 lint=(clang-format clang-tidy shellcheck)
@@ -43,7 +45,7 @@ images=(
 wanted=()
 for purpose in "$@"; do
   case $purpose in
-    build|demo|ops|services|test|s3|chaos|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
+    build|demo|ops|services|test|s3|chaos|matrix|fuzz|coverage|lint|package|images) declare -n group=$purpose; wanted+=("${group[@]}") ;;
     *) echo "$0: unknown purpose '$purpose'" >&2; exit 2 ;;
   esac
 done

@@ -22,6 +22,8 @@ NOT_RUN = {
     ("CONTRIBUTING.md", "make build     # build/release"): "builds, and runs this test",
     ("docs/chaos.md", "make chaos                          # everything once, about half an hour on two cores"):
         "takes half an hour; the test chaos_quick runs the short experiments",
+    ("docs/bad-input.md", "make matrix                         # every row, about a minute on two cores"):
+        "installs packages and builds; the test matrix runs it",
     ("docs/quickstart.md", "make build"): "this test runs from what it builds; the model is downloaded",
     ("docs/install-containers.md", "docker compose -f docker/compose.yaml up --build --detach"): "needs a container engine",
     ("docs/install-containers.md", "sudo install -d -o 65532 -g 65532 docker/data"): "changes the machine",
