@@ -13,14 +13,14 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import sys
 import tempfile
 import unittest
 
 from service_harness import BIN, DEADLINE_SECONDS, Cluster, Model, kill, tls_flags, wait_until
 
-PAGE = pathlib.Path(os.environ["GPTVQ_SOURCE_DIR"]) / "docs/security.md"
-DOMAIN = "spiffe://example.org/gptvq/"
-
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from authority import DOMAIN, TOKEN_RECIPE, Authority, point, shell  # noqa: E402
 
 SHOWN = []  # what programs printed, which must hold no secret
 
@@ -32,18 +32,6 @@ def run(*words, **environment):
     return result
 
 
-def shell(script, directory):
-    done = subprocess.run(["bash", "-euc", script], cwd=directory, check=False, capture_output=True, text=True,
-                          timeout=DEADLINE_SECONDS)
-    assert done.returncode == 0, done.stderr
-
-
-def point(link, target):
-    """Exchanges what stands behind a symbolic link at once, as Kubernetes does for mounted secrets."""
-    (link.parent / "new").symlink_to(target)
-    (link.parent / "new").rename(link)
-
-
 class SecurityTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -51,38 +39,16 @@ class SecurityTest(unittest.TestCase):
         cls.model = Model(layers=2, hidden=128)
         cls.folder = tempfile.TemporaryDirectory(prefix="gptvq-e2e-")
         cls.base = pathlib.Path(cls.folder.name)
-        cls.certificates = cls.base / "tls"
-        cls.recipe, _, cls.revocation_recipe, cls.token_recipe = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(),
-                                                                            re.MULTILINE | re.DOTALL)
-        shell(cls.recipe, cls.base)
-        cls.issue("bob", "URI:" + DOMAIN + "client/bob")
-        cls.issue("root", "URI:" + DOMAIN + "admin/root")
+        cls.authority = Authority(cls.base)
+        cls.certificates = cls.authority.certificates
+        cls.authority.issue("bob", "URI:" + DOMAIN + "client/bob")
+        cls.authority.issue("root", "URI:" + DOMAIN + "admin/root")
 
     @classmethod
     def tearDownClass(cls):
         del os.environ["GPTVQ_LOG_LEVEL"]
         cls.model.remove()
         cls.folder.cleanup()
-
-    @classmethod
-    def issue(cls, name, names, usage="clientAuth", base=None, when=None):
-        """One more certificate by the recipe's own function, from the authority that is there, as if it were `when`."""
-        function = re.search(r"^issue\(\) \{.*?; \}$", cls.recipe, re.MULTILINE | re.DOTALL)[0]
-        clock = f"openssl() {{ faketime '{when}' /usr/bin/openssl \"$@\"; }}\n" if when else ""
-        shell(f"umask 077; mkdir -p tls/{name}\n{clock}{function}\nissue {name} {usage} '{names}'", base or cls.base)
-
-    @classmethod
-    def revoke(cls, name, base):
-        """By the recipe, which does so to alice."""
-        shell(cls.revocation_recipe.replace("alice/", name + "/"), base)
-        return base / "tls/authority/revoked.pem"
-
-    def make_authority(self, name):
-        """The folder of another authority and its certificates, in tls below it."""
-        base = self.root / name
-        base.mkdir()
-        shell(self.recipe, base)
-        return base
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory(prefix="gptvq-e2e-")
@@ -156,7 +122,7 @@ class SecurityTest(unittest.TestCase):
 
     def make_faulty_certificates(self):
         """Folders of certificates that are wrong in one way each."""
-        strangers = self.make_authority("strangers") / "tls"
+        strangers = Authority(self.root / "strangers").certificates
         folders = {}
         for name in ("foreign", "distrusting", "mismatched", "readable", "missing"):
             folders[name] = shutil.copytree(self.certificates / "alice", self.root / name)
@@ -167,8 +133,8 @@ class SecurityTest(unittest.TestCase):
         (folders["readable"] / "key.pem").chmod(0o644)
         (folders["missing"] / "cert.pem").unlink()
         for name, when in (("expired", "2020-01-01 00:00:00"), ("early", "2090-01-01 00:00:00")):
-            self.issue(name, "URI:" + DOMAIN + "client/alice", when=when)
-        self.issue("nobody", "DNS:alice.example")
+            self.authority.issue(name, "URI:" + DOMAIN + "client/alice", when=when)
+        self.authority.issue("nobody", "DNS:alice.example")
         return {**folders, **{name: self.certificates / name for name in ("expired", "early", "nobody", "worker-1")}}
 
     def test_doctor_explains_what_is_wrong_with_certificates_and_the_client_says_so_too(self):
@@ -196,15 +162,15 @@ class SecurityTest(unittest.TestCase):
     def test_doctor_explains_what_is_wrong_on_the_way(self):
         alice = tls_flags(self.certificates / "alice")
         elsewhere = self.root / "elsewhere"
-        shutil.copytree(self.certificates / "authority", elsewhere / "tls/authority")
-        self.issue("coordinator", "URI:" + DOMAIN + "coordinator/main,DNS:elsewhere.example", "serverAuth", elsewhere)
+        shutil.copytree(self.authority.issue("elsewhere", "URI:" + DOMAIN + "coordinator/main,DNS:elsewhere.example", "serverAuth"),
+                        elsewhere / "coordinator")
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             silent = f"127.0.0.1:{unused.getsockname()[1]}"
             self.assertEqual(self.doctor(silent, alice)[:2], (4, "address"))
         self.assertEqual(self.doctor("nowhere.invalid:1", alice)[:2], (4, "address"))
         with self.cluster() as cluster, Cluster(self.root / "plain") as plain, \
-                Cluster(self.root / "there", certificates=elsewhere / "tls") as other:
+                Cluster(self.root / "there", certificates=elsewhere) as other:
             for coordinator, security, code, check, words in (
                     (cluster.address, [], 6, "tls", "speaks TLS, this program plain text"),
                     (plain.address, alice, 6, "tls", "does not speak TLS"),
@@ -230,7 +196,7 @@ class SecurityTest(unittest.TestCase):
             self.assertEqual(codes, {"-tls1": 1, "-tls1_1": 1, "-tls1_2": 0, "-tls1_3": 0})
 
     def test_certificates_and_their_authority_are_changed_while_jobs_run_without_a_failure(self):
-        before, after = self.certificates, self.make_authority("after") / "tls"
+        before, after = self.certificates, Authority(self.root / "after").certificates
         live = self.root / "live"
         live.mkdir()
 
@@ -292,23 +258,23 @@ class SecurityTest(unittest.TestCase):
         return cluster.client("submit", *self.model.job_flags(self.root / f"result-{name}")).strip()
 
     def test_a_worker_that_is_revoked_during_a_job_loses_its_lease_to_another(self):
-        base = self.make_authority("authority-of-all")
-        folder = base / "tls"
+        authority = Authority(self.root / "authority-of-all")
+        folder = authority.certificates
         for name in ("worker-2", "mallory"):
-            self.issue(name, f"URI:{DOMAIN}worker/{name}", base=base)
-        lists = self.revoke("mallory", base)
+            authority.issue(name, f"URI:{DOMAIN}worker/{name}")
+        lists = authority.revoke("mallory")
         with Cluster(self.root / "cluster", certificates=folder, coordinator_flags=["--tls-crl", lists]) as cluster:
             self.assertNotEqual(run(BIN / "gptvq-worker", "--coordinator", cluster.address, "--threads", "1",
                                     *tls_flags(folder / "mallory")).returncode, 0)
             revoked = cluster.start_worker("worker-1")
             job = self.submit_to(cluster, "result")
             wait_until(lambda: any(task["worker"] == "worker-1" for task in cluster.job(job)["tasks"]), "a lease")
-            self.revoke("worker-1", base)
+            authority.revoke("worker-1")
             self.assertNotEqual(revoked.wait(DEADLINE_SECONDS), 0)
             self.assertIn("was revoked by its authority", cluster.log("worker-1"))
             cluster.start_worker("worker-2")
             cluster.client("wait", job)
-            self.revoke("alice", base)
+            authority.revoke("alice")
             code, check, message = self.doctor(cluster.address, tls_flags(folder / "alice"))
             self.assertEqual((code, check), (6, "call"))
             self.assertIn("was revoked by its authority", message)
@@ -360,7 +326,7 @@ class SecurityTest(unittest.TestCase):
             self.assertEqual(process.wait(DEADLINE_SECONDS), 0)
 
     def test_tokens_are_asked_for_and_never_shown(self):
-        shell(self.token_recipe, self.base)
+        shell(TOKEN_RECIPE, self.base)
         token_file = self.certificates / "alice.token"
         secret = token_file.read_text().strip()
         audit = self.root / "audit.jsonl"
@@ -382,7 +348,7 @@ class SecurityTest(unittest.TestCase):
             self.assertIn("--token-file", message)
             # A new token counts at once, the old one no more.
             before = token_file.read_text()
-            shell(self.token_recipe, self.base)
+            shell(TOKEN_RECIPE, self.base)
             self.assertEqual(self.client(cluster, "alice", "list", "--token-file", token_file).returncode, 0)
             old = self.root / "old.token"
             old.write_text(before)
