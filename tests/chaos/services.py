@@ -23,8 +23,8 @@ class ChaosCluster(Cluster):
     """A coordinator and workers, with a record of what clients were told and which processes were meant to die."""
 
     def __init__(self, lab, directory, lease_seconds=LEASE_SECONDS, store=None, data=None, coordinator_prefix=(),
-                 coordinator_environment=None, coordinator_arguments=()):
-        super().__init__(directory, store)
+                 coordinator_environment=None, coordinator_arguments=(), certificates=None):
+        super().__init__(directory, store, certificates=certificates)
         self.lab = lab
         self.data = data or self.directory / "data"
         self.store = store or str(self.data / "store")
@@ -56,7 +56,8 @@ class ChaosCluster(Cluster):
             "coordinator",
             ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.data), "--store", self.store,
              "--address-file", str(address_file), "--metrics-listen", "127.0.0.1:0",
-             "--lease-ttl-ms", str(int(self.lease_seconds * 1000)), *self.coordinator_arguments],
+             "--lease-ttl-ms", str(int(self.lease_seconds * 1000)), *self.security("coordinator"),
+             *self.coordinator_arguments],
             self.coordinator_prefix, self.coordinator_environment)
         return address_file
 
@@ -73,7 +74,7 @@ class ChaosCluster(Cluster):
     def start_worker(self, name, to=None, prefix=(), environment=None, arguments=()):  # pylint: disable=arguments-differ
         """`to` is where the worker finds the coordinator, for instance the address of a FaultProxy."""
         command = ["gptvq-worker", "--coordinator", to or self.address, "--name", name,
-                   "--threads", "1", *arguments]
+                   "--threads", "1", *self.security(name), *arguments]
         return self._spawn(name, command, prefix, environment)
 
     def start_workers(self, count):
@@ -94,7 +95,7 @@ class ChaosCluster(Cluster):
     def state(self, job_id):
         """The job's state, or None while nobody answers."""
         asked = subprocess.run([str(BIN / "gptvq-client"), "get", job_id, "-o", "json", "--coordinator", self.address,
-                                "--retry-for", "0s"],
+                                "--retry-for", "0s", *self.security(self.client_name)],
                                capture_output=True, text=True, timeout=END_SECONDS, check=False)
         assert asked.returncode in (0, 4), f"exit {asked.returncode}: {asked.stderr}"
         return json.loads(asked.stdout)["state"] if asked.returncode == 0 else None
