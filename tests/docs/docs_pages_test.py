@@ -141,6 +141,13 @@ class RunningText(unittest.TestCase):
                         self.assertIn(anchor[1:], anchors(target.read_text(encoding="utf-8")))
 
 
+class Index(unittest.TestCase):
+    def test_every_page_is_in_the_index(self):
+        named = set(re.findall(r"\]\(([\w-]+\.md)\)", read("docs/README.md")))
+        pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+        self.assertEqual(named, pages)
+
+
 def anchors(text):
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
