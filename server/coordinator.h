@@ -121,8 +121,8 @@ class Coordinator {
   ConcurrencyLimit waiting_polls_;
 
   mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;   // for watchers: any change
-  std::condition_variable work_changed_;      // for polls: work_version_ or draining_
+  mutable std::condition_variable changed_;  // for watchers: any change
+  std::condition_variable work_changed_;     // for polls: work_version_ or draining_
   // Guarded by mutex_:
   Ledger ledger_;
   ReadinessObserver observer_;

@@ -309,7 +309,7 @@ class SubmitJob(unittest.TestCase):
         kubernetes_validate.validate(self.job, KUBERNETES_VERSION, strict=True)
 
     def test_its_command_line_is_accepted_up_to_the_coordinator(self):
-        arguments = [argument for argument in self.container["args"] if not argument.startswith(("--coordinator", "--state-dir"))]
+        arguments = [argument for argument in self.container["args"] if not argument.startswith(("--coordinator", "--state-dir", "--wait"))]
         with open(os.devnull, "w") as null:
             result = subprocess.run([BIN / "gptvq-client", *arguments, "--coordinator=unix:/nowhere/socket", "--dry-run",
                                      "--retry-for=0s"],

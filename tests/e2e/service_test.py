@@ -43,7 +43,7 @@ class ServiceCase(unittest.TestCase):
         if key not in self.digests:
             with Cluster(self.root / "quiet") as cluster:
                 cluster.start_worker("alone")
-                job_id, _ = self.submit(cluster, "quiet-result", **overrides)
+                job_id, _ = self.submit(cluster, f"quiet-result-{len(self.digests)}", **overrides)
                 self.digests[key] = self.digest(cluster, job_id)
         return self.digests[key]
 
