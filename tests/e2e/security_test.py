@@ -412,7 +412,9 @@ class SecurityTest(unittest.TestCase):
                 self.assertNotIn("hunter2", result.stderr)
 
     def test_a_coordinator_opens_nothing_outside_of_its_roots(self):
-        with self.cluster("--file-root", self.root / "nothing-here") as cluster:
+        root = self.root / "nothing-here"
+        root.mkdir()
+        with self.cluster("--file-root", root) as cluster:
             cluster.client("submit", *self.model.job_flags(self.root / "result"), check=6)
             self.assertEqual(cluster.client("list", "-o", "name"), "")
 

@@ -85,8 +85,11 @@ class Cluster:
             ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.directory / "data"), "--store", self.store,
              "--address-file", str(address_file), "--lease-ttl-ms", "2000", *self.security("coordinator"),
              *self.coordinator_flags])
-        self.address = wait_until(
-            lambda: address_file.exists() and address_file.read_text().strip(), "the coordinator's address")
+
+        def address():
+            assert self.coordinator.poll() is None, f"the coordinator ended:\n{self.log('coordinator')}"
+            return address_file.exists() and address_file.read_text().strip()
+        self.address = wait_until(address, "the coordinator's address")
 
     def restart_coordinator_after_kill(self):
         self.coordinator.kill()
