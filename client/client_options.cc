@@ -257,10 +257,11 @@ void DeclareJobCommands(CommandLine& line, ClientOptions& options) {
   Command& doctor =
       line.AddCommand("doctor", "Checks what lies between this program and a job that runs, and says what to do.");
   AddCoordinator(doctor, options);
-  doctor.AddStrings({.name = "--file",
-                     .help = "Model directory or text that a job will read, path or URI; may be repeated.",
-                     .value = "URI"},
-                    &options.files);
+  AddLocations(doctor,
+               {.name = "--file",
+                .help = "Model directory or text that a job will read, path or URI; may be repeated.",
+                .value = "URI"},
+               &options.files);
   AddOutput(doctor, options, text_json);
 }
 

@@ -22,7 +22,6 @@
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
 #include "platform/clock.h"
-#include "platform/object_store/object_uri.h"
 #include "platform/object_store/s3_connector.h"
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
@@ -111,12 +110,6 @@ ExitCode RunVersion(JobClient& client, Terminal& terminal) {
 
 ExitCode RunDoctorCommand(const Storage& storage, JobClient& client, Clock& clock, const ClientOptions& options,
                           Terminal& terminal) {
-  for (const std::string& file : options.files) {
-    const absl::Status status = ObjectUri::ParseArgument(file).status();
-    if (status.ok()) continue;
-    terminal.err << "gptvq-client doctor: --file '" << Printable(file, 64) << "': " << status.message() << std::endl;
-    return ExitCode::kUsage;
-  }
   return RunDoctor({options.coordinator, options.security, options.files}, client, storage, clock, options.output,
                    terminal);
 }
