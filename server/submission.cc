@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
+#include "core/model/linear_role.h"
 #include "platform/job/error_reason.h"
 #include "platform/job/request_id.h"
 #include "platform/object_store/object_uri.h"
@@ -32,6 +33,19 @@ absl::Status RefusePlace(absl::string_view place, const absl::Status& cause, Err
   if (cause.ok() || absl::IsUnavailable(cause)) return cause;
   return Refuse(absl::IsNotFound(cause) ? ErrorReason::kInputMissing : otherwise,
                 absl::StrCat(place, ": ", cause.message()));
+}
+
+// A width that vectors do not divide is better told now than by a worker in the middle of the work.
+absl::Status CheckWidths(const ModelConfig& config, const QuantSpec& quant) {
+  if (quant.method != QuantMethod::kGptvq) return absl::OkStatus();
+  for (const LinearRole role : kLinearRoles) {
+    const std::int64_t cols = ShapeOf(config, role).cols;
+    if (cols % quant.vector_dim == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(std::string(LinearName(role)), " has ", cols,
+                                                   " columns, no multiple of vector_dim ", quant.vector_dim,
+                                                   "; choose a preset with a smaller dimension"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -83,6 +97,8 @@ absl::StatusOr<Submission::Prepared> Submission::Prepare(const std::string& job_
   const std::string model = absl::StrCat("model ", spec.model_uri);
   absl::StatusOr<ModelSummary> summary = probe_.SummarizeModel(spec.model_uri);
   if (!summary.ok()) return RefusePlace(model, summary.status(), ErrorReason::kModelUnusable);
+  const absl::Status widths = CheckWidths(summary->config, spec.quant);
+  if (!widths.ok()) return RefusePlace(model, widths, ErrorReason::kModelUnusable);
   absl::StatusOr<JobPlan> plan = PlanJob(spec, summary->layer_count, job_id);
   if (!plan.ok()) return RefusePlace(model, plan.status(), ErrorReason::kModelUnusable);
 

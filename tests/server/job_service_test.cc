@@ -170,6 +170,20 @@ TEST(SubmitJobCall, AnUnusableModelIsAPreconditionAndAnAbsentStorageIsNot) {
   EXPECT_EQ(away.code(), absl::StatusCode::kUnavailable);
 }
 
+TEST(SubmitJobCall, AWidthThatVectorsDoNotDivideIsRefusedAndNamed) {
+  Service service;
+  ModelSummary narrow{.layer_count = 2};
+  narrow.config.intermediate_size = 31;
+  service.probe.answer = narrow;
+  const absl::Status vectors = Submit(service).status();
+  JobSpec uniform = AJobSpec();
+  uniform.quant.method = QuantMethod::kRtn;
+
+  EXPECT_EQ(ReasonOf(vectors), ErrorReason::kModelUnusable);
+  EXPECT_NE(vectors.message().find("mlp.down_proj has 31 columns"), std::string::npos) << vectors;
+  EXPECT_TRUE(Submit(service, ASubmitRequest(uniform)).ok());
+}
+
 TEST(SubmitJobCall, PlacesThatCanNotBeUsedAreRefusedByField) {
   Service service;
   service.probe.answer = absl::NotFoundError("/m: No such file or directory");
