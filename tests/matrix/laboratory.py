@@ -16,10 +16,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import service_harness  # noqa: E402  pylint: disable=wrong-import-position
 from service_harness import BIN, Cluster, Model, wait_until  # noqa: E402  pylint: disable=wrong-import-position
 
-from authority import Authority  # noqa: E402  pylint: disable=wrong-import-position
 from calls import Caller, message  # noqa: E402  pylint: disable=wrong-import-position
-from damage import linear_weight  # noqa: E402  pylint: disable=wrong-import-position
 from case import Seen, check  # noqa: E402  pylint: disable=wrong-import-position
+from certificates import Authority  # noqa: E402  pylint: disable=wrong-import-position
+from damage import linear_weight  # noqa: E402  pylint: disable=wrong-import-position
 
 SECONDS = 60  # for any program: a hang is a broken promise
 service_harness.DEADLINE_SECONDS = SECONDS
@@ -146,6 +146,9 @@ class Laboratory:
         words = {
             "quantize": lambda: ["quantize", *self.job_flags(root), *FAST, *output, "--threads", 1],
             "submit": lambda: ["submit", *self.job_flags(root), *FAST, *output, "--coordinator", self.served.address],
+            "quantize 4d": lambda: ["quantize", *self.job_flags(root), *output, "--preset", "4d-2.125bpv"],
+            "submit 4d": lambda: ["submit", *self.job_flags(root), *output, "--preset", "4d-2.125bpv",
+                                  "--coordinator", self.served.address],
             "calibration": lambda: ["calibration", "inspect", *self.job_flags(root)],
             "eval": lambda: ["eval", root / "model", "--text", text, "--sequence-length", 32],
             "eval result": lambda: ["eval", root / "result", "--text", text, "--sequence-length", 32],

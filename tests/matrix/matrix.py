@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -32,7 +33,7 @@ def row(*cells):
 
 def shown(message, lab):
     """A message as it stands in the table, without what differs from run to run."""
-    text = " ".join(message.replace(str(lab.root), "…").split())
+    text = " ".join(re.sub(re.escape(str(lab.root)) + r"(/tmp\w+)?", "…", message).split())
     return text if len(text) <= 200 else text[:197] + "..."
 
 

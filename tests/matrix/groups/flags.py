@@ -7,7 +7,7 @@ import subprocess
 
 from calls import message
 from case import Case, Seen, check
-from damage import f32, safetensors
+from damage import MODEL_LAYER, config, f32, safetensors, tensors
 from files import accepted, damaged
 from laboratory import BIN, FAST, SECONDS
 
@@ -139,6 +139,17 @@ def odd_columns(root):
         "h": ("F32", [7, 7], b"".join(f32(*(float(r == c) for c in range(7))) for r in range(7)))}))
 
 
+def odd_model(root):
+    """An MLP 30 wide."""
+    config(intermediate_size=30)(root)
+
+    def narrow(kept):
+        for name, shape in (("gate", [30, 32]), ("up", [30, 32]), ("down", [32, 30])):
+            kept[f"{MODEL_LAYER}mlp.{name}_proj.weight"] = ("F32", shape, f32(*range(960)))
+
+    tensors(narrow)(root)
+
+
 EVERY = ("quantize", "eval", "calibration", "verify", "inspect", "eval result", "linear")
 CASES = [
     accepted("D04", "what has to work: sound files", lambda root: None, EVERY),
@@ -158,6 +169,8 @@ CASES = [
             odd_columns, ("7 columns", "no multiple of vector_dim 2"),
             commands=("linear",),
             note="a last group may be shorter, so --group-weights need not divide anything"),
+    damaged("D03", "a model of such a width, and vectors of four", odd_model, ("mlp.down_proj has 30 columns",
+            "no multiple of vector_dim 4"), commands=("quantize 4d", "submit 4d"), note="refused at submit"),
     flag("D03", "stripes that are no power of two", ["quantize", *JOB, "--columns-per-group", "48"],
          "columns_per_group is 48; allowed: a power of two"),
     damaged("D04", "no model", lambda root: shutil.rmtree(root / "model"), "No such file", code=3),

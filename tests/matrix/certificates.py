@@ -3,12 +3,13 @@
 import pathlib
 import shutil
 import subprocess
+import uuid
 
 DOMAIN = "spiffe://example.org/gptvq/"
 
 
 class Authority:
-    """Folders of cert.pem, key.pem and ca.pem under a directory. Thread-compatible."""
+    """Folders of cert.pem, key.pem and ca.pem under a directory. Thread-safe, for different names."""
 
     def __init__(self, root):
         self.root = pathlib.Path(root)
@@ -34,8 +35,8 @@ class Authority:
                       "/CN=" + (common_name or name).replace("/", "\\/"), "-keyout", f"{name}/key.pem", "-out",
                       f"{name}/request.pem")
         self._openssl("x509", "-req", "-in", f"{name}/request.pem", "-CA", "authority/ca.pem", "-CAkey",
-                      "authority/key.pem", "-CAcreateserial", "-days", "30", "-extfile", f"{name}/extensions", "-out",
-                      f"{name}/cert.pem", prefix=prefix)
+                      "authority/key.pem", "-set_serial", str(uuid.uuid4().int), "-days", "30", "-extfile",
+                      f"{name}/extensions", "-out", f"{name}/cert.pem", prefix=prefix)
         shutil.copy(self.root / "authority/ca.pem", folder / "ca.pem")
         (folder / "key.pem").chmod(0o600)
         return folder
