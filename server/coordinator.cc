@@ -31,7 +31,7 @@ Coordinator::Coordinator(JobStore& store, Clock& clock, CoordinatorMetrics& metr
       metrics_(metrics),
       options_(options),
       waiting_polls_(options.max_waiting_polls, metrics.waiting_polls),
-      ledger_(store, options.scheduler) {}
+      ledger_(store, options.scheduler, options.garbage) {}
 
 Coordinator::~Coordinator() { Drain(); }
 
@@ -63,11 +63,16 @@ void Coordinator::Drain() {
   work_changed_.notify_all();
 }
 
-absl::StatusOr<Decision> Coordinator::Record(const Event& event) {
+absl::StatusOr<Decision> Coordinator::Record(const Event& event, std::optional<DeletionCount> seen) {
   const std::lock_guard lock(mutex_);
   const bool begins_work = std::holds_alternative<SubmitJob>(event) || std::holds_alternative<RegisterWorker>(event);
   if (draining_ && begins_work) return Stopping();
-  return RecordLocked(event);
+  return RecordLocked(event, seen);
+}
+
+DeletionCount Coordinator::deletion_count() const {
+  const std::lock_guard lock(mutex_);
+  return ledger_.artifacts().deletion_count();
 }
 
 absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::milliseconds wait,
@@ -194,9 +199,37 @@ absl::StatusOr<Coordinator::News> Coordinator::WaitForNews(std::string_view job_
   return news;
 }
 
-absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event) {
+absl::StatusOr<bool> Coordinator::WasRecorded(const Event& event) {
+  const std::lock_guard lock(mutex_);
+  return ledger_.WasRecorded(event, Now());
+}
+
+absl::StatusOr<std::vector<Digest>> Coordinator::BeginDeletions() {
+  const std::lock_guard lock(mutex_);
+  return ledger_.BeginDeletions(Now());
+}
+
+absl::StatusOr<std::vector<Digest>> Coordinator::EndDeletions(const std::vector<Digest>& deleted,
+                                                              const std::vector<Digest>& in_doubt) {
+  const std::lock_guard lock(mutex_);
+  return ledger_.EndDeletions(deleted, in_doubt, Now());
+}
+
+absl::Status Coordinator::DoomUnknown(const std::vector<Digest>& stored) {
+  const std::lock_guard lock(mutex_);
+  return ledger_.DoomUnknown(stored, Now());
+}
+
+std::vector<DoomedArtifact> Coordinator::ListDoomed() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<DoomedArtifact> rows;
+  for (const auto& [artifact, row] : ledger_.artifacts().rows()) rows.push_back(row);
+  return rows;
+}
+
+absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event, std::optional<DeletionCount> seen) {
   const MonotonicTime begin = clock_.MonotonicNow();
-  GPTVQ_ASSIGN_OR_RETURN(Decision decision, ledger_.Record(event, Now()));
+  GPTVQ_ASSIGN_OR_RETURN(Decision decision, ledger_.Record(event, Now(), seen));
   metrics_.CountDecision(decision);
   if (!decision.transition.empty()) {
     metrics_.journal_seconds.Observe(std::chrono::duration<double>(clock_.MonotonicNow() - begin).count());

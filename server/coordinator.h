@@ -26,6 +26,7 @@ namespace gptvq {
 
 struct CoordinatorOptions {
   SchedulerOptions scheduler;
+  GarbageOptions garbage;
   std::chrono::milliseconds tick_period{1'000};  // how late a lost lease may be noticed
   std::chrono::milliseconds max_poll_wait{10'000};
   int max_waiting_polls = 1'024;  // each holds a thread
@@ -67,8 +68,11 @@ class Coordinator {
   // report is still recorded.
   void Drain();
 
-  // Records an event other than PollTask. Errors: those of Ledger; STOPPING.
-  absl::StatusOr<Decision> Record(const Event& event);
+  // Records an event other than PollTask. Who records that an artifact is stored names in `seen` the count that it read before
+  // it looked. Errors: those of Ledger; STOPPING.
+  absl::StatusOr<Decision> Record(const Event& event, std::optional<DeletionCount> seen = std::nullopt);
+  DeletionCount deletion_count() const;
+  absl::StatusOr<bool> WasRecorded(const Event& event);
 
   // Records a poll, waiting for a task up to `wait`. Stops waiting when `abandoned` says that nobody wants the answer any
   // more, so that no task is granted to a connection that is gone. With too many polls waiting it does not wait.
@@ -99,12 +103,19 @@ class Coordinator {
   // what is new. Errors: those of FindJob and Ledger::CheckInStep; STOPPING.
   absl::StatusOr<News> WaitForNews(std::string_view job_id, const News& seen, std::chrono::milliseconds timeout) const;
 
+  // Garbage, as in Ledger.
+  absl::StatusOr<std::vector<Digest>> BeginDeletions();
+  absl::StatusOr<std::vector<Digest>> EndDeletions(const std::vector<Digest>& deleted,
+                                                   const std::vector<Digest>& in_doubt);
+  absl::Status DoomUnknown(const std::vector<Digest>& stored);
+  std::vector<DoomedArtifact> ListDoomed() const;
+
   Instant Now() const { return gptvq::Now(clock_); }
   const CoordinatorOptions& options() const { return options_; }
   JobStore& store() const { return store_; }
 
  private:
-  absl::StatusOr<Decision> RecordLocked(const Event& event);
+  absl::StatusOr<Decision> RecordLocked(const Event& event, std::optional<DeletionCount> seen = std::nullopt);
   void WakePolls();
   void LetTimePass();
   void NoticeOwnSilence();

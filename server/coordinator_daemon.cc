@@ -21,6 +21,7 @@
 #include "server/audit_log.h"
 #include "server/call_guard.h"
 #include "server/coordinator.h"
+#include "server/garbage_collector.h"
 #include "server/job_service.h"
 #include "server/seal.h"
 #include "server/submission.h"
@@ -31,14 +32,28 @@ namespace {
 
 // Probes come one at a time, from few places.
 constexpr int kMaxHealthConnections = 64;
+// A worker that stored an artifact names it long before.
+constexpr std::chrono::hours kUnknownGrace(7 * 24);
+constexpr std::chrono::hours kLongestGrace(10 * 365 * 24);
 
 CoordinatorOptions CoordinatorOptionsFor(const CoordinatorDaemonOptions& options) {
   CoordinatorOptions result;
   result.scheduler.lease_ttl = options.lease_ttl;
   result.scheduler.stall_after = options.stall_after;
+  result.garbage.artifact_grace = options.artifact_grace;
+  result.garbage.boundary_grace = options.boundary_grace;
+  if (options.prune_unknown) result.garbage.unknown_grace = kUnknownGrace;
   // A lost lease is noticed within a quarter of its ttl.
   result.tick_period =
       std::clamp(options.lease_ttl / 4, std::chrono::milliseconds(25), std::chrono::milliseconds(1'000));
+  return result;
+}
+
+GarbageCollectorOptions CollectorOptionsFor(const CoordinatorDaemonOptions& options, const Secret& secret) {
+  GarbageCollectorOptions result;
+  result.owner = Digest::Of(AsBytes("artifacts of " + secret.Reveal())).hex();
+  result.period = std::clamp(std::min(options.artifact_grace, options.boundary_grace) / 10,
+                             std::chrono::milliseconds(25), std::chrono::milliseconds(60'000));
   return result;
 }
 
@@ -113,6 +128,11 @@ absl::Status CoordinatorDaemonOptions::Validate() const {
     return absl::InvalidArgumentError(
         absl::StrCat("stall_after: ", stall_after.count(), " ms is not between 1 s and 1 day"));
   }
+  for (const auto& [name, grace] : {std::pair("artifact_grace", artifact_grace), {"boundary_grace", boundary_grace}}) {
+    if (grace < std::chrono::milliseconds(0) || grace > kLongestGrace) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": ", grace.count(), " ms is not between 0 and 10 years"));
+    }
+  }
   for (const auto& [flag, file] :
        {std::pair("--client-tokens", &client_tokens_file), std::pair("--tls-crl", &revocations_file)}) {
     if (file->empty() || !server.tls.empty()) continue;
@@ -134,12 +154,15 @@ struct CoordinatorDaemon::Parts {
         object_store(std::move(objects)),
         artifact_store(*object_store),
         artifact_store_uri(std::move(uri)),
+        garbage_options(CollectorOptionsFor(options, secret)),
         seal(std::move(secret)),
         metrics(registry),
+        garbage_metrics(registry),
         coordinator(*job_store, clock, metrics, CoordinatorOptionsFor(options)),
         submission(coordinator, probe),
         job_service(coordinator, submission, seal, metrics, guard),
-        worker_service(coordinator, artifact_store, seal, metrics, guard, {.artifact_store_uri = artifact_store_uri}) {}
+        worker_service(coordinator, artifact_store, seal, metrics, guard, {.artifact_store_uri = artifact_store_uri}),
+        collector(coordinator, *object_store, clock, garbage_metrics, log, garbage_options) {}
 
   void ShowReadiness(const absl::Status& readiness) {
     if (!readiness.ok()) {
@@ -164,12 +187,15 @@ struct CoordinatorDaemon::Parts {
   const std::unique_ptr<ObjectStore> object_store;
   ArtifactStore artifact_store;
   const std::string artifact_store_uri;
+  const GarbageCollectorOptions garbage_options;
   const Seal seal;
   CoordinatorMetrics metrics;
+  GarbageMetrics garbage_metrics;
   Coordinator coordinator;
   Submission submission;
   GrpcJobService job_service;
   GrpcWorkerService worker_service;
+  GarbageCollector collector;
   std::unique_ptr<GrpcServer> server;
   std::unique_ptr<GrpcServer> health_server;
   std::unique_ptr<CertificateWatch> certificate_watch;
@@ -206,6 +232,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> CoordinatorDaemon::Start(cons
   if (!options.server.tls.empty()) {
     parts->certificate_watch = std::make_unique<CertificateWatch>(options.server.tls, clock, registry, log);
   }
+  parts->collector.Start();
   log.Info("serving", {{"address", parts->server->address()},
                        {"journal", options.journal_uri.empty() ? options.data_directory : options.journal_uri},
                        {"artifact_store", parts->artifact_store_uri},

@@ -28,7 +28,11 @@ struct CoordinatorDaemonOptions {
   std::string audit_log_file;      // empty: none is written
   std::chrono::milliseconds lease_ttl{30'000};     // 100 ms to 1 h
   std::chrono::milliseconds stall_after{600'000};  // 1 s to 1 day
-  const S3Connector* s3 = nullptr;                 // for an s3:// artifact store; borrowed; null: there can be none
+  // When artifacts that nobody needs are deleted (GarbageOptions, docs/storage.md): 0 to 10 years each.
+  std::chrono::milliseconds artifact_grace{86'400'000};
+  std::chrono::milliseconds boundary_grace{600'000};
+  bool prune_unknown = false;       // whether artifacts that no job names are deleted, a week after they are found
+  const S3Connector* s3 = nullptr;  // for an s3:// artifact store; borrowed; null: there can be none
 
   // Errors: InvalidArgument naming the field.
   absl::Status Validate() const;

@@ -55,6 +55,28 @@ void DeclareServing(Command& command, ServeOptions& options) {
       &options.address_file);
 }
 
+void DeclareGarbage(Command& command, CoordinatorDaemonOptions& options) {
+  const auto parse_into = [](std::chrono::milliseconds& target) {
+    return [&target](std::string_view text) -> absl::Status {
+      GPTVQ_ASSIGN_OR_RETURN(const std::int64_t ms, ParseInteger<std::int64_t>(text, {0, 315'360'000'000}));
+      target = std::chrono::milliseconds(ms);
+      return absl::OkStatus();
+    };
+  };
+  command.AddParsed({.name = "--artifact-grace-ms",
+                     .help = "How long packed layers stay in the store after their job ended; longer than backups of "
+                             "the journal are apart.",
+                     .value = "MS"},
+                    "86400000", parse_into(options.artifact_grace));
+  command.AddParsed({.name = "--boundary-grace-ms",
+                     .help = "How long boundaries stay in the store after the last task that reads them.",
+                     .value = "MS"},
+                    "600000", parse_into(options.boundary_grace));
+  command.AddSwitch(
+      {.name = "--prune-unknown", .help = "Delete artifacts that no job names, a week after they were found."},
+      &options.prune_unknown);
+}
+
 void DeclareSecurity(Command& command, CoordinatorDaemonOptions& options) {
   AddTlsFlags(command, &options.server.tls);
   command.AddParsed({.name = "--insecure",
@@ -126,6 +148,7 @@ Flag DataDirectory() {
 
 void DeclareFlags(CommandLine& command_line, CoordinatorFlags& flags) {
   DeclareServing(command_line.main(), flags.serve);
+  DeclareGarbage(command_line.main(), flags.serve.daemon);
   DeclareSecurity(command_line.main(), flags.serve.daemon);
   DeclareObservation(command_line.main(), flags.serve);
 

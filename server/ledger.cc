@@ -20,9 +20,13 @@ absl::Status Ledger::Load(Instant now) {
   absl::StatusOr<JobStore::State> state = store_.LoadActive();
   in_step_ = state.ok();
   // What another one now changes is not worth remembering.
-  if (ReasonOf(state.status()) == ErrorReason::kNotLeading) scheduler_.Restore({}, 0, now.monotonic);
+  if (ReasonOf(state.status()) == ErrorReason::kNotLeading) {
+    scheduler_.Restore({}, 0, now.monotonic);
+    artifacts_.Restore({}, now.monotonic);
+  }
   GPTVQ_RETURN_IF_ERROR(state.status());
   scheduler_.Restore(std::move(state->active_jobs), state->last_sequence, now.monotonic);
+  artifacts_.Restore(std::move(state->doomed_artifacts), now.monotonic);
   return absl::OkStatus();
 }
 
@@ -32,25 +36,73 @@ absl::Status Ledger::CheckInStep() const {
   return JournalUnavailable(absl::UnavailableError("it has to be read again"));
 }
 
-absl::StatusOr<Decision> Ledger::Record(const Event& event, Instant now) {
-  if (!CheckInStep().ok()) {
-    in_step_ = false;
-    const absl::Status loaded = Load(now);
-    if (!loaded.ok()) return JournalUnavailable(loaded);
-  }
+absl::StatusOr<Decision> Ledger::Record(const Event& event, Instant now, std::optional<DeletionCount> seen) {
+  GPTVQ_RETURN_IF_ERROR(GetInStep(now));
   GPTVQ_ASSIGN_OR_RETURN(std::optional<Decision> answered, AnswerFromStore(event));
   if (answered) return *std::move(answered);
 
   GPTVQ_ASSIGN_OR_RETURN(Decision decision, scheduler_.Decide(event, now));
-  if (!decision.transition.empty()) {
-    const absl::Status appended = store_.Append(decision.transition);
-    if (!appended.ok()) {
-      in_step_ = false;
-      return JournalUnavailable(appended);
+  Transition& transition = decision.transition;
+  if (!transition.empty()) {
+    if (const JobSnapshot* job = scheduler_.FindJob(transition.job_id)) {
+      GPTVQ_ASSIGN_OR_RETURN(transition.artifacts, artifacts_.ConsequencesOf(transition, *job, seen, now.wall));
     }
+    GPTVQ_RETURN_IF_ERROR(Append(transition));
+    artifacts_.Apply(transition.artifacts, now.monotonic);
   }
   scheduler_.Apply(decision);
   return decision;
+}
+
+absl::StatusOr<bool> Ledger::WasRecorded(const Event& event, Instant now) {
+  GPTVQ_RETURN_IF_ERROR(GetInStep(now));
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, scheduler_.Decide(event, now));
+  return decision.outcome == Outcome::kRepeated;
+}
+
+absl::StatusOr<std::vector<Digest>> Ledger::BeginDeletions(Instant now) {
+  GPTVQ_RETURN_IF_ERROR(GetInStep(now));
+  const Transition plan = artifacts_.PlanDeletions(scheduler_.jobs(), now);
+  GPTVQ_RETURN_IF_ERROR(Append(plan));
+  artifacts_.Apply(plan.artifacts, now.monotonic);
+  return artifacts_.Deleting();
+}
+
+absl::StatusOr<std::vector<Digest>> Ledger::EndDeletions(const std::vector<Digest>& deleted,
+                                                         const std::vector<Digest>& in_doubt, Instant now) {
+  GPTVQ_RETURN_IF_ERROR(GetInStep(now));
+  artifacts_.NoteInDoubt(in_doubt, now.monotonic);
+  const Transition plan = artifacts_.PlanForgetting(deleted, now.monotonic);
+  GPTVQ_RETURN_IF_ERROR(Append(plan));
+  artifacts_.Apply(plan.artifacts, now.monotonic);
+  std::vector<Digest> forgotten;
+  for (const DoomChange& change : plan.artifacts) forgotten.push_back(change.row.artifact);
+  return forgotten;
+}
+
+absl::Status Ledger::DoomUnknown(const std::vector<Digest>& stored, Instant now) {
+  GPTVQ_RETURN_IF_ERROR(GetInStep(now));
+  const Transition plan = artifacts_.PlanUnknown(stored, scheduler_.jobs(), now.wall);
+  GPTVQ_RETURN_IF_ERROR(Append(plan));
+  artifacts_.Apply(plan.artifacts, now.monotonic);
+  return absl::OkStatus();
+}
+
+absl::Status Ledger::GetInStep(Instant now) {
+  if (CheckInStep().ok()) return absl::OkStatus();
+  in_step_ = false;
+  const absl::Status loaded = Load(now);
+  return loaded.ok() ? loaded : JournalUnavailable(loaded);
+}
+
+absl::Status Ledger::Append(const Transition& transition) {
+  if (transition.empty()) return absl::OkStatus();
+  const absl::Status appended = store_.Append(transition);
+  if (!appended.ok()) {
+    in_step_ = false;
+    return JournalUnavailable(appended);
+  }
+  return absl::OkStatus();
 }
 
 // Jobs that ended long ago are in the journal only; asking for them again must still find them.

@@ -1,39 +1,63 @@
 #ifndef GPTVQ_SERVER_LEDGER_H_
 #define GPTVQ_SERVER_LEDGER_H_
 
+#include <optional>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "platform/job_store/job_store.h"
+#include "server/doomed_artifacts.h"
 #include "server/scheduler/scheduler.h"
 
 namespace gptvq {
 
-// The scheduler and its journal, in step: an event is decided, the decision journaled, and only then applied to memory. When
+// The scheduler, the doomed artifacts and their journal, in step: an event is decided, the decision journaled, and only then applied to memory. When
 // the journal fails, memory stays as it was and is read anew before the next event, because nobody knows what was stored.
 // Where coordinators share a journal, the ledger of one that stands by is not in step, and each event tries whether the other
 // one still leads. Thread-compatible. Borrows the store.
 class Ledger {
  public:
-  Ledger(JobStore& store, const SchedulerOptions& options) : store_(store), scheduler_(options) {}
+  Ledger(JobStore& store, const SchedulerOptions& options, const GarbageOptions& garbage = {})
+      : store_(store), scheduler_(options), artifacts_(garbage) {}
 
   // Reads the journal. To be called once before anything else. Errors: those of JobStore::LoadActive.
   absl::Status Load(Instant now);
 
   // Errors: refusals of the scheduler; Unavailable (NOT_LEADING) on standby; Unavailable (JOURNAL_UNAVAILABLE) when the journal did not answer or did not take the
-  // change. The change then either did not happen, or a repetition of the event finds it done.
-  absl::StatusOr<Decision> Record(const Event& event, Instant now);
+  // change. The change then either did not happen, or a repetition of the event finds it done; Unavailable (ARTIFACT_DELETING), see
+  // DoomedArtifacts::ConsequencesOf, for events that name artifacts.
+  absl::StatusOr<Decision> Record(const Event& event, Instant now, std::optional<DeletionCount> seen = std::nullopt);
+
+  // Whether an event was recorded before, so that recording it would change nothing. What its artifacts became since is no
+  // matter then. Errors: as Record, which would not take it.
+  absl::StatusOr<bool> WasRecorded(const Event& event, Instant now);
+
+  // Lets the deletion of artifacts begin that nobody needs, and returns all that are to be deleted from the store now, also
+  // those of earlier calls. Errors: as Record.
+  absl::StatusOr<std::vector<Digest>> BeginDeletions(Instant now);
+  // Those of them that are deleted, and those of which nobody knows. Returns the deleted ones that are done with; the others
+  // are to be deleted once more. Errors: as Record.
+  absl::StatusOr<std::vector<Digest>> EndDeletions(const std::vector<Digest>& deleted,
+                                                   const std::vector<Digest>& in_doubt, Instant now);
+  // Dooms what is in the store and named by nobody. `stored` is all that is there. Errors: as Record.
+  absl::Status DoomUnknown(const std::vector<Digest>& stored, Instant now);
 
   // OK while memory holds what the journal holds; else nothing may be concluded from scheduler().
   // Errors: Unavailable (NOT_LEADING, JOURNAL_UNAVAILABLE).
   absl::Status CheckInStep() const;
 
   const Scheduler& scheduler() const { return scheduler_; }
+  const DoomedArtifacts& artifacts() const { return artifacts_; }
 
  private:
+  absl::Status GetInStep(Instant now);
+  absl::Status Append(const Transition& transition);
   absl::StatusOr<std::optional<Decision>> AnswerFromStore(const Event& event);
 
   JobStore& store_;
   Scheduler scheduler_;
+  DoomedArtifacts artifacts_;
   bool in_step_ = false;  // memory holds what the journal holds
 };
 

@@ -183,15 +183,16 @@ absl::Status GrpcWorkerService::Publish(Call& call, grpc::ServerReader<v1::Publi
   // Who lost the lease learns it before sending the bytes; the journal is asked again when they are there.
   GPTVQ_RETURN_IF_ERROR(coordinator_.CheckHolder(event.lease));
 
-  GPTVQ_RETURN_IF_ERROR(Receive(event.layer.artifact, reader));
-  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
+  GPTVQ_ASSIGN_OR_RETURN(const DeletionCount seen, Receive(event.layer.artifact, reader));
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event), seen));
   response.set_acceptance(decision.outcome == Outcome::kRepeated
                               ? v1::PublishLayerResponse::ACCEPTANCE_ALREADY_PUBLISHED
                               : v1::PublishLayerResponse::ACCEPTANCE_PUBLISHED);
   return absl::OkStatus();
 }
 
-absl::Status GrpcWorkerService::Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader) {
+absl::StatusOr<DeletionCount> GrpcWorkerService::Receive(const Digest& digest,
+                                                         grpc::ServerReader<v1::PublishLayerRequest>& reader) {
   const ConcurrencyLimit::Slot slot = uploads_.TryTake();
   if (slot == nullptr) {
     return WithRetryAfter(Refuse(ErrorReason::kTooManyUploads, "too many layers are being received"),
@@ -205,7 +206,9 @@ absl::Status GrpcWorkerService::Receive(const Digest& digest, grpc::ServerReader
     GPTVQ_RETURN_IF_ERROR(receiver.Append(chunk.offset(), chunk.data(), chunk.crc32c()));
     metrics_.published_bytes.Increment(static_cast<double>(chunk.data().size()));
   }
-  return receiver.Finish();
+  const DeletionCount seen = coordinator_.deletion_count();  // before the artifact is there
+  GPTVQ_RETURN_IF_ERROR(receiver.Finish());
+  return seen;
 }
 
 grpc::Status GrpcWorkerService::CompleteTask(grpc::ServerContext* context, const v1::CompleteTaskRequest* request,
@@ -219,8 +222,14 @@ absl::Status GrpcWorkerService::Complete(Call& call, const v1::CompleteTaskReque
   gptvq::CompleteTask event;
   GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease(), call));
   GPTVQ_ASSIGN_OR_RETURN(event.result, FromProto(request.result()));
-  GPTVQ_RETURN_IF_ERROR(CheckOutputsStored(event.result, store_));
-  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
+  const DeletionCount seen = coordinator_.deletion_count();
+  const absl::Status stored = CheckOutputsStored(event.result, store_);
+  if (!stored.ok()) {
+    // What was committed before may have been read by all who need it, and deleted.
+    GPTVQ_ASSIGN_OR_RETURN(const bool repeated, coordinator_.WasRecorded(event));
+    if (!repeated) return stored;
+  }
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event), seen));
   response.set_acceptance(decision.outcome == Outcome::kRepeated
                               ? v1::CompleteTaskResponse::ACCEPTANCE_ALREADY_COMMITTED
                               : v1::CompleteTaskResponse::ACCEPTANCE_COMMITTED);

@@ -41,7 +41,8 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   absl::Status Renew(Call& call, const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response);
   absl::Status Publish(Call& call, grpc::ServerReader<v1::PublishLayerRequest>& reader,
                        v1::PublishLayerResponse& response);
-  absl::Status Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader);
+  // The count of deletions just before the artifact became visible.
+  absl::StatusOr<DeletionCount> Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader);
   absl::Status Complete(Call& call, const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response);
   // The lease of a request whose token is genuine and whose worker is the caller; tells `call` the job.
   absl::StatusOr<Lease> GenuineLease(const v1::Lease& proto, Call& call) const;

@@ -33,11 +33,12 @@ enum class ErrorReason {
   kDigestMismatch,      // SHA-256 of an artifact
   kChunkOutOfOrder,
   kLayerOutOfOrder,
-  kLayerConflict,  // a layer was published with another digest
-  kOutputMissing,  // a result names an artifact that is not there
-  kInputMissing,   // nothing at the URI of the model or of a text
-  kModelUnusable,  // a model that is malformed, or of a kind that is not supported
-  kStoreFull,      // the object store has no space
+  kLayerConflict,     // a layer was published with another digest
+  kOutputMissing,     // a result names an artifact that is not there
+  kArtifactDeleting,  // what a layer or result names is being deleted, or was while it was looked for
+  kInputMissing,      // nothing at the URI of the model or of a text
+  kModelUnusable,     // a model that is malformed, or of a kind that is not supported
+  kStoreFull,         // the object store has no space
   kTooManyJobs,
   kTooManyWorkers,
   kTooManyUploads,
@@ -47,22 +48,23 @@ enum class ErrorReason {
   kNotReady,            // the coordinator is still loading its journal
   kStopping,
 };
-inline constexpr std::array kAllErrorReasons = {ErrorReason::kInvalidField,       ErrorReason::kJobUnknown,
-                                                ErrorReason::kTaskUnknown,        ErrorReason::kWorkerUnknown,
-                                                ErrorReason::kUpgradeRequired,    ErrorReason::kIdempotencyMismatch,
-                                                ErrorReason::kStaleEpoch,         ErrorReason::kNotHeld,
-                                                ErrorReason::kRollbackSuspected,  ErrorReason::kJobCancelled,
-                                                ErrorReason::kBadLeaseToken,      ErrorReason::kAccessDenied,
-                                                ErrorReason::kIdentityMismatch,   ErrorReason::kCertificateRefused,
-                                                ErrorReason::kTokenRefused,       ErrorReason::kChecksumMismatch,
-                                                ErrorReason::kDigestMismatch,     ErrorReason::kChunkOutOfOrder,
-                                                ErrorReason::kLayerOutOfOrder,    ErrorReason::kLayerConflict,
-                                                ErrorReason::kOutputMissing,      ErrorReason::kInputMissing,
-                                                ErrorReason::kModelUnusable,      ErrorReason::kStoreFull,
-                                                ErrorReason::kTooManyJobs,        ErrorReason::kTooManyWorkers,
-                                                ErrorReason::kTooManyUploads,     ErrorReason::kTooManyWatchers,
-                                                ErrorReason::kJournalUnavailable, ErrorReason::kNotLeading,
-                                                ErrorReason::kNotReady,           ErrorReason::kStopping};
+inline constexpr std::array kAllErrorReasons = {ErrorReason::kInvalidField,      ErrorReason::kJobUnknown,
+                                                ErrorReason::kTaskUnknown,       ErrorReason::kWorkerUnknown,
+                                                ErrorReason::kUpgradeRequired,   ErrorReason::kIdempotencyMismatch,
+                                                ErrorReason::kStaleEpoch,        ErrorReason::kNotHeld,
+                                                ErrorReason::kRollbackSuspected, ErrorReason::kJobCancelled,
+                                                ErrorReason::kBadLeaseToken,     ErrorReason::kAccessDenied,
+                                                ErrorReason::kIdentityMismatch,  ErrorReason::kCertificateRefused,
+                                                ErrorReason::kTokenRefused,      ErrorReason::kChecksumMismatch,
+                                                ErrorReason::kDigestMismatch,    ErrorReason::kChunkOutOfOrder,
+                                                ErrorReason::kLayerOutOfOrder,   ErrorReason::kLayerConflict,
+                                                ErrorReason::kOutputMissing,     ErrorReason::kArtifactDeleting,
+                                                ErrorReason::kInputMissing,      ErrorReason::kModelUnusable,
+                                                ErrorReason::kStoreFull,         ErrorReason::kTooManyJobs,
+                                                ErrorReason::kTooManyWorkers,    ErrorReason::kTooManyUploads,
+                                                ErrorReason::kTooManyWatchers,   ErrorReason::kJournalUnavailable,
+                                                ErrorReason::kNotLeading,        ErrorReason::kNotReady,
+                                                ErrorReason::kStopping};
 
 std::string_view Name(ErrorReason reason);    // STALE_EPOCH, ...
 absl::StatusCode CodeOf(ErrorReason reason);  // the one code that a reason travels with

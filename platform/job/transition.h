@@ -5,11 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "platform/job/doomed_artifact.h"
 #include "platform/job/job.h"
 
 namespace gptvq {
 
-// One step of one job, all of it or none: what the scheduler decides, the journal stores and the memory then takes over.
+// One step of one job, or of artifacts on their way out, all of it or none: what the scheduler decides, the journal stores and the memory then takes over.
 // `status` fields hold the new values; their revision is one above the old one. Plain value.
 struct Transition {
   struct TaskChange {
@@ -22,14 +23,15 @@ struct Transition {
     std::int64_t epoch = 0;
   };
 
-  std::string job_id;                  // of everything below; empty: nothing changes
+  std::string job_id;                  // of everything below but `artifacts`; empty: no job changes
   std::optional<JobSnapshot> created;  // a new job, at revision 1 of everything; nothing else but events is set then
   std::optional<JobStatus> job;
   std::vector<TaskChange> tasks;  // each index at most once
   std::optional<LayerChange> layer;
-  std::vector<JobEvent> events;  // follow the job's last event without a gap
+  std::vector<JobEvent> events;       // follow the job's last event without a gap
+  std::vector<DoomChange> artifacts;  // each artifact at most once
 
-  bool empty() const { return job_id.empty(); }
+  bool empty() const { return job_id.empty() && artifacts.empty(); }
 };
 
 }  // namespace gptvq

@@ -256,17 +256,70 @@ absl::Status ReadTasksAndLayers(SqlDatabase& database, JobSnapshot& job) {
   return absl::OkStatus();
 }
 
+constexpr char kDoomedColumns[] = "sha256, size_bytes, kind, state, since_us";
+
+SqlStatement StatementOf(const DoomChange& change) {
+  const std::string hex = change.row.artifact.hex();
+  const auto guarded = [&](std::string text, DoomState before) {
+    SqlStatement statement(std::move(text));
+    statement.Bind(hex).Bind(Name(before));
+    return statement.MustChangeOneRow(absl::StrCat("the doomed artifact ", hex));
+  };
+  switch (change.step) {
+    case DoomStep::kDoom: break;
+    case DoomStep::kSpare:
+      return guarded("DELETE FROM doomed_artifacts WHERE sha256=$1 AND state=$2", DoomState::kDoomed);
+    case DoomStep::kBeginDelete:
+      return guarded("UPDATE doomed_artifacts SET state='deleting' WHERE sha256=$1 AND state=$2", DoomState::kDoomed);
+    case DoomStep::kForget:
+      return guarded("DELETE FROM doomed_artifacts WHERE sha256=$1 AND state=$2", DoomState::kDeleting);
+  }
+  SqlStatement insert(absl::StrCat("INSERT INTO doomed_artifacts (", kDoomedColumns, ") VALUES ($1,$2,$3,$4,$5)"));
+  insert.Bind(hex).Bind(static_cast<std::int64_t>(change.row.artifact.size_bytes())).Bind(Name(change.row.kind));
+  return insert.Bind(Name(change.row.state)).Bind(Micros(change.row.since));
+}
+
+absl::StatusOr<DoomedArtifact> ReadDoomedRow(SqlRow& row) {
+  DoomedArtifact doomed;
+  const std::string hex = row.Bytes();
+  const absl::StatusOr<Digest> artifact = Digest::FromHex(hex, static_cast<std::uint64_t>(row.Integer()));
+  if (!artifact.ok()) return absl::DataLossError(absl::StrCat("'", hex, "' in the journal names no artifact"));
+  doomed.artifact = *artifact;
+  GPTVQ_ASSIGN_OR_RETURN(doomed.kind, ParseName(kAllArtifactKinds, row.Bytes()));
+  GPTVQ_ASSIGN_OR_RETURN(doomed.state, ParseName(kAllDoomStates, row.Bytes()));
+  doomed.since = FromMicros(row.Integer());
+  return doomed;
+}
+
+absl::StatusOr<std::vector<DoomedArtifact>> ReadDoomed(SqlDatabase& database) {
+  GPTVQ_ASSIGN_OR_RETURN(
+      SqlRows rows,
+      database.Run(SqlStatement(absl::StrCat("SELECT ", kDoomedColumns, " FROM doomed_artifacts ORDER BY sha256"))));
+  std::vector<DoomedArtifact> doomed;
+  for (SqlRow& row : rows) {
+    GPTVQ_ASSIGN_OR_RETURN(DoomedArtifact one, ReadDoomedRow(row));
+    doomed.push_back(one);
+  }
+  return doomed;
+}
+
 absl::Status NoJob(std::string_view job_id) {
   return absl::NotFoundError(absl::StrCat("no job ", std::string(job_id)));
 }
-
-}  // namespace
 
 absl::StatusOr<std::int64_t> SequenceOf(SqlDatabase& database, std::string_view job_id) {
   GPTVQ_ASSIGN_OR_RETURN(SqlRows rows,
                          database.Run(SqlStatement("SELECT sequence FROM jobs WHERE job_id=$1").Bind(job_id)));
   if (rows.empty()) return NoJob(job_id);
   return rows.front().Integer();
+}
+
+}  // namespace
+
+absl::StatusOr<std::int64_t> SequenceOf(SqlDatabase& database, const Transition& transition) {
+  if (transition.created) return transition.created->description.sequence;
+  if (transition.job_id.empty()) return 0;
+  return SequenceOf(database, transition.job_id);
 }
 
 std::vector<SqlStatement> StatementsOf(const Transition& transition, std::int64_t sequence) {
@@ -279,6 +332,7 @@ std::vector<SqlStatement> StatementsOf(const Transition& transition, std::int64_
     statements.push_back(SqlStatement("INSERT INTO events VALUES ($1,$2,$3)"));
     statements.back().Bind(sequence).Bind(event.seq).BindBlob(EncodeJobEvent(event));
   }
+  for (const DoomChange& change : transition.artifacts) statements.push_back(StatementOf(change));
   return statements;
 }
 
@@ -291,6 +345,7 @@ absl::StatusOr<JobStore::State> SelectActive(SqlDatabase& database) {
   for (JobSnapshot& job : state.active_jobs) {
     GPTVQ_RETURN_IF_ERROR(WithContext(ReadTasksAndLayers(database, job), job.description.job_id));
   }
+  GPTVQ_ASSIGN_OR_RETURN(state.doomed_artifacts, ReadDoomed(database));
   return state;
 }
 

@@ -17,11 +17,11 @@ namespace gptvq {
 // columns everywhere. What reads several tables is to be called inside one transaction or by the only writer.
 // Private to the SQL stores. Errors: those of SqlDatabase; DataLoss for rows that no version of this program wrote.
 
-// The number under which the rows of a job are kept. Errors: NotFound.
-absl::StatusOr<std::int64_t> SequenceOf(SqlDatabase& database, std::string_view job_id);
+// The number under which the rows of a transition's job are kept; 0 when it has none. Errors: NotFound.
+absl::StatusOr<std::int64_t> SequenceOf(SqlDatabase& database, const Transition& transition);
 
-// What stores a transition of the job with this number; each change only over its previous revision (Aborted). To be run
-// inside one transaction. Pure.
+// What stores a transition of the job with this number (any, if it has no job); each change only over its previous revision
+// (Aborted). To be run inside one transaction. Pure.
 std::vector<SqlStatement> StatementsOf(const Transition& transition, std::int64_t sequence);
 
 // The reads of JobStore.

@@ -12,13 +12,14 @@
 
 namespace gptvq {
 
-// The journal of the coordinator: jobs, tasks, published layers and events, durable. Whatever Append() acknowledged survives
+// The journal of the coordinator: jobs, tasks, published layers, events and doomed artifacts, durable. Whatever Append() acknowledged survives
 // the death of the process and of the machine; whatever it refused did not happen. Thread-safe.
 class JobStore {
  public:
   struct State {
     std::vector<JobSnapshot> active_jobs;  // those that have not ended, by sequence
     std::int64_t last_sequence = 0;        // greatest of all jobs; 0 without jobs
+    std::vector<DoomedArtifact> doomed_artifacts = {};
   };
 
   // Which jobs a list holds. Newest first.
@@ -37,8 +38,8 @@ class JobStore {
 
   // Stores all of `transition` or nothing of it, and returns when it is durable. A row is written only over its previous
   // revision, so that a writer with an outdated memory can never undo what another one stored.
-  // Errors: NotFound (no such job), Aborted (a row is not at the previous revision), AlreadyExists (the job or its request
-  // id), ResourceExhausted (disk full), Unavailable. After an error the caller must load again before it goes on: its memory
+  // Errors: NotFound (no such job), Aborted (a row is not at the previous revision, or an artifact not in the state before its
+  // step), AlreadyExists (the job, its request id, or a doomed artifact), ResourceExhausted (disk full), Unavailable. After an error the caller must load again before it goes on: its memory
   // may be behind the store.
   virtual absl::Status Append(const Transition& transition) = 0;
 

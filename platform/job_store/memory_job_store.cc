@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
 
 namespace gptvq {
 namespace {
@@ -13,6 +14,40 @@ absl::Status NoJob(std::string_view job_id) {
 
 absl::Status OutdatedWriter(std::string_view job_id) {
   return absl::AbortedError(absl::StrCat("job ", std::string(job_id), " was changed by somebody else"));
+}
+
+// The state that a doomed artifact must be in before a step; nullopt: it must not be doomed.
+std::optional<DoomState> StateBefore(DoomStep step) {
+  switch (step) {
+    case DoomStep::kDoom: return std::nullopt;
+    case DoomStep::kSpare:
+    case DoomStep::kBeginDelete: return DoomState::kDoomed;
+    case DoomStep::kForget: return DoomState::kDeleting;
+  }
+  return std::nullopt;
+}
+
+absl::Status CheckDoomed(const std::map<Digest, DoomedArtifact>& doomed, const std::vector<DoomChange>& changes) {
+  for (const DoomChange& change : changes) {
+    const std::string hex = change.row.artifact.hex();
+    const auto row = doomed.find(change.row.artifact);
+    const bool exists = row != doomed.end();
+    const std::optional<DoomState> before = StateBefore(change.step);
+    if (!before && exists) return absl::AlreadyExistsError(absl::StrCat("the artifact ", hex, " is doomed"));
+    if (before && (!exists || row->second.state != *before)) {
+      return absl::AbortedError(absl::StrCat("the doomed artifact ", hex, " was changed by somebody else"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ChangeDoomed(const DoomChange& change, std::map<Digest, DoomedArtifact>& doomed) {
+  switch (change.step) {
+    case DoomStep::kDoom: doomed[change.row.artifact] = change.row; break;
+    case DoomStep::kBeginDelete: doomed[change.row.artifact].state = DoomState::kDeleting; break;
+    case DoomStep::kSpare:
+    case DoomStep::kForget: doomed.erase(change.row.artifact); break;
+  }
 }
 
 bool FitsRevisions(const JobSnapshot& job, const Transition& transition) {
@@ -33,11 +68,19 @@ absl::StatusOr<JobStore::State> MemoryJobStore::LoadActive() {
   }
   std::sort(state.active_jobs.begin(), state.active_jobs.end(),
             [](const JobSnapshot& a, const JobSnapshot& b) { return a.description.sequence < b.description.sequence; });
+  for (const auto& [artifact, row] : doomed_) state.doomed_artifacts.push_back(row);
   return state;
 }
 
 absl::Status MemoryJobStore::Append(const Transition& transition) {
   const std::lock_guard lock(mutex_);
+  GPTVQ_RETURN_IF_ERROR(CheckDoomed(doomed_, transition.artifacts));
+  if (!transition.job_id.empty()) GPTVQ_RETURN_IF_ERROR(AppendToJob(transition));
+  for (const DoomChange& change : transition.artifacts) ChangeDoomed(change, doomed_);
+  return absl::OkStatus();
+}
+
+absl::Status MemoryJobStore::AppendToJob(const Transition& transition) {
   if (transition.created) {
     const JobDescription& description = transition.created->description;
     if (entries_.contains(transition.job_id) || requests_.contains(description.request_id)) {

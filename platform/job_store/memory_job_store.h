@@ -30,9 +30,12 @@ class MemoryJobStore final : public JobStore {
     std::vector<JobEvent> events;
   };
 
+  absl::Status AppendToJob(const Transition& transition);
+
   std::mutex mutex_;
   std::map<std::string, Entry, std::less<>> entries_;         // by job id; guarded by mutex_
   std::map<std::string, std::string, std::less<>> requests_;  // request id -> job id; guarded by mutex_
+  std::map<Digest, DoomedArtifact> doomed_;                   // guarded by mutex_
 };
 
 }  // namespace gptvq

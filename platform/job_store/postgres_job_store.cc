@@ -163,10 +163,8 @@ absl::Status PostgresJobStore::AppendOnce(PostgresConnection& connection, const 
   bool complete = false;  // all but the COMMIT
   const absl::Status status = connection.InTransaction("BEGIN", [&]() -> absl::Status {
     GPTVQ_ASSIGN_OR_RETURN(append_count, leader_.CountAppend(connection));
-    const absl::StatusOr<std::int64_t> sequence =
-        transition.created ? transition.created->description.sequence : SequenceOf(connection, transition.job_id);
-    GPTVQ_RETURN_IF_ERROR(sequence.status());
-    GPTVQ_RETURN_IF_ERROR(connection.RunAll(StatementsOf(transition, *sequence)).status());
+    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t sequence, SequenceOf(connection, transition));
+    GPTVQ_RETURN_IF_ERROR(connection.RunAll(StatementsOf(transition, sequence)).status());
     complete = true;
     return absl::OkStatus();
   });

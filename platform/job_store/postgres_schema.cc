@@ -11,7 +11,7 @@ namespace {
 // "gptv": the number of the advisory lock that those who migrate hold.
 constexpr std::int64_t kMigrationLock = 0x67707476;
 
-constexpr std::array<const char*, 2> kSteps = {
+constexpr std::array<const char*, 3> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -99,6 +99,15 @@ CREATE TABLE events (
     R"sql(
 ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
+)sql",
+    R"sql(
+CREATE TABLE doomed_artifacts (
+  sha256     TEXT PRIMARY KEY,
+  size_bytes BIGINT NOT NULL,
+  kind       TEXT NOT NULL,
+  state      TEXT NOT NULL,
+  since_us   BIGINT NOT NULL
+);
 )sql",
 };
 

@@ -72,10 +72,8 @@ absl::StatusOr<JobStore::State> SqliteJobStore::LoadActive() {
 absl::Status SqliteJobStore::Append(const Transition& transition) {
   const std::lock_guard lock(mutex_);
   return database_.InTransaction([&]() -> absl::Status {
-    const absl::StatusOr<std::int64_t> sequence =
-        transition.created ? transition.created->description.sequence : SequenceOf(database_, transition.job_id);
-    GPTVQ_RETURN_IF_ERROR(sequence.status());
-    return database_.RunAll(StatementsOf(transition, *sequence)).status();
+    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t sequence, SequenceOf(database_, transition));
+    return database_.RunAll(StatementsOf(transition, sequence)).status();
   });
 }
 

@@ -13,7 +13,7 @@ namespace {
 // "gptv": tells our databases from those of other programs (PRAGMA application_id).
 constexpr std::int64_t kApplicationId = 0x67707476;
 
-constexpr std::array<const char*, 2> kSteps = {
+constexpr std::array<const char*, 3> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -92,6 +92,15 @@ CREATE TABLE events (
     R"sql(
 ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE INDEX jobs_by_owner ON jobs (owner, sequence);
+)sql",
+    R"sql(
+CREATE TABLE doomed_artifacts (
+  sha256     TEXT PRIMARY KEY,
+  size_bytes INTEGER NOT NULL,
+  kind       TEXT NOT NULL,
+  state      TEXT NOT NULL,
+  since_us   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 )sql",
 };
 

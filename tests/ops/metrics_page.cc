@@ -9,6 +9,7 @@
 #include "platform/metrics.h"
 #include "platform/tls/certificate_watch.h"
 #include "server/coordinator_metrics.h"
+#include "server/garbage_collector.h"
 #include "worker/worker_metrics.h"
 
 namespace gptvq {
@@ -37,6 +38,7 @@ struct LabelMeaning {
 
 const std::map<std::string, LabelMeaning, std::less<>>& LabelMeanings() {
   static const auto& meanings = *new std::map<std::string, LabelMeaning, std::less<>>{
+      {"artifact", {"what an artifact is; `unknown` are those that no job names"}},
       {"class", {"why a task failed, as docs/protocol.md says"}},
       {"code", {"status code of gRPC: `OK`, `UNAVAILABLE`, ...", false}},
       {"hessian", {"which Hessian the recipe ended up with; `diagonal_only` when none could be factored"}},
@@ -91,6 +93,7 @@ std::string MetricsPage() {
   AddDiskMetrics(coordinator, "/");
   AddCertificateExpiry(coordinator);
   const CoordinatorMetrics coordinator_metrics(coordinator);
+  const GarbageMetrics garbage_metrics(coordinator);
   MetricsRegistry worker("worker");
   worker.AddProcessMetrics();
   AddCertificateExpiry(worker);

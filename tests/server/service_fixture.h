@@ -67,6 +67,7 @@ struct ServiceOptions {
   std::string tokens_file;
   std::string revocations_file;
   std::string audit_file;
+  ObjectStore* objects = nullptr;  // null: in memory
 };
 
 // Both services over an in-process channel, with journal and artifacts in memory and a clock that the test turns.
@@ -74,6 +75,7 @@ class Service {
  public:
   explicit Service(ServiceOptions options = {}, JobStore* store = nullptr)
       : job_store(store != nullptr ? *store : own_store_),
+        artifacts(options.objects != nullptr ? *options.objects : objects),
         access(AccessFor(options, wall_clock, log)),
         audit_log(options.audit_file.empty() ? nullptr : *AuditLog::Open(options.audit_file)),
         coordinator(job_store, clock, metrics, options.coordinator),
@@ -122,7 +124,7 @@ class Service {
   MetricsRegistry registry{"coordinator"};
   CoordinatorMetrics metrics{registry};
   MemoryObjectStore objects;
-  ArtifactStore artifacts{objects};
+  ArtifactStore artifacts;
   const Seal seal{Secret("key")};
   FakeInputProbe probe;
   Logger log{LogLevel::kError};

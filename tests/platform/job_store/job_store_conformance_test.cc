@@ -1,4 +1,5 @@
 // What every journal must do. The transitions come from the real scheduler.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -259,6 +260,55 @@ TEST_P(JobStoreConformance, AnOwnerIsKeptAndCanBeFilteredBy) {
   EXPECT_EQ(ids(""), "job-4 ");
   EXPECT_EQ(ids("client/%"), "");
   EXPECT_EQ(store_->ReadJob("job-2")->description.owner, "client/bob");
+}
+
+TEST_P(JobStoreConformance, DoomedArtifactsAreKeptInEveryFieldUntilTheyAreForgotten) {
+  const WallTime since = WallTime(std::chrono::microseconds(1'234'567));
+  const DoomedArtifact layer = {DigestOf("layer"), ArtifactKind::kLayer, DoomState::kDoomed, since};
+  const DoomedArtifact boundary = {DigestOf("boundary"), ArtifactKind::kBoundary, DoomState::kDoomed, since};
+  const DoomedArtifact unknown = {DigestOf("unknown"), ArtifactKind::kUnknown, DoomState::kDoomed, since};
+  const auto step = [&](DoomStep doom_step, const DoomedArtifact& row) {
+    Transition transition;
+    transition.artifacts = {{doom_step, row}};
+    return store_->Append(transition);
+  };
+  Do(Submission("job-1"));
+  Transition cancellation = harness_.scheduler.Decide(CancelJob{"job-1"}, harness_.now)->transition;
+  cancellation.artifacts = {{DoomStep::kDoom, layer}, {DoomStep::kDoom, boundary}};
+  ASSERT_TRUE(store_->Append(cancellation).ok());
+  ASSERT_TRUE(step(DoomStep::kDoom, unknown).ok());
+
+  EXPECT_EQ(store_->LoadActive()->doomed_artifacts.size(), 3u);
+  ASSERT_TRUE(step(DoomStep::kSpare, unknown).ok());
+  ASSERT_TRUE(step(DoomStep::kBeginDelete, boundary).ok());
+
+  DoomedArtifact deleting = boundary;
+  deleting.state = DoomState::kDeleting;
+  EXPECT_THAT(store_->LoadActive()->doomed_artifacts, testing::UnorderedElementsAre(layer, deleting));
+  ASSERT_TRUE(step(DoomStep::kForget, boundary).ok());
+  EXPECT_THAT(store_->LoadActive()->doomed_artifacts, testing::ElementsAre(layer));
+}
+
+TEST_P(JobStoreConformance, AStepOfAnArtifactThatIsNotInTheStateBeforeItIsRefusedWithEverythingElse) {
+  const DoomedArtifact row = {DigestOf("a"), ArtifactKind::kLayer, DoomState::kDoomed, WallTime()};
+  const DoomedArtifact other = {DigestOf("b"), ArtifactKind::kLayer, DoomState::kDoomed, WallTime()};
+  const auto append = [&](std::vector<DoomChange> changes) {
+    Transition transition;
+    transition.artifacts = std::move(changes);
+    return store_->Append(transition).code();
+  };
+  using Code = absl::StatusCode;
+
+  EXPECT_EQ(append({{DoomStep::kDoom, other}, {DoomStep::kSpare, row}}), Code::kAborted);
+  EXPECT_EQ(append({{DoomStep::kDoom, other}, {DoomStep::kBeginDelete, row}}), Code::kAborted);
+  EXPECT_EQ(append({{DoomStep::kDoom, other}, {DoomStep::kForget, row}}), Code::kAborted);
+  ASSERT_EQ(append({{DoomStep::kDoom, row}}), Code::kOk);
+  EXPECT_EQ(append({{DoomStep::kDoom, other}, {DoomStep::kDoom, row}}), Code::kAlreadyExists);
+  EXPECT_EQ(append({{DoomStep::kDoom, other}, {DoomStep::kForget, row}}), Code::kAborted);
+  ASSERT_EQ(append({{DoomStep::kBeginDelete, row}}), Code::kOk);
+  EXPECT_EQ(append({{DoomStep::kDoom, other}, {DoomStep::kSpare, row}}), Code::kAborted);
+  EXPECT_EQ(append({{DoomStep::kDoom, other}, {DoomStep::kBeginDelete, row}}), Code::kAborted);
+  EXPECT_EQ(store_->LoadActive()->doomed_artifacts.size(), 1u);
 }
 
 INSTANTIATE_TEST_SUITE_P(
