@@ -16,7 +16,7 @@ constexpr milliseconds kAnswerTimeout(3'000);
 Digest DigestOfText(const std::string& text) { return Digest::Of(AsBytes(text)); }
 
 TaskResult ResultOf(const TaskGrant& grant) {
-  const Digest boundary = DigestOfText(SimBoundary(grant.lease.task_id));
+  const Digest boundary = DigestOfText(SimBoundary(grant.spec, grant.layers.end));
   switch (grant.kind) {
     case TaskKind::kCapture: return {{}, CaptureResult{boundary}};
     case TaskKind::kQuantize:
@@ -147,7 +147,7 @@ void ScriptedWorker::Blunder() {
   const auto send = [&](const SimRequest& request) { coordinator_.Call(request, link_, ignore); };
   const Lease& lease = task_->lease;
   for (int layer : {next_layer_ + 1, task_->layers.end, task_->layers.begin - 1}) {
-    send(Publication(lease, layer, SimLayer(task_->job_id, layer)));
+    send(Publication(lease, layer, SimLayer(task_->spec, layer)));
   }
   if (next_layer_ > task_->layers.begin) send(Publication(lease, next_layer_ - 1, "other bytes"));
   const bool early = next_layer_ < task_->layers.end || task_->output_boundary_wanted;
@@ -167,14 +167,14 @@ void ScriptedWorker::Blunder() {
 }
 
 void ScriptedWorker::PublishNextLayer() {
-  AskAboutTask(Publication(task_->lease, next_layer_, SimLayer(task_->job_id, next_layer_)), [this] {
+  AskAboutTask(Publication(task_->lease, next_layer_, SimLayer(task_->spec, next_layer_)), [this] {
     ++next_layer_;
     InTask(world_.Between(500, 20'000), [this] { Work(); });
   });
 }
 
 void ScriptedWorker::StoreBoundary() {
-  const auto stored = coordinator_.artifacts().PutArtifact(AsBytes(SimBoundary(task_->lease.task_id)));
+  const auto stored = coordinator_.artifacts().PutArtifact(AsBytes(SimBoundary(task_->spec, task_->layers.end)));
   if (stored.ok()) return Complete();
   InTask(milliseconds(1'000), [this] { StoreBoundary(); });
 }
@@ -253,7 +253,10 @@ void ScriptedWorker::OnRefusal(const absl::Status& status) {
   if (reason == ErrorReason::kStaleEpoch || reason == ErrorReason::kNotHeld || reason == ErrorReason::kTaskUnknown) {
     return EndTask();
   }
-  if (absl::IsUnavailable(status)) return;  // of a heartbeat; the next one follows
+  if (absl::IsUnavailable(status)) return;                                       // of a heartbeat; the next one follows
+  if (reason == ErrorReason::kOutputMissing && task_->output_boundary_wanted) {  // it was found, and then deleted
+    return InTask(milliseconds(1'000), [this] { StoreBoundary(); });
+  }
   checker_.Violate(Invariant::kPeers, name_ + " was refused: " + status.ToString());
   EndTask();
 }

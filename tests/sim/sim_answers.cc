@@ -53,6 +53,10 @@ void SimChecker::OnGranted(const TaskGrant& grant) {
       std::equal(layers.begin(), layers.end(), grant.published_layers.begin(), grant.published_layers.end(),
                  [](const Digest& a, const PublishedLayer& b) { return a == b.artifact; });
   Require(Invariant::kPeers, same, id, ": the grant names other layers than are published");
+  if (boundary) layers.push_back(*boundary);
+  for (const Digest& artifact : layers) {
+    Require(Invariant::kNeededKept, IsStored(artifact), id, ": the grant names what is not stored");
+  }
 }
 
 void SimChecker::CheckTold(const Lease& lease, const absl::Status& refusal) {

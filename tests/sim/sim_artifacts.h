@@ -7,16 +7,18 @@
 
 #include "core/base/file.h"
 #include "core/base/sha256.h"
+#include "platform/job/job_spec.h"
 
 namespace gptvq {
 
-// The bytes that simulated work makes: the same whoever computes them, as in one numerics class.
+// The bytes that simulated work makes: the same whoever computes them, as in one numerics class. Jobs with equal seeds make equal
+// bytes, so that garbage of one may be what another needs.
 
-inline std::string SimLayer(std::string_view job_id, int layer) {
-  return std::string(job_id) + " layer " + std::to_string(layer);
+inline std::string SimLayer(const JobSpec& spec, int layer) {
+  return "seed " + std::to_string(spec.seed) + " layer " + std::to_string(layer);
 }
 
-inline std::string SimBoundary(std::string_view task_id) { return "boundary of " + std::string(task_id); }
+inline std::string SimBoundary(const JobSpec& spec, int layer) { return SimLayer(spec, layer) + " boundary"; }
 
 // Names the layers' artifacts, in order.
 inline Digest SimManifest(const std::vector<Digest>& layers) {

@@ -72,6 +72,16 @@ void SimChecker::OnHealed(bool submitted) {
 }
 
 void SimChecker::OnJournaled(const Transition& transition) {
+  for (const DoomChange& change : transition.artifacts) {
+    world_.Trace("artifact " + change.row.artifact.hex() + " step " + std::to_string(static_cast<int>(change.step)));
+  }
+  for (const DoomChange& change : transition.artifacts) {
+    const bool known = named_.contains(ArtifactStore::KeyOf(change.row.artifact));
+    Require(Invariant::kGarbageGoes,
+            change.step != DoomStep::kDoom || change.row.kind != ArtifactKind::kUnknown || !known,
+            "what a job left was not doomed but found");
+  }
+  if (transition.job_id.empty()) return;
   world_.Trace("journal " + transition.job_id + " revision " +
                std::to_string(transition.job ? transition.job->revision : 0));
   if (transition.created) {
@@ -88,7 +98,10 @@ void SimChecker::OnJournaled(const Transition& transition) {
   for (const Transition::TaskChange& change : transition.tasks) CheckTask(known, transition, change);
   if (transition.layer) CheckLayer(job, *transition.layer);
 
+  if (transition.layer) named_.insert(ArtifactStore::KeyOf(transition.layer->layer.artifact));
   for (const Transition::TaskChange& change : transition.tasks) {
+    const auto boundary = change.status.result ? OutputBoundary(*change.status.result) : std::nullopt;
+    if (boundary) named_.insert(ArtifactStore::KeyOf(*boundary));
     NoteRest(job.tasks[change.index], change.status, known.watches[change.index]);
     job.tasks[change.index].status = change.status;
     world_.Trace(job.tasks[change.index].description.task_id + " is " + std::string(Name(change.status.state)) +
@@ -192,9 +205,8 @@ void SimChecker::CheckCommit(const Known& known, const Task& before, const TaskS
   }
   if (const auto* finalize = std::get_if<FinalizeResult>(&after.result->outcome)) {
     std::vector<Digest> layers;
-    const std::string& job_id = known.job.description.job_id;
     for (int layer = 0; layer < known.job.description.layer_count; ++layer) {
-      layers.push_back(Digest::Of(AsBytes(SimLayer(job_id, layer))));
+      layers.push_back(Digest::Of(AsBytes(SimLayer(known.job.description.spec, layer))));
     }
     Require(Invariant::kGoldenManifest, finalize->manifest == SimManifest(layers), id, " made another manifest");
   }
@@ -281,6 +293,29 @@ void SimChecker::CheckJob(JobState before, const JobSnapshot& after) {
   if (state == JobState::kSucceeded) {
     Require(Invariant::kTable, committed == static_cast<int>(after.tasks.size()), id, " succeeded with open tasks");
   }
+}
+
+void SimChecker::OnDelete(std::string_view key) {
+  world_.Trace("delete " + std::string(key));
+  named_.erase(std::string(key));
+  for (const auto& [id, known] : known_) {
+    if (IsTerminal(known.job.status.state)) continue;
+    for (const Digest& layer : known.job.layers) {
+      Require(Invariant::kNeededKept, layer == Digest() || ArtifactStore::KeyOf(layer) != key, id,
+              " needs a layer that ", "is deleted");
+    }
+    for (const Task& task : known.job.tasks) {
+      const auto& producer = task.description.input_boundary_of;
+      if (!producer || IsTerminal(task.status.state) || !known.job.tasks[*producer].status.result) continue;
+      const auto boundary = OutputBoundary(*known.job.tasks[*producer].status.result);
+      Require(Invariant::kNeededKept, !boundary || ArtifactStore::KeyOf(*boundary) != key, task.description.task_id,
+              " has still to read a boundary that is deleted");
+    }
+  }
+}
+
+void SimChecker::OnTidied(bool all_gone) {
+  Require(Invariant::kGarbageGoes, all_gone, "all jobs ended long ago, and artifacts are left");
 }
 
 bool SimChecker::IsStored(const Digest& artifact) const {

@@ -48,6 +48,10 @@ class SimChecker {
   void OnLoaded(const JobStore::State& state);
   // In liveness mode, long after the last fault. `submitted`: whether every client got its job accepted.
   void OnHealed(bool submitted);
+  // An object of the artifact store that is deleted just now.
+  void OnDelete(std::string_view key);
+  // In liveness mode, when every job ended long ago. `all_gone`: whether the artifact store is empty.
+  void OnTidied(bool all_gone);
   // At the end of a run: a job as the journal has it.
   void OnStored(const JobSnapshot& job);
 
@@ -138,6 +142,7 @@ class SimChecker {
   std::map<WorkerKey, std::string> class_of_;
   std::map<WorkerKey, MonotonicTime> last_call_;            // honoured, since the coordinator last read its journal
   std::set<std::pair<std::string, std::int64_t>> granted_;  // (task, epoch)
+  std::set<std::string> named_;  // keys of artifacts that a job named, until they are deleted
   std::int64_t last_sequence_ = 0;
   std::array<std::int64_t, kInvariants.size()> checks_{};
   std::optional<Violation> violation_;

@@ -13,6 +13,7 @@ SimClient::SimClient(int number, SimWorld& world, SimCoordinator& coordinator)
   spec.propagation = world.Chance(0.5) ? PropagationMode::kParallel : PropagationMode::kSequential;
   spec.shard_layers = static_cast<int>(world.Below(4));
   if (world.Chance(0.5)) spec.evaluation_uri.clear();
+  spec.seed = static_cast<std::uint64_t>(2 * world.Below(2));  // odd ones are those of SubmitOther
   const int layers = 1 + static_cast<int>(world.Below(6));
   const std::string job_id = "job-" + std::to_string(number);
   const JobPlan plan = *PlanJob(spec, layers, job_id);

@@ -12,14 +12,30 @@ namespace gptvq {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+// Graces that are over while jobs run.
+GarbageOptions DrawGarbageOptions(SimWorld& world) {
+  GarbageOptions options;
+  options.artifact_grace = world.Between(0, 120'000);
+  options.boundary_grace = world.Between(0, 60'000);
+  if (world.Chance(0.5)) options.unknown_grace = world.Between(0, 180'000);
+  options.max_deleting = 1 + static_cast<int>(world.Below(8));
+  return options;
+}
+
+}  // namespace
+
 SimCoordinator::SimCoordinator(SimWorld& world, SimChecker& checker, JobStore& journal, ObjectStore& objects)
     : world_(world),
       checker_(checker),
       journal_(journal, world, checker),
-      objects_(objects, world),
-      artifacts_(objects_) {
+      objects_(objects, world, checker),
+      artifacts_(objects_),
+      garbage_(DrawGarbageOptions(world)) {
   StartForGood();
   Tick();
+  CollectGarbage();
 }
 
 SchedulerOptions SimCoordinator::Options() {
@@ -46,12 +62,18 @@ void SimCoordinator::Arrive(const SimRequest& request, const SimLink& link, cons
   }
   if (ledger_ == nullptr) return;  // nobody listens
   const auto* publish = std::get_if<PublishLayer>(&request.event);
-  if (publish == nullptr) return Answer(Handle(request), link, on_answer);
-  const absl::Status received = Receive(*publish, request.upload);
-  if (!received.ok()) return Answer({received, std::nullopt}, link, on_answer);
-  // Bytes take their time; what was true when they began to come may not be when they are there.
-  world_.After(world_.Latency(), [this, request, &link, on_answer] {
-    if (ledger_ != nullptr) Answer(Handle(request), link, on_answer);
+  const auto* complete = std::get_if<CompleteTask>(&request.event);
+  if (publish == nullptr && complete == nullptr) return Answer(Handle(request), link, on_answer);
+  Looked looked = {absl::OkStatus(), ledger_->artifacts().deletion_count()};
+  if (publish != nullptr) {
+    looked = Receive(*publish, request.upload);
+    if (!looked.stored.ok()) return Answer({looked.stored, std::nullopt}, link, on_answer);
+  } else {
+    looked.stored = CheckOutputsStored(complete->result, artifacts_);
+  }
+  // Bytes and answers of the store take their time; what was true before may not be when they are there.
+  world_.After(world_.Latency(), [this, request, looked, &link, on_answer, life = life_] {
+    if (ledger_ != nullptr && life == life_) Answer(Handle(request, looked), link, on_answer);
   });
 }
 
@@ -62,9 +84,11 @@ void SimCoordinator::Answer(const SimAnswer& answer, const SimLink& link, const 
 
 void SimCoordinator::StartForGood() {
   if (ledger_ != nullptr) return;
-  auto ledger = std::make_unique<Ledger>(journal_, Options());
+  auto ledger = std::make_unique<Ledger>(journal_, Options(), garbage_);
   if (ledger->Load(world_.now()).ok()) {
     ledger_ = std::move(ledger);
+    ++life_;
+    deletions_under_way_ = 0;
     world_.Trace("coordinator starts");
   } else {  // as a supervisor would
     world_.After(milliseconds(1'000), [this] { StartForGood(); });
@@ -94,9 +118,9 @@ void SimCoordinator::Tick() {
   world_.After(milliseconds(1'000), [this] { Tick(); });
 }
 
-SimAnswer SimCoordinator::Handle(const SimRequest& request) {
+SimAnswer SimCoordinator::Handle(const SimRequest& request, const Looked& looked) {
   checker_.OnEvent(request.event);
-  SimAnswer answer = {Record(request), std::nullopt};
+  SimAnswer answer = {Record(request, looked), std::nullopt};
   checker_.OnAnswered(request.event, answer.decision, ledger_->scheduler());
   if (!answer.decision.ok() || answer.decision->outcome == Outcome::kNothing) return answer;
   if (!std::holds_alternative<PollTask>(request.event)) return answer;
@@ -111,15 +135,22 @@ SimAnswer SimCoordinator::Handle(const SimRequest& request) {
   return answer;
 }
 
-// In the order of GrpcWorkerService: what a result names is stored before the journal names it.
-absl::StatusOr<Decision> SimCoordinator::Record(const SimRequest& request) {
-  if (const auto* complete = std::get_if<CompleteTask>(&request.event)) {
-    GPTVQ_RETURN_IF_ERROR(CheckOutputsStored(complete->result, artifacts_));
+// As GrpcWorkerService: what a result names is stored before the journal names it.
+absl::StatusOr<Decision> SimCoordinator::Record(const SimRequest& request, const Looked& looked) {
+  if (!looked.stored.ok()) {
+    GPTVQ_ASSIGN_OR_RETURN(const bool repeated, ledger_->WasRecorded(request.event, world_.now()));
+    if (!repeated) return looked.stored;
   }
-  return ledger_->Record(request.event, world_.now());
+  return ledger_->Record(request.event, world_.now(), looked.seen);
 }
 
-absl::Status SimCoordinator::Receive(const PublishLayer& event, const std::string& upload) {
+SimCoordinator::Looked SimCoordinator::Receive(const PublishLayer& event, const std::string& upload) {
+  DeletionCount seen = 0;
+  const absl::Status stored = Store(event, upload, seen);
+  return {stored, seen};
+}
+
+absl::Status SimCoordinator::Store(const PublishLayer& event, const std::string& upload, DeletionCount& seen) {
   GPTVQ_RETURN_IF_ERROR(ledger_->scheduler().CheckHolder(event.lease));
   std::string bytes = upload;
   // Damage that no checksum of a chunk would show: only the digest can.
@@ -129,7 +160,42 @@ absl::Status SimCoordinator::Receive(const PublishLayer& event, const std::strin
   for (const auto& [offset, chunk] : {std::pair(std::size_t{0}, bytes.substr(0, half)), {half, bytes.substr(half)}}) {
     GPTVQ_RETURN_IF_ERROR(receiver.Append(offset, chunk, Crc32c(chunk)));
   }
+  seen = ledger_->artifacts().deletion_count();
   return receiver.Finish();
+}
+
+// As GarbageCollector, at any moment, and with requests to the store on their way for as long as messages are.
+void SimCoordinator::CollectGarbage() {
+  world_.After(world_.Between(500, 30'000), [this] { CollectGarbage(); });
+  // A process waits for what it asked of the store; the next one does not know what is still on its way.
+  if (ledger_ == nullptr || world_.now().monotonic < awake_at_ || deletions_under_way_ > 0) return;
+  if (world_.Chance(0.2)) {
+    std::vector<Digest> stored;
+    const auto objects = objects_.List("artifacts", ListScope::kRecursive);
+    for (const ObjectInfo& object : *objects) {
+      stored.push_back(*Digest::FromHex(object.key.substr(object.key.rfind('/') + 1), object.size_bytes));
+    }
+    (void)ledger_->DoomUnknown(stored, world_.now());
+  }
+  const auto deleting = ledger_->BeginDeletions(world_.now());
+  if (deleting.ok()) Delete(*deleting);
+}
+
+void SimCoordinator::Delete(const std::vector<Digest>& artifacts) {
+  deletions_under_way_ = static_cast<int>(artifacts.size());
+  for (const Digest& artifact : artifacts) {
+    // The request gets there whatever becomes of its sender.
+    world_.After(world_.Latency(), [this, artifact, life = life_] {
+      const bool deleted = artifacts_.DeleteArtifact(artifact).ok();
+      world_.After(world_.Latency(), [this, artifact, life, deleted] {
+        if (ledger_ == nullptr || life != life_) return;
+        --deletions_under_way_;
+        const std::vector<Digest> one = {artifact};
+        (void)ledger_->EndDeletions(deleted ? one : std::vector<Digest>(), deleted ? std::vector<Digest>() : one,
+                                    world_.now());
+      });
+    });
+  }
 }
 
 }  // namespace gptvq

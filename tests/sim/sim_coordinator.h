@@ -45,21 +45,34 @@ class SimCoordinator {
   void StartForGood();
   // Where workers put boundaries.
   ArtifactStore& artifacts() { return artifacts_; }
+  // Whether garbage that nobody names goes, too.
+  bool prunes() const { return garbage_.unknown_grace.has_value(); }
 
  private:
   void Tick();
   void Arrive(const SimRequest& request, const SimLink& link, const SimHandler& on_answer);
-  SimAnswer Handle(const SimRequest& request);
+  // What was found out about an artifact before the journal is asked.
+  struct Looked {
+    absl::Status stored;
+    std::optional<DeletionCount> seen;
+  };
+  SimAnswer Handle(const SimRequest& request, const Looked& looked = {});
   void Answer(const SimAnswer& answer, const SimLink& link, const SimHandler& on_answer);
-  absl::StatusOr<Decision> Record(const SimRequest& request);
-  absl::Status Receive(const PublishLayer& event, const std::string& upload);
+  absl::StatusOr<Decision> Record(const SimRequest& request, const Looked& looked);
+  Looked Receive(const PublishLayer& event, const std::string& upload);
+  absl::Status Store(const PublishLayer& event, const std::string& upload, DeletionCount& seen);
+  void CollectGarbage();
+  void Delete(const std::vector<Digest>& artifacts);
 
   SimWorld& world_;
   SimChecker& checker_;
   FaultyJobStore journal_;
   FaultyObjectStore objects_;
   ArtifactStore artifacts_;
+  const GarbageOptions garbage_;
   std::unique_ptr<Ledger> ledger_;  // null while the process is down
+  int life_ = 0;                    // of the process
+  int deletions_under_way_ = 0;     // of this process
   MonotonicTime awake_at_;          // it stands still until then
   MonotonicTime last_tick_;
 };

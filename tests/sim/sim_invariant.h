@@ -19,6 +19,7 @@ enum class Invariant {
   kAcknowledgedPersists,
   kCancelWins,
   kFailureCounts,
+  kNeededKept,
   kRetryBudget,
   kAdmission,
   kGoldenManifest,
@@ -29,6 +30,7 @@ enum class Invariant {
   kOneClass,
   kOneWriter,
   kPeers,
+  kGarbageGoes,
 };
 
 struct InvariantEntry {
@@ -51,6 +53,8 @@ inline constexpr std::array kInvariants = {
     InvariantEntry{Invariant::kCancelWins, "I11",
                    "after a cancellation nothing is granted or committed; holders hear of it"},
     InvariantEntry{Invariant::kFailureCounts, "I12", "failures are counted in their class, and only they"},
+    InvariantEntry{Invariant::kNeededKept, "I14",
+                   "what a job still needs is never deleted, and there when it is granted"},
     InvariantEntry{Invariant::kRetryBudget, "I15", "no retry beyond the budget or before the rest is over"},
     InvariantEntry{Invariant::kAdmission, "I16", "no more active jobs than the limit"},
     InvariantEntry{Invariant::kGoldenManifest, "I17", "the manifest is a function of the job"},
@@ -61,8 +65,10 @@ inline constexpr std::array kInvariants = {
     InvariantEntry{Invariant::kOneClass, "P2", "a job runs in one numerics class"},
     InvariantEntry{Invariant::kOneWriter, "P3", "the journal never refuses its only writer"},
     InvariantEntry{Invariant::kPeers, "P4", "no correct peer is misled or refused"},
+    InvariantEntry{Invariant::kGarbageGoes, "P5", "once a core is healed what nobody needs goes, after its grace"},
 };
-static_assert(kInvariants.back().invariant == Invariant::kPeers && kInvariants.size() == 21);  // indexed by the enum
+static_assert(kInvariants.back().invariant == Invariant::kGarbageGoes &&
+              kInvariants.size() == 23);  // indexed by the enum
 
 constexpr const InvariantEntry& EntryOf(Invariant invariant) {
   return kInvariants[static_cast<std::size_t>(invariant)];

@@ -19,6 +19,8 @@ constexpr minutes kSafetyTime(15);
 // After the faults end, every job has to end within this much virtual time: backoffs, leases, stalls and the work itself,
 // by a single worker.
 constexpr minutes kHealingTime(120);
+// And what they leave is deleted within this: the graces, surveys, and deletions that have to settle, few at a time.
+constexpr minutes kTidyTime(60);
 
 // Everything of one run.
 struct Scene {
@@ -52,6 +54,8 @@ struct Scene {
     return std::all_of(clients.begin(), clients.end(), [](const auto& client) { return client->submitted(); });
   }
 
+  bool StoreIsEmpty() const { return objects.List("artifacts", ListScope::kRecursive)->empty(); }
+
   MemoryObjectStore objects;
   SimWorld world;
   SimChecker checker;
@@ -73,6 +77,11 @@ void RunToTheEnd(Scene& scene) {
     scene.world.RunUntil(end += minutes(1));
   }
   scene.checker.OnHealed(scene.AllSubmitted());
+  // Clients that cancel or come back do so until now; then graces end, unknown artifacts are found, deletions settle.
+  if (!scene.coordinator.prunes()) return;
+  const milliseconds tidy_end = end + kTidyTime;
+  while (!scene.StoreIsEmpty() && end < tidy_end) scene.world.RunUntil(end += minutes(1));
+  scene.checker.OnTidied(scene.StoreIsEmpty());
 }
 
 }  // namespace

@@ -86,4 +86,15 @@ absl::StatusOr<ObjectInfo> FaultyObjectStore::Stat(std::string_view key) const {
   return store_.Stat(key);
 }
 
+absl::Status FaultyObjectStore::Delete(std::string_view key) {
+  if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
+  const auto take_effect = [this, key = std::string(key)] {
+    checker_.OnDelete(key);
+    return store_.Delete(key);
+  };
+  if (!world_.Strikes(SimFault::kStoreGhost)) return take_effect();
+  world_.After(world_.Latency(), [take_effect] { (void)take_effect(); });  // after its sender gave up
+  return NoAnswer();
+}
+
 }  // namespace gptvq

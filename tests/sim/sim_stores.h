@@ -45,7 +45,8 @@ class FaultyJobStore final : public JobStore {
 // An object store that now and then does not answer, or stores and says that it did not. Borrows everything.
 class FaultyObjectStore final : public ObjectStore {
  public:
-  FaultyObjectStore(ObjectStore& store, SimWorld& world) : store_(store), world_(world) {}
+  FaultyObjectStore(ObjectStore& store, SimWorld& world, SimChecker& checker)
+      : store_(store), world_(world), checker_(checker) {}
 
   std::string_view name() const override { return store_.name(); }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
@@ -54,12 +55,13 @@ class FaultyObjectStore final : public ObjectStore {
   absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override {
     return store_.List(directory, scope);
   }
-  absl::Status Delete(std::string_view key) override { return store_.Delete(key); }
+  absl::Status Delete(std::string_view key) override;
   absl::Status RemoveAbandonedWrites(ListScope scope) override { return store_.RemoveAbandonedWrites(scope); }
 
  private:
   ObjectStore& store_;
   SimWorld& world_;
+  SimChecker& checker_;
 };
 
 }  // namespace gptvq
