@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
-TABLES = ("jobs", "tasks", "layers", "events", "store_info")
+TABLES = ("jobs", "tasks", "layers", "events", "store_info", "doomed_artifacts")
 
 
 @functools.cache
@@ -51,7 +51,7 @@ class Journal:
     """Everything in the database. Rows are dictionaries by column name."""
 
     def __init__(self, tables):
-        self.jobs, self.tasks, self.layers, events, info = (tables[name] for name in TABLES)
+        self.jobs, self.tasks, self.layers, events, info, self.doomed_artifacts = (tables[name] for name in TABLES)
         self.secret = next(row["value"] for row in info if row["name"] == "secret")
         job_of = {row["sequence"]: row["job_id"] for row in self.jobs}
         for row in self.tasks + self.layers:

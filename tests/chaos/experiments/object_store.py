@@ -8,7 +8,7 @@ import threading
 
 from experiment import Weaker, check, experiment, not_run
 from http_fault_proxy import LOSE, TRUNCATE, HttpFaultProxy, Reply
-from laboratory import pause
+from laboratory import LAYERS, eventually, pause
 from process_faults import FailingCalls, filled, small_file_system
 from service_harness import wait_until
 from services import LEASE_SECONDS
@@ -137,8 +137,25 @@ def complete_that_fails(lab):
 
 not_run("F56", "412 or 409 on the manifest's PUT", "read back; equal is success, other is CONFLICT",
         "the product sends no conditional PUT: objects are named by their bytes, results belong to one job each")
-not_run("F59", "a blob is deleted between FindMissing and commit", "never committed but missing",
-        "the product deletes no artifact, so nothing can race")
+@experiment("F59", "six jobs that make the same bytes, two at a time, while artifacts are deleted as soon as nobody needs them",
+            "never committed but missing: every job has its result; in the end the store is empty")
+def garbage_race(lab):
+    at_once = ("--artifact-grace-ms", "0", "--boundary-grace-ms", "0")
+    with lab.cluster(coordinator_arguments=at_once) as cluster:
+        cluster.start_workers(2)
+        job_ids = [cluster.submit()]
+        for _ in range(5):
+            job_ids.append(cluster.submit())
+            cluster.finish(job_ids[-2])
+        cluster.finish(job_ids[-1])
+        folder = pathlib.Path(cluster.store) / "artifacts" / "sha256"
+        eventually(lambda: not [path for path in folder.rglob("*") if path.is_file()], 30, "the artifacts are deleted")
+        deleted = cluster.metric("artifacts_deleted_total")
+        refused = cluster.metric('calls_total{code="UNAVAILABLE"}')
+    journal = lab.verify(cluster)
+    check(deleted >= LAYERS, f"only {deleted:.0f} artifacts were deleted")
+    return (f"{deleted:.0f} artifacts of {len(journal.layers)} layers deleted under {len(job_ids)} jobs, {refused:.0f} calls "
+            f"told to come again, {journal.count('retry')} task retries")
 
 
 @experiment("F62", "from the eighth request on, 403 ExpiredToken for the first credentials; the credentials file has others",

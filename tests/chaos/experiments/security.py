@@ -178,10 +178,6 @@ def kill_clients(lab):
     return f"{len(listed)} jobs for {intents} intents, each the one that the second run was told"
 
 
-not_run("F73", "garbage collection at 100 times its speed during F01", "nothing referenced is deleted",
-        "the product does not collect garbage yet: artifacts stay")
-
-
 @experiment("F74", f"over TLS, at a coordinator that serves {BOUND} connections: {SILENT} TCP connections that never speak, and "
             f"{IDLE} that shake hands and are silent from then on",
             "its descriptors keep to the bound; workers are unaffected: 0 leases lost; all are closed in less than 60 s")
