@@ -5,18 +5,10 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "core/base/index_range.h"
 #include "core/base/status_macros.h"
 
 namespace gptvq {
-
-// The indices [begin, end). Plain value.
-struct IndexRange {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-
-  std::int64_t count() const { return end - begin; }
-  friend bool operator==(const IndexRange&, const IndexRange&) = default;
-};
 
 // Goes through a range of blocks from left to right where every block has to hear of the blocks before it, and tells it in
 // few large pieces: a range is its left part (the largest power of two below its count), then the rest;
