@@ -2,6 +2,7 @@
 #define GPTVQ_CORE_BACKEND_BACKEND_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -32,6 +33,9 @@ class Backend {
   // Results are bitwise equal inside one class and only there, e.g. "cpu-avx512/1": instruction set and kernel version.
   virtual std::string numerics_class() const = 0;
   virtual DType activation_dtype() const = 0;
+  // A product of f32 matrices gives a row the same bytes whatever other rows there are, if they begin a multiple of so many
+  // rows away: where the rows of a linear may be cut between the backends of a team. 0: rows must stay together.
+  virtual std::int64_t row_unit() const = 0;
 
   virtual ForwardOps& forward() = 0;
   virtual QuantOps& quant() = 0;

@@ -1,7 +1,10 @@
 #include "core/backend/quant_checks.h"
 
+#include <algorithm>
 #include <string_view>
+#include <vector>
 
+#include "core/backend/hessian_panels.h"
 #include "core/backend/require.h"
 #include "core/base/status_macros.h"
 
@@ -52,6 +55,16 @@ absl::Status CheckColumns(std::string_view operation, const VectorCode& code, st
 absl::Status CheckAccumulateHessian(DType dtype, ConstTensorView x, MatrixView<const float> h) {
   GPTVQ_RETURN_IF_ERROR(Require(x.dtype == dtype, "AccumulateHessian", "x has the backend's activation dtype"));
   return Require(HasShape(h, x.cols, x.cols), "AccumulateHessian", "h is square with a row per column of x");
+}
+
+absl::Status CheckAccumulateHessianPanels(DType dtype, ConstTensorView x, absl::Span<const IndexRange> panels,
+                                          MatrixView<const float> h) {
+  GPTVQ_RETURN_IF_ERROR(CheckAccumulateHessian(dtype, x, h));
+  const std::vector<IndexRange> all = HessianPanels(h.cols);
+  const bool known = std::all_of(panels.begin(), panels.end(), [&](const IndexRange& panel) {
+    return std::find(all.begin(), all.end(), panel) != all.end();
+  });
+  return Require(known, "AccumulateHessianPanels", "every panel is one of HessianPanels");
 }
 
 absl::Status CheckSquare(std::string_view operation, MatrixView<const float> h) {

@@ -12,6 +12,8 @@ namespace gptvq {
 // What every implementation of QuantOps checks before it touches memory. Pure: looks at shapes and host spans, never at
 // the elements of a matrix. Errors: InvalidArgument naming the operation and the condition that does not hold.
 absl::Status CheckAccumulateHessian(DType dtype, ConstTensorView x, MatrixView<const float> h);
+absl::Status CheckAccumulateHessianPanels(DType dtype, ConstTensorView x, absl::Span<const IndexRange> panels,
+                                          MatrixView<const float> h);
 absl::Status CheckSquare(std::string_view operation, MatrixView<const float> h);
 absl::Status CheckNormalizeBlockColumns(MatrixView<const float> v, int vector_dim, MatrixView<const float> m);
 absl::Status CheckMatMul(MatrixView<const float> a, Transpose transpose_a, MatrixView<const float> b,

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/backend/tensor_view.h"
+#include "core/base/index_range.h"
 #include "core/base/matrix_view.h"
 #include "core/spec/group_layout.h"
 #include "core/spec/quant_spec.h"
@@ -72,6 +73,7 @@ struct RefineBlock {
   // formulas.h stands added to element i of its gradient. [B], host memory; empty: no noise.
   absl::Span<const float> noise_deviations;
   std::uint32_t noise_key = 0;
+  std::int64_t first_row = 0;  // of the block in its linear: what the noise counts rows from
 };
 
 // One block of B columns of the uniform sweep; group_columns divides the position of every block.
@@ -99,6 +101,11 @@ class QuantOps {
   // h += x^T x for rows of x [T, C] (activation dtype), upper triangle (row <= column) only; f32 or better accumulation.
   // Rows of x with a NaN or infinity are left out and counted in the result.
   virtual absl::StatusOr<std::int64_t> AccumulateHessian(ConstTensorView x, MatrixView<float> h) = 0;
+
+  // The same for the columns of some panels of HessianPanels(C) alone (core/backend/hessian_panels.h): all panels, in
+  // whatever calls, give the bytes of AccumulateHessian.
+  virtual absl::StatusOr<std::int64_t> AccumulateHessianPanels(ConstTensorView x, absl::Span<const IndexRange> panels,
+                                                               MatrixView<float> h) = 0;
 
   // Copies the upper triangle onto the lower.
   virtual absl::Status Symmetrize(MatrixView<float> h) = 0;

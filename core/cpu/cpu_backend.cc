@@ -52,6 +52,7 @@ class CpuBackend final : public Backend {
     return absl::StrCat("cpu-", InstructionSet(), "-", openblas_get_corename(), "/", kKernelVersion);
   }
   DType activation_dtype() const override { return DType::kF32; }
+  std::int64_t row_unit() const override { return 1; }  // Sgemm sums up every element by itself
   ForwardOps& forward() override { return forward_; }
   QuantOps& quant() override { return quant_; }
 

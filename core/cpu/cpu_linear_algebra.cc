@@ -30,20 +30,43 @@ std::vector<RowRun> FiniteRuns(WorkerPool& pool, MatrixView<const float> x) {
   return runs;
 }
 
+std::int64_t CountRows(const std::vector<RowRun>& runs) {
+  std::int64_t count = 0;
+  for (const RowRun& run : runs) count += run.count;
+  return count;
+}
+
 }  // namespace
 
 absl::StatusOr<std::int64_t> CpuQuantOps::AccumulateHessian(ConstTensorView x_tensor, MatrixView<float> h) {
   GPTVQ_RETURN_IF_ERROR(CheckAccumulateHessian(DType::kF32, x_tensor, h));
   const MatrixView<const float> x = x_tensor.As<const float>();
   const std::vector<RowRun> runs = FiniteRuns(pool_, x);
-  std::int64_t used_rows = 0;
-  for (const RowRun& run : runs) used_rows += run.count;
-
   for (const RowRun& run : runs) {
     const MatrixView<const float> rows = x.Rows(run.begin, run.count);
     sgemm_.Multiply(1.0f, {rows, Transpose::kYes}, {rows, Transpose::kNo}, 1.0f, h, Region::kUpper);
   }
-  return x.rows - used_rows;
+  return x.rows - CountRows(runs);
+}
+
+absl::StatusOr<std::int64_t> CpuQuantOps::AccumulateHessianPanels(ConstTensorView x_tensor,
+                                                                  absl::Span<const IndexRange> panels,
+                                                                  MatrixView<float> h) {
+  GPTVQ_RETURN_IF_ERROR(CheckAccumulateHessianPanels(DType::kF32, x_tensor, panels, h));
+  const MatrixView<const float> x = x_tensor.As<const float>();
+  const std::vector<RowRun> runs = FiniteRuns(pool_, x);
+  for (const IndexRange& panel : panels) {
+    const MatrixView<float> above = h.Block(0, panel.begin, panel.begin, panel.count());
+    const MatrixView<float> square = h.Block(panel.begin, panel.begin, panel.count(), panel.count());
+    for (const RowRun& run : runs) {
+      const MatrixView<const float> rows = x.Rows(run.begin, run.count);
+      const MatrixView<const float> right = rows.Cols(panel.begin, panel.count());
+      const MatrixView<const float> left = rows.Cols(0, panel.begin);
+      sgemm_.Multiply(1.0f, {left, Transpose::kYes}, {right, Transpose::kNo}, 1.0f, above);
+      sgemm_.Multiply(1.0f, {right, Transpose::kYes}, {right, Transpose::kNo}, 1.0f, square, Region::kUpper);
+    }
+  }
+  return x.rows - CountRows(runs);
 }
 
 absl::Status CpuQuantOps::Symmetrize(MatrixView<float> h) {

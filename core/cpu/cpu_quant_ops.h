@@ -15,6 +15,8 @@ class CpuQuantOps final : public QuantOps {
 
   // cpu_linear_algebra.cc
   absl::StatusOr<std::int64_t> AccumulateHessian(ConstTensorView x, MatrixView<float> h) override;
+  absl::StatusOr<std::int64_t> AccumulateHessianPanels(ConstTensorView x, absl::Span<const IndexRange> panels,
+                                                       MatrixView<float> h) override;
   absl::Status Symmetrize(MatrixView<float> h) override;
   absl::Status MatMul(float alpha, MatrixView<const float> a, Transpose transpose_a, MatrixView<const float> b,
                       Transpose transpose_b, float beta, MatrixView<float> c) override;

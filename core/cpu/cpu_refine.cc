@@ -39,7 +39,7 @@ std::int64_t RefineRows(const VectorCode& code, ConstCodebooks codebooks, const 
   tile.gradient = scratch.gradient.data();
   tile.change = scratch.change.data();
   tile.indices = scratch.indices.data();
-  tile.first_row = static_cast<std::uint32_t>(first_row);
+  tile.first_row = static_cast<std::uint32_t>(block.first_row + first_row);
   tile.noise_deviations = block.noise_deviations.empty() ? nullptr : block.noise_deviations.data();
   tile.noise_key = block.noise_key;
   RefineRowTile(geometry, scratch.code, block.hessian, tile);

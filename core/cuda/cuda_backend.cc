@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/backend/require.h"
+#include "core/cuda/context_backend.h"
 #include "core/cuda/cuda_forward_ops.h"
 #include "core/cuda/cuda_quant_ops.h"
 #include "core/cuda/device_context.h"
@@ -40,15 +41,17 @@ std::size_t FloatBytes(std::int64_t count) { return static_cast<std::size_t>(cou
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(std::unique_ptr<DeviceContext> context)
-      : context_(std::move(context)), forward_(*context_), quant_(*context_) {}
+  CudaBackend(std::unique_ptr<DeviceContext> context, std::int64_t row_unit)
+      : context_(std::move(context)), row_unit_(row_unit), forward_(*context_), quant_(*context_, row_unit) {}
 
   std::string name() const override { return absl::StrCat("cuda:", context_->device()); }
   std::string numerics_class() const override {
     return absl::StrCat("cuda-", absl::StrReplaceAll(context_->device_name(), {{" ", "-"}, {"/", "-"}}), "-cublas",
-                        CUBLAS_VER_MAJOR, ".", CUBLAS_VER_MINOR, ".", CUBLAS_VER_PATCH, "/", kKernelVersion);
+                        CUBLAS_VER_MAJOR, ".", CUBLAS_VER_MINOR, ".", CUBLAS_VER_PATCH, "/", kKernelVersion,
+                        row_unit_ > 0 ? absl::StrCat("+rows", row_unit_) : "");
   }
   DType activation_dtype() const override { return DType::kBf16; }
+  std::int64_t row_unit() const override { return row_unit_; }
   ForwardOps& forward() override { return forward_; }
   QuantOps& quant() override { return quant_; }
 
@@ -97,6 +100,7 @@ class CudaBackend final : public Backend {
   }
 
   std::unique_ptr<DeviceContext> context_;
+  const std::int64_t row_unit_;
   CudaForwardOps forward_;
   CudaQuantOps quant_;
 };
@@ -151,6 +155,11 @@ absl::Status CudaBackend::CopyInside(MatrixView<const float> source, MatrixView<
 }
 
 }  // namespace
+
+std::unique_ptr<Backend> MakeContextBackend(std::unique_ptr<DeviceContext> context, std::int64_t row_unit) {
+  return std::make_unique<CudaBackend>(std::move(context), row_unit);
+}
+
 }  // namespace cuda
 
 absl::StatusOr<std::vector<CudaDevice>> CudaDevices() {
@@ -168,7 +177,7 @@ absl::StatusOr<std::vector<CudaDevice>> CudaDevices() {
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(const CudaBackendOptions& options) {
   GPTVQ_ASSIGN_OR_RETURN(auto context, cuda::DeviceContext::Make(options.device));
-  return std::make_unique<cuda::CudaBackend>(std::move(context));
+  return cuda::MakeContextBackend(std::move(context), options.row_unit);
 }
 
 }  // namespace gptvq

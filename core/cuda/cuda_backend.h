@@ -25,7 +25,14 @@ absl::StatusOr<std::vector<CudaDevice>> CudaDevices();
 
 struct CudaBackendOptions {
   int device = 0;  // CudaDevice::index
+  // Backend::row_unit(): products of f32 matrices are cut into pieces of so many rows, so that the rows of a linear can be
+  // shared out in a team. Another numerics class for every value. 0: products are left whole, which is faster.
+  std::int64_t row_unit = 0;
 };
+
+// The row_unit of teams of GPUs: the least number of rows whose products fill an H100, 4 x 32 tiles of 128 x 256 for 8192
+// columns; a multiple of the groups of every preset.
+inline constexpr std::int64_t kTeamRowUnit = 512;
 
 // The fast implementation of Backend: bfloat16 activations with f32 accumulation on the tensor cores,
 // quantization in f32, factorisation in f64. Operations are queued on one stream of the device and return at

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/backend/hessian_panels.h"
 #include "core/backend/quant_checks.h"
 #include "core/backend/require.h"
 #include "core/cuda/cuda_quant_ops.h"
@@ -12,23 +13,24 @@
 namespace gptvq::cuda {
 namespace {
 
-// h += x^T x on and above the diagonal, panel by panel; x has no bad rows.
-absl::Status AddProducts(DeviceContext& context, ConstBf16View x, DeviceView<float> h) {
-  const std::vector<HessianPanel> panels = PlanHessianPanels(x.cols);
+// h += x^T x on and above the diagonal, panel by panel: rows [0, panel.begin) by one rectangular product straight into h,
+// the square below by one into scratch memory, of which the upper triangle is added. x has no bad rows.
+absl::Status AddProducts(DeviceContext& context, ConstBf16View x, absl::Span<const IndexRange> panels,
+                         DeviceView<float> h) {
   if (panels.empty()) return absl::OkStatus();
-  const std::int64_t square_width = panels.front().width;
-  GPTVQ_ASSIGN_OR_RETURN(const DeviceBuffer<float> scratch,
-                         DeviceBuffer<float>::Make(context, square_width * square_width));
-  for (const HessianPanel& panel : panels) {
-    const ConstBf16View right = {x.data + panel.col_begin, x.rows, panel.width, x.stride};
-    const ConstBf16View left = {x.data, x.rows, panel.col_begin, x.stride};
+  const std::int64_t widest = panels.front().count();  // only the last of all may be narrower
+  GPTVQ_ASSIGN_OR_RETURN(const DeviceBuffer<float> scratch, DeviceBuffer<float>::Make(context, widest * widest));
+  for (const IndexRange& panel : panels) {
+    const std::int64_t width = panel.count();
+    const ConstBf16View right = {x.data + panel.begin, x.rows, width, x.stride};
+    const ConstBf16View left = {x.data, x.rows, panel.begin, x.stride};
     GPTVQ_RETURN_IF_ERROR(MultiplyToFloat(context, {.a = left, .transpose_a = Transpose::kYes, .b = right}, 1.0f,
-                                          {h.data + panel.col_begin, panel.col_begin, panel.width, h.stride}));
-    const DeviceView<float> square = {scratch.data(), panel.width, panel.width, panel.width};
+                                          {h.data + panel.begin, panel.begin, width, h.stride}));
+    const DeviceView<float> square = {scratch.data(), width, width, width};
     GPTVQ_RETURN_IF_ERROR(
         MultiplyToFloat(context, {.a = right, .transpose_a = Transpose::kYes, .b = right}, 0.0f, square));
-    const DeviceView<float> diagonal = {&h.row(panel.col_begin)[panel.col_begin], panel.width, panel.width, h.stride};
-    GPTVQ_RETURN_IF_ERROR(LaunchAddUpperTriangle(PlanRows(panel.width, panel.width, context.limits()),
+    const DeviceView<float> diagonal = {&h.row(panel.begin)[panel.begin], width, width, h.stride};
+    GPTVQ_RETURN_IF_ERROR(LaunchAddUpperTriangle(PlanRows(width, width, context.limits()),
                                                  {square.data, square.rows, square.cols, square.stride}, diagonal,
                                                  context.stream()));
   }
@@ -37,7 +39,7 @@ absl::Status AddProducts(DeviceContext& context, ConstBf16View x, DeviceView<flo
 
 // The same when some rows are bad: through copies with zeros in their place, a bounded number of rows at a time.
 absl::Status AddGoodProducts(DeviceContext& context, ConstBf16View x, const std::uint8_t* row_is_bad,
-                             DeviceView<float> h) {
+                             absl::Span<const IndexRange> panels, DeviceView<float> h) {
   constexpr std::int64_t kCopyRows = 16384;
   const std::int64_t chunk = std::min(kCopyRows, x.rows);
   GPTVQ_ASSIGN_OR_RETURN(const auto copy, DeviceBuffer<std::uint16_t>::Make(context, chunk * x.cols));
@@ -47,15 +49,21 @@ absl::Status AddGoodProducts(DeviceContext& context, ConstBf16View x, const std:
     GPTVQ_RETURN_IF_ERROR(LaunchCopyGoodRows(PlanRows(count, x.cols, context.limits()),
                                              {x.row(first), count, x.cols, x.stride}, row_is_bad + first, part,
                                              context.stream()));
-    GPTVQ_RETURN_IF_ERROR(AddProducts(context, {part.data, part.rows, part.cols, part.stride}, h));
+    GPTVQ_RETURN_IF_ERROR(AddProducts(context, {part.data, part.rows, part.cols, part.stride}, panels, h));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::int64_t> CudaQuantOps::AccumulateHessian(ConstTensorView x_tensor, MatrixView<float> h) {
-  GPTVQ_RETURN_IF_ERROR(CheckAccumulateHessian(DType::kBf16, x_tensor, h));
+absl::StatusOr<std::int64_t> CudaQuantOps::AccumulateHessian(ConstTensorView x, MatrixView<float> h) {
+  return AccumulateHessianPanels(x, HessianPanels(h.cols), h);
+}
+
+absl::StatusOr<std::int64_t> CudaQuantOps::AccumulateHessianPanels(ConstTensorView x_tensor,
+                                                                   absl::Span<const IndexRange> panels,
+                                                                   MatrixView<float> h) {
+  GPTVQ_RETURN_IF_ERROR(CheckAccumulateHessianPanels(DType::kBf16, x_tensor, panels, h));
   if (x_tensor.rows == 0 || x_tensor.cols == 0) return 0;
   GPTVQ_RETURN_IF_ERROR(context_.Activate());
   const ConstBf16View x = Bf16OnDevice(x_tensor);
@@ -66,8 +74,8 @@ absl::StatusOr<std::int64_t> CudaQuantOps::AccumulateHessian(ConstTensorView x_t
                                           bad_count.data(), context_.stream()));
   unsigned long long bad_rows = 0;
   GPTVQ_RETURN_IF_ERROR(bad_count.ToHostSync(absl::MakeSpan(&bad_rows, 1)));
-  GPTVQ_RETURN_IF_ERROR(bad_rows == 0 ? AddProducts(context_, x, OnDevice(h))
-                                      : AddGoodProducts(context_, x, row_is_bad.data(), OnDevice(h)));
+  GPTVQ_RETURN_IF_ERROR(bad_rows == 0 ? AddProducts(context_, x, panels, OnDevice(h))
+                                      : AddGoodProducts(context_, x, row_is_bad.data(), panels, OnDevice(h)));
   return static_cast<std::int64_t>(bad_rows);
 }
 
@@ -88,7 +96,8 @@ absl::Status CudaQuantOps::MatMul(float alpha, MatrixView<const float> a, Transp
                              .b = ReadOnly(b),
                              .transpose_b = transpose_b,
                              .beta = beta,
-                             .c = OnDevice(c)});
+                             .c = OnDevice(c),
+                             .row_unit = row_unit_});
 }
 
 absl::Status CudaQuantOps::Axpby(float alpha, MatrixView<const float> x, float beta, MatrixView<float> y) {

@@ -1,6 +1,8 @@
 #ifndef GPTVQ_CORE_CUDA_CUDA_QUANT_OPS_H_
 #define GPTVQ_CORE_CUDA_CUDA_QUANT_OPS_H_
 
+#include <cstdint>
+
 #include "core/backend/quant_ops.h"
 #include "core/cuda/device_context.h"
 
@@ -11,10 +13,13 @@ namespace gptvq::cuda {
 // number or write to host memory.
 class CudaQuantOps final : public QuantOps {
  public:
-  explicit CudaQuantOps(DeviceContext& context) : context_(context) {}
+  // `row_unit`: that of FloatProduct (core/cuda/products.h).
+  CudaQuantOps(DeviceContext& context, std::int64_t row_unit) : context_(context), row_unit_(row_unit) {}
 
   // cuda_linear_algebra.cc
   absl::StatusOr<std::int64_t> AccumulateHessian(ConstTensorView x, MatrixView<float> h) override;
+  absl::StatusOr<std::int64_t> AccumulateHessianPanels(ConstTensorView x, absl::Span<const IndexRange> panels,
+                                                       MatrixView<float> h) override;
   absl::Status Symmetrize(MatrixView<float> h) override;
   absl::Status MatMul(float alpha, MatrixView<const float> a, Transpose transpose_a, MatrixView<const float> b,
                       Transpose transpose_b, float beta, MatrixView<float> c) override;
@@ -50,6 +55,7 @@ class CudaQuantOps final : public QuantOps {
 
  private:
   DeviceContext& context_;
+  const std::int64_t row_unit_;
 };
 
 }  // namespace gptvq::cuda

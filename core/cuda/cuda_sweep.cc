@@ -75,6 +75,7 @@ absl::StatusOr<std::int64_t> CudaQuantOps::RefineColumns(const VectorCode& code,
                            .assignments = OnDevice(assignments),
                            .noise_deviations = block.noise_deviations.empty() ? nullptr : deviations.data(),
                            .noise_key = block.noise_key,
+                           .first_row = block.first_row,
                            .changed_count = changed.data()},
                           context_.stream()));
   unsigned long long count = 0;

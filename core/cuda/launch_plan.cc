@@ -97,15 +97,6 @@ TrianglePlan PlanTriangle(std::int64_t order) {
   return plan;
 }
 
-std::vector<HessianPanel> PlanHessianPanels(std::int64_t cols) {
-  constexpr std::int64_t kPanels = 16;
-  constexpr std::int64_t kStep = 256;  // whole tiles of the product
-  const std::int64_t width = std::max<std::int64_t>(CeilDiv(CeilDiv(cols, kPanels), kStep), 1) * kStep;
-  std::vector<HessianPanel> panels;
-  for (std::int64_t begin = 0; begin < cols; begin += width) panels.push_back({begin, std::min(width, cols - begin)});
-  return panels;
-}
-
 std::int64_t MaxGroupsOfRows(std::int64_t count, std::int64_t rows, std::int64_t row_blocks) {
   const std::int64_t least_height = std::max<std::int64_t>(rows / std::max<std::int64_t>(row_blocks, 1), 1);
   const std::int64_t touched = count < 2 ? count : (count - 2) / least_height + 2;

@@ -64,16 +64,6 @@ GPTVQ_HD inline TileIndex TriangleTile(std::int64_t k) {
   return {k - col * (col + 1) / 2, col};
 }
 
-// A column panel of the upper triangle of H = X^T X: rows [0, col_begin) of it are one rectangular product
-// straight into H; the square at [col_begin, col_begin + width) is one product into scratch memory, of which
-// the upper triangle is added.
-struct HessianPanel {
-  std::int64_t col_begin = 0;
-  std::int64_t width = 0;
-};
-// Panels of at most a sixteenth of the columns (but at least 256): 6 % more operations than the triangle has.
-std::vector<HessianPanel> PlanHessianPanels(std::int64_t cols);
-
 // The column sweeps: a thread block takes rows_per_tile rows through a block of columns; lanes_per_row
 // neighbouring threads work on each row, sharing out its centroids and its later columns.
 struct TileShape {

@@ -37,10 +37,25 @@ std::int64_t InnerOf(Transpose transpose_a, std::int64_t rows, std::int64_t cols
 }
 
 // From here on what the split costs is small against what it saves, and its error against that of a sum in f32.
-bool IsWorthSplitting(const DeviceView<float>& c, std::int64_t inner) {
+bool IsWorthSplitting(const FloatProduct& product, std::int64_t inner) {
   constexpr std::int64_t kLeastSide = 256;
   constexpr std::int64_t kLeastInner = 64;
-  return c.rows >= kLeastSide && c.cols >= kLeastSide && inner >= kLeastInner;
+  const std::int64_t rows = product.row_unit > 0 ? product.row_unit : product.c.rows;
+  return rows >= kLeastSide && product.c.cols >= kLeastSide && inner >= kLeastInner;
+}
+
+// c = alpha a b + beta c by the pieces of rows that the product asks for; a and b as they are given here.
+absl::Status GemmByRows(DeviceContext& context, const FloatProduct& product, const Operand& a, const Operand& b,
+                        std::int64_t inner, float beta, cublasComputeType_t compute) {
+  const DeviceView<float>& c = product.c;
+  const std::int64_t piece = product.row_unit > 0 ? product.row_unit : c.rows;
+  for (std::int64_t first = 0; first < c.rows; first += piece) {
+    Operand rows = a;
+    rows.data = static_cast<const float*>(a.data) + first * (a.transpose == Transpose::kNo ? a.stride : 1);
+    GPTVQ_RETURN_IF_ERROR(Gemm(context, std::min(piece, c.rows - first), c.cols, inner, product.alpha, rows, b, beta,
+                               {c.row(first), CUDA_R_32F, c.stride}, compute));
+  }
+  return absl::OkStatus();
 }
 
 // `count` of the elements of the inner axis from `first` on.
@@ -76,9 +91,8 @@ absl::Status MultiplySplit(DeviceContext& context, const FloatProduct& product, 
                                                   SplitOrder::kHighLowHigh, product.transpose_a, a_memory));
     GPTVQ_ASSIGN_OR_RETURN(const Operand b, Split(context, InnerPart(product.b, b_inner, first, count), b_inner,
                                                   SplitOrder::kHighHighLow, product.transpose_b, b_memory));
-    GPTVQ_RETURN_IF_ERROR(Gemm(context, c.rows, c.cols, 3 * count, product.alpha, a, b,
-                               first == 0 ? product.beta : 1.0f, {c.data, CUDA_R_32F, c.stride},
-                               CUBLAS_COMPUTE_32F_FAST_TF32));
+    GPTVQ_RETURN_IF_ERROR(
+        GemmByRows(context, product, a, b, 3 * count, first == 0 ? product.beta : 1.0f, CUBLAS_COMPUTE_32F_FAST_TF32));
   }
   return absl::OkStatus();
 }
@@ -93,11 +107,10 @@ absl::Status Multiply(DeviceContext& context, const FloatProduct& product) {
     return LaunchAxpby(PlanRows(c.rows, c.cols, context.limits()), {.alpha = 0, .beta = product.beta}, {}, c,
                        context.stream());
   }
-  if (IsWorthSplitting(c, inner)) return MultiplySplit(context, product, inner);
-  return Gemm(context, c.rows, c.cols, inner, product.alpha,
-              {product.a.data, CUDA_R_32F, product.a.stride, product.transpose_a},
-              {product.b.data, CUDA_R_32F, product.b.stride, product.transpose_b}, product.beta,
-              {c.data, CUDA_R_32F, c.stride});
+  if (IsWorthSplitting(product, inner)) return MultiplySplit(context, product, inner);
+  return GemmByRows(context, product, {product.a.data, CUDA_R_32F, product.a.stride, product.transpose_a},
+                    {product.b.data, CUDA_R_32F, product.b.stride, product.transpose_b}, inner, product.beta,
+                    CUBLAS_COMPUTE_32F);
 }
 
 absl::Status MultiplyToFloat(DeviceContext& context, const Bf16Product& product, float beta, DeviceView<float> c) {

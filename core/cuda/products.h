@@ -17,6 +17,8 @@ namespace gptvq::cuda {
 // shape alone, run on the tensor cores: every factor split into two TF32 numbers, three products of those as one with an
 // inner axis of three times the length, so that c is read and written once; partial sums in f32. A product of two
 // numbers is then right to 3 * 2^-22 of itself, 12 roundings of f32; an infinity in a factor may become NaN.
+// With `row_unit` > 0 every product is cut into pieces of so many rows, which cuBLAS then sees one by one: the bytes of a row
+// do not depend on how many pieces there are beside its own, nor does the choice between f32 and TF32.
 struct FloatProduct {
   float alpha = 1;
   DeviceView<const float> a;
@@ -25,6 +27,7 @@ struct FloatProduct {
   Transpose transpose_b = Transpose::kNo;
   float beta = 0;
   DeviceView<float> c;
+  std::int64_t row_unit = 0;
 };
 absl::Status Multiply(DeviceContext& context, const FloatProduct& product);
 

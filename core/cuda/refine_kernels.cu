@@ -24,7 +24,8 @@ __device__ void ReadGradient(const RefineArguments& in, std::int64_t row, std::i
     g[j] = gradient[p + j];
     if (in.noise_deviations == nullptr) continue;
     const std::uint32_t column_key = NoiseColumnKey(in.noise_key, static_cast<std::uint32_t>(p + j));
-    g[j] = fmaf(in.noise_deviations[p + j], AnnealingNoise(column_key, static_cast<std::uint32_t>(row)), g[j]);
+    const auto row_of_linear = static_cast<std::uint32_t>(in.first_row + row);
+    g[j] = fmaf(in.noise_deviations[p + j], AnnealingNoise(column_key, row_of_linear), g[j]);
   }
 }
 

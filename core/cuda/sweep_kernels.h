@@ -40,6 +40,7 @@ struct RefineArguments {
   DeviceView<std::uint8_t> assignments;     // of the whole linear
   const float* noise_deviations = nullptr;  // [B] or null
   std::uint32_t noise_key = 0;
+  std::int64_t first_row = 0;                   // of the block in its linear
   unsigned long long* changed_count = nullptr;  // grows by the vectors that changed
 };
 absl::Status LaunchRefineColumns(const TilePlan& plan, const RefineArguments& arguments, cudaStream_t stream);

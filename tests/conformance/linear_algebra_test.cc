@@ -1,6 +1,10 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
+#include "core/backend/hessian_panels.h"
 #include "tests/conformance/backend_conformance.h"
 #include "tests/conformance/guarded_matrix.h"
 #include "tests/conformance/reference_matrix.h"
@@ -147,6 +151,58 @@ TEST_P(LinearAlgebraConformance, HessianAddsTheUpperTriangleOnly) {
     }
     EXPECT_TRUE(CloseBy(std::get<0>(h), expected, scales,
                         {static_cast<double>(tokens + 1) * kFloatRoundoff, "length of the sum times f32 roundoff"}));
+  }
+}
+
+TEST_P(LinearAlgebraConformance, PanelsOfAHessianGiveTheBytesOfTheWhole) {
+  for (auto [tokens, cols] : {std::pair<std::int64_t, std::int64_t>{3, 5}, {300, 577}, {520, 800}}) {
+    SCOPED_TRACE(testing::Message() << tokens << "x" << cols);
+    auto x = TestRandom(36).Normals(tokens * cols);
+    x[cols + 2] = std::numeric_limits<float>::infinity();
+    const std::vector<float> before = TestRandom(37).Normals(cols * cols);
+    const GuardedTensor x_device(backend(), tokens, cols, x);
+    const GuardedMatrix<float> whole(backend(), cols, cols, before);
+    ASSERT_TRUE(backend().quant().AccumulateHessian(x_device.view(), whole.view()).ok());
+
+    const auto by_panels = OnEveryThreadCount([&, tokens = tokens, cols = cols](Backend& b) {
+      const GuardedTensor x_there(b, tokens, cols, x);
+      const GuardedMatrix<float> h(b, cols, cols, before);
+      for (int rank : {2, 0, 1}) {
+        std::vector<IndexRange> panels;
+        for (std::int64_t i : HessianPanelsOf(rank, 3, std::ssize(HessianPanels(cols)))) {
+          panels.push_back(HessianPanels(cols)[i]);
+        }
+        const auto skipped = b.quant().AccumulateHessianPanels(x_there.view(), panels, h.view());
+        EXPECT_TRUE(skipped.ok() && *skipped == 1);
+      }
+      return std::make_tuple(h.Read());
+    });
+
+    EXPECT_TRUE(std::get<0>(by_panels) == whole.Read());
+  }
+}
+
+// Where a backend allows rows to be cut; one that says 0 does not, and no team of several is made of it.
+TEST_P(LinearAlgebraConformance, RowsOfAProductDoNotDependOnOtherRows) {
+  const std::int64_t unit = backend().row_unit();
+  if (unit == 0) return;
+  for (auto [rows, cols, inner] : {std::array<std::int64_t, 3>{197, 64, 128}, {300, 577, 1000}, {95, 1, 30}}) {
+    const auto a = TestRandom(38).Normals(rows * inner), b = TestRandom(39).Normals(inner * cols);
+    const auto before = TestRandom(40).Normals(rows * cols);
+    const GuardedMatrix<float> a_device(backend(), rows, inner, a), b_device(backend(), inner, cols, b);
+    const GuardedMatrix<float> whole(backend(), rows, cols, before), cut(backend(), rows, cols, before);
+    const auto multiply = [&, rows = rows](const GuardedMatrix<float>& c, std::int64_t begin, std::int64_t end) {
+      const std::int64_t first = std::min(begin * unit, rows), count = std::min(end * unit, rows) - first;
+      return backend().quant().MatMul(1, a_device.view().Rows(first, count), Transpose::kNo, b_device.view(),
+                                      Transpose::kNo, 1, c.view().Rows(first, count));
+    };
+    ASSERT_TRUE(multiply(whole, 0, rows).ok());
+
+    for (auto [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, 1}, {1, 8}, {8, 41}, {41, rows}}) {
+      ASSERT_TRUE(multiply(cut, begin, end).ok());
+    }
+
+    EXPECT_TRUE(cut.Read() == whole.Read()) << rows << "x" << cols << "x" << inner;
   }
 }
 

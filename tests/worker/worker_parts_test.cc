@@ -182,6 +182,7 @@ class FlippingBackend final : public Backend {
   std::string name() const override { return cpu_->name(); }
   std::string numerics_class() const override { return cpu_->numerics_class(); }
   DType activation_dtype() const override { return cpu_->activation_dtype(); }
+  std::int64_t row_unit() const override { return cpu_->row_unit(); }
   ForwardOps& forward() override { return cpu_->forward(); }
   QuantOps& quant() override { return cpu_->quant(); }
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override { return cpu_->Allocate(bytes); }

@@ -60,23 +60,6 @@ TEST(LaunchPlan, TheTriangleIsEnumeratedOnceAndWhole) {
   }
 }
 
-TEST(LaunchPlan, HessianPanelsTileTheColumnsAndWasteLittle) {
-  for (std::int64_t cols : {1, 200, 256, 257, 576, 1536, 8192, 28672}) {
-    std::int64_t next = 0;
-    double computed = 0;
-    for (const HessianPanel& panel : PlanHessianPanels(cols)) {
-      ASSERT_EQ(panel.col_begin, next);
-      ASSERT_GT(panel.width, 0);
-      next += panel.width;
-      computed += static_cast<double>(panel.width) * static_cast<double>(next);
-    }
-    EXPECT_EQ(next, cols);
-    const auto triangle = 0.5 * static_cast<double>(cols) * static_cast<double>(cols + 1);
-    EXPECT_LT(computed, cols >= 4096 ? 1.07 * triangle : 2.1 * triangle);
-  }
-  EXPECT_TRUE(PlanHessianPanels(0).empty());
-}
-
 // Counts groups by walking all windows of rows.
 TEST(LaunchPlan, MaxGroupsOfRowsBoundsEveryWindow) {
   for (std::int64_t rows : {1, 7, 75, 192}) {

@@ -22,6 +22,7 @@ class CountingBackend final : public Backend {
   std::string name() const override { return backend_->name(); }
   std::string numerics_class() const override { return backend_->numerics_class(); }
   DType activation_dtype() const override { return backend_->activation_dtype(); }
+  std::int64_t row_unit() const override { return backend_->row_unit(); }
   ForwardOps& forward() override { return backend_->forward(); }
   QuantOps& quant() override { return backend_->quant(); }
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override {
