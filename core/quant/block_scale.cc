@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <vector>
+#include <iterator>
 
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
@@ -12,11 +11,6 @@ namespace gptvq {
 namespace {
 
 constexpr float kLargestCode = 15.0f;
-
-struct LogRange {
-  float low = std::numeric_limits<float>::infinity();
-  float high = -std::numeric_limits<float>::infinity();
-};
 
 LogRange RangeOfLogs(MatrixView<const float> maxima, std::int64_t block) {
   LogRange range;
@@ -27,6 +21,20 @@ LogRange RangeOfLogs(MatrixView<const float> maxima, std::int64_t block) {
     range.high = std::max(range.high, std::log2(maximum));
   }
   return range;
+}
+
+// Over the rows of all ranks.
+absl::StatusOr<std::vector<LogRange>> RangesOfAllRows(const RowShare& share, std::vector<LogRange> ranges) {
+  std::vector<double> own;
+  for (const LogRange& range : ranges) own.insert(own.end(), {range.low, range.high});
+  GPTVQ_ASSIGN_OR_RETURN(const auto all, share.ranks().AllGather(own));
+  for (const std::vector<double>& of_rank : all) {
+    for (std::size_t b = 0; b < ranges.size(); ++b) {
+      ranges[b].low = std::min(ranges[b].low, static_cast<float>(of_rank[2 * b]));
+      ranges[b].high = std::max(ranges[b].high, static_cast<float>(of_rank[2 * b + 1]));
+    }
+  }
+  return ranges;
 }
 
 }  // namespace
@@ -41,11 +49,18 @@ BlockScales MakeBlockScales(std::int64_t rows, std::int64_t cols, int block_colu
   return scales;
 }
 
-void EncodeBlockScales(MatrixView<const float> maxima, std::int64_t first_block, BlockScales& scales) {
+std::vector<LogRange> RangesOfLogs(MatrixView<const float> maxima) {
+  std::vector<LogRange> ranges;
+  for (std::int64_t b = 0; b < maxima.cols; ++b) ranges.push_back(RangeOfLogs(maxima, b));
+  return ranges;
+}
+
+void EncodeBlockScales(MatrixView<const float> maxima, absl::Span<const LogRange> ranges, std::int64_t first_block,
+                       BlockScales& scales) {
   const auto blocks = static_cast<std::int64_t>(scales.offsets.size());
-  GPTVQ_CHECK(first_block >= 0 && first_block + maxima.cols <= blocks);
+  GPTVQ_CHECK(first_block >= 0 && first_block + maxima.cols <= blocks && std::ssize(ranges) == maxima.cols);
   for (std::int64_t b = 0; b < maxima.cols; ++b) {
-    const LogRange range = RangeOfLogs(maxima, b);
+    const LogRange& range = ranges[b];
     const bool all_zero = range.low > range.high;
     const float offset = all_zero ? 0.0f : range.low;
     const float step = all_zero ? 0.0f : (range.high - range.low) / kLargestCode;
@@ -71,8 +86,8 @@ void DecodeBlockScales(const BlockScales& scales, std::int64_t first_block, Matr
   }
 }
 
-absl::Status FitBlockScales(Backend& backend, MatrixView<const float> weights, std::int64_t column_begin,
-                            BlockScales& scales, MatrixView<float> decoded_out) {
+absl::Status FitBlockScales(Backend& backend, const RowShare& share, MatrixView<const float> weights,
+                            std::int64_t column_begin, BlockScales& scales, MatrixView<float> decoded_out) {
   const std::int64_t first_block = column_begin / scales.block_columns;
   const std::int64_t block_count = (weights.cols + scales.block_columns - 1) / scales.block_columns;
   const MatrixView<float> decoded = decoded_out.Cols(first_block, block_count);
@@ -81,7 +96,8 @@ absl::Status FitBlockScales(Backend& backend, MatrixView<const float> weights, s
   const MatrixView<float> host(buffer.data(), decoded.rows, block_count);
   const TensorView device(decoded.data, DType::kF32, decoded.rows, decoded.cols, decoded.stride);
   GPTVQ_RETURN_IF_ERROR(backend.CopyToHost(device, host));
-  EncodeBlockScales(host, first_block, scales);
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<LogRange> ranges, RangesOfAllRows(share, RangesOfLogs(host)));
+  EncodeBlockScales(host, ranges, first_block, scales);
   DecodeBlockScales(scales, first_block, host);
   return backend.CopyFromHost(host, device);
 }

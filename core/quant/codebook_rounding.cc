@@ -60,17 +60,18 @@ void RoundCodebook(std::int64_t group, absl::Span<float> values, StoredCodebooks
   RoundToHalf(values, absl::MakeSpan(std::get<Fp16Codebooks>(stored).entries).subspan(begin, values.size()));
 }
 
-void CopyStoredCodebook(std::int64_t group, std::int64_t entries, const StoredCodebooks& source,
+void CopyStoredCodebook(GroupPair groups, std::int64_t entries, const StoredCodebooks& source,
                         StoredCodebooks& target) {
-  const std::int64_t begin = group * entries;
+  const std::int64_t from = groups.source * entries;
+  const std::int64_t to = groups.target * entries;
   if (const auto* int8 = std::get_if<Int8Codebooks>(&source)) {
     auto& copy = std::get<Int8Codebooks>(target);
-    std::copy_n(int8->codes.begin() + begin, entries, copy.codes.begin() + begin);
-    copy.scales[group] = int8->scales[group];
+    std::copy_n(int8->codes.begin() + from, entries, copy.codes.begin() + to);
+    copy.scales[groups.target] = int8->scales[groups.source];
     return;
   }
-  std::copy_n(std::get<Fp16Codebooks>(source).entries.begin() + begin, entries,
-              std::get<Fp16Codebooks>(target).entries.begin() + begin);
+  std::copy_n(std::get<Fp16Codebooks>(source).entries.begin() + from, entries,
+              std::get<Fp16Codebooks>(target).entries.begin() + to);
 }
 
 }  // namespace gptvq

@@ -30,9 +30,14 @@ StoredCodebooks MakeStoredCodebooks(CodebookDType dtype, std::int64_t group_coun
 // Precondition: `stored` holds int8 or fp16 codebooks of values.size() entries.
 void RoundCodebook(std::int64_t group, absl::Span<float> values, StoredCodebooks& stored);
 
-// Copies the codebook of `group`, of `entries` numbers, from one to the other. Precondition: both are int8 or both fp16.
-void CopyStoredCodebook(std::int64_t group, std::int64_t entries, const StoredCodebooks& source,
-                        StoredCodebooks& target);
+// The numbers of one group in two sets of codebooks.
+struct GroupPair {
+  std::int64_t source = 0;
+  std::int64_t target = 0;
+};
+
+// Copies the codebook of a group, of `entries` numbers, from one to the other. Precondition: both are int8 or both fp16.
+void CopyStoredCodebook(GroupPair groups, std::int64_t entries, const StoredCodebooks& source, StoredCodebooks& target);
 
 }  // namespace gptvq
 

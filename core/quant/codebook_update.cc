@@ -176,7 +176,7 @@ absl::StatusOr<std::int64_t> UpdateCodebooks(Backend& backend, const PreparedHes
   std::swap(residual, scratch);
   for (std::int64_t g = 0; g < groups; ++g) {
     if (!refused[ranges.RangeOfGroup(g)]) continue;
-    CopyStoredCodebook(g, state.entries_per_codebook(), stored_before, state.stored);
+    CopyStoredCodebook({g, g}, state.entries_per_codebook(), stored_before, state.stored);
     std::copy_n(values_before.begin() + g * state.entries_per_codebook(), state.entries_per_codebook(),
                 state.CodebookOf(g).begin());
   }

@@ -40,6 +40,7 @@ class ColumnSweep {
     GPTVQ_RETURN_IF_ERROR(VisitByHalves(
         {0, std::ssize(stripes)}, [&](std::int64_t i) { return SweepStripe(stripes[i]); },
         [&](IndexRange from, IndexRange to) { return FeedBack(columns_of(from), columns_of(to)); }));
+    GPTVQ_ASSIGN_OR_RETURN(statistics_.em_iterations, state_.share.Largest(statistics_.em_iterations));
     return statistics_;
   }
 
@@ -73,14 +74,17 @@ class ColumnSweep {
 
   absl::Status ChooseBlockScales(const Stripe& stripe, MatrixView<const float> current) {
     if (state_.block_scales.block_columns == 0) return absl::OkStatus();
-    return FitBlockScales(backend_, current, stripe.column_begin, state_.block_scales, state_.scales.view());
+    return FitBlockScales(backend_, state_.share, current, stripe.column_begin, state_.block_scales,
+                          state_.scales.view());
   }
 
   absl::Status ChooseCodebooks(const Stripe& stripe, MatrixView<const float> current) {
     const std::vector<float> column_weights =
         EmColumnWeights(hessian_.conditional_weights().subspan(stripe.column_begin, stripe.column_count));
-    GPTVQ_ASSIGN_OR_RETURN(const EmResult result, ops_.ClusterStripe(state_.code(), stripe, current, column_weights,
-                                                                     em_, state_.codebooks.view()));
+    EmOptions em = em_;  // random numbers go by the number of a group in the whole linear
+    em.stream += static_cast<std::uint64_t>(state_.share.FirstGroup(stripe) - stripe.first_group);
+    GPTVQ_ASSIGN_OR_RETURN(const EmResult result, ops_.ClusterStripe(state_.code(), stripe, current, column_weights, em,
+                                                                     state_.codebooks.view()));
     statistics_.em_iterations = std::max(statistics_.em_iterations, result.iterations);
     return state_.RoundDeviceCodebooks(backend_, stripe.first_group, stripe.row_block_count);
   }

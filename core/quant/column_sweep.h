@@ -18,8 +18,8 @@ namespace gptvq {
 inline constexpr std::int64_t kBlockColumns = 128;
 
 struct SweepStatistics {
-  double loss = 0;                 // tr(E H' E^T), summed up while sweeping: identity (3) of docs/numerics.md
-  std::int64_t em_iterations = 0;  // largest over all groups
+  double loss = 0;  // tr(E H' E^T) of the share's rows, summed up while sweeping: identity (3) of docs/numerics.md
+  std::int64_t em_iterations = 0;  // largest over all groups of the linear
 };
 
 // The column pass with error feedback, block LDL^T form. Stripe by stripe: block scales, seeding and EM on the current
@@ -28,7 +28,7 @@ struct SweepStatistics {
 // w the ORIGINAL weights. H' = M D M^T makes this the exact block solution of the GPTQ recursion without an inverse.
 // Stripes, and the blocks of a stripe, feed back by halves (core/quant/by_halves.h).
 // Writes codebooks, block scales and assignments of `state`; `scratch` is of the linear's shape, what it holds afterwards is
-// of no use. Adds to seconds.clustering and seconds.sweep.
+// of no use. Adds to seconds.clustering and seconds.sweep. Collective over the ranks of state.share.
 absl::StatusOr<SweepStatistics> SweepAllColumns(Backend& backend, const PreparedHessian& hessian, EmOptions em,
                                                 VectorState& state, Residual& scratch, PhaseTimer& timer,
                                                 PhaseSeconds& seconds);

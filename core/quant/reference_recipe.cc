@@ -127,7 +127,7 @@ absl::StatusOr<VectorQuantizedLinear> RunReferenceRecipe(Backend& backend, const
   GPTVQ_ASSIGN_OR_RETURN(VectorState state, VectorState::Make(backend, std::move(weights), spec));
   GPTVQ_ASSIGN_OR_RETURN(report.em_iterations, SweepLikeReference(backend, hessian, em, state, timer, report.seconds));
   GPTVQ_RETURN_IF_ERROR(residual.Recompute(backend, hessian, state));
-  GPTVQ_ASSIGN_OR_RETURN(const double loss_after_sweep, UndampedLoss(backend, hessian, residual));
+  GPTVQ_ASSIGN_OR_RETURN(const double loss_after_sweep, UndampedLoss(backend, hessian, state.share, residual));
   report.sweep_relative_error = RelativeError(loss_after_sweep, signal_loss);
   timer.Lap(report.seconds.sweep);
   if (spec.update_iterations > 0) {

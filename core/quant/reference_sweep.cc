@@ -74,8 +74,8 @@ class ReferenceSweep {
 
   absl::Status ChooseBlockScales(std::int64_t column_begin, std::int64_t column_count) {
     if (!scaled()) return absl::OkStatus();
-    return FitBlockScales(backend_, targets_.view().Cols(column_begin, column_count), column_begin, state_.block_scales,
-                          state_.scales.view());
+    return FitBlockScales(backend_, state_.share, targets_.view().Cols(column_begin, column_count), column_begin,
+                          state_.block_scales, state_.scales.view());
   }
 
   // EM sees x / scale with the weights of the columns alone, so the operation is given the quotient and no scales.

@@ -64,6 +64,7 @@ class ReassignPass {
       block.change_out = (sweep == 0 ? change_ : further_change_).Cols(begin, width);
       if (!deviations_.empty()) block.noise_deviations = absl::MakeConstSpan(deviations_).subspan(begin, width);
       block.noise_key = NoiseKey(begin, sweep);
+      block.first_row = state_.share.rows().begin;
       GPTVQ_ASSIGN_OR_RETURN(
           const std::int64_t changed,
           ops_.RefineColumns(state_.code(), std::as_const(state_.codebooks).view(), block, state_.assignments.view()));

@@ -39,11 +39,13 @@ absl::Status Residual::SumRowLosses(Backend& backend) {
   return absl::FailedPreconditionError("the loss is not finite: weights or inputs of this layer are too large");
 }
 
-absl::StatusOr<double> UndampedLoss(Backend& backend, const PreparedHessian& hessian, const Residual& residual) {
+absl::StatusOr<double> UndampedLoss(Backend& backend, const PreparedHessian& hessian, const RowShare& share,
+                                    const Residual& residual) {
   std::vector<double> squares(residual.row_losses.size());
   GPTVQ_RETURN_IF_ERROR(backend.quant().RowDots(residual.error.view(), residual.error.view(), absl::MakeSpan(squares)));
-  const double square_sum = std::accumulate(squares.begin(), squares.end(), 0.0);
-  return std::max(0.0, residual.Loss() - hessian.lambda() * square_sum);
+  GPTVQ_ASSIGN_OR_RETURN(const double square_sum, share.SumOverRows(squares));
+  GPTVQ_ASSIGN_OR_RETURN(const double loss, share.SumOverRows(residual.row_losses));
+  return std::max(0.0, loss - hessian.lambda() * square_sum);
 }
 
 }  // namespace gptvq

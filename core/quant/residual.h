@@ -21,7 +21,7 @@ struct Residual {
 
   static absl::StatusOr<Residual> Allocate(Backend& backend, std::int64_t rows, std::int64_t cols);
 
-  // tr(E H' E^T), rows added in order.
+  // tr(E H' E^T), rows added in order: of those that are here (RowShare::SumOverRows: of the linear).
   double Loss() const;
 
   // The three members from `state`, by one product. Errors: FailedPrecondition when the loss is not finite.
@@ -34,8 +34,10 @@ struct Residual {
   absl::Status SumRowLosses(Backend& backend);
 };
 
-// tr(E H E^T) with the undamped H, from the loss with H' = H + lambda I and E; at least 0.
-absl::StatusOr<double> UndampedLoss(Backend& backend, const PreparedHessian& hessian, const Residual& residual);
+// tr(E H E^T) of all rows of the linear with the undamped H, from the loss with H' = H + lambda I and E; at least 0.
+// `residual` holds the rows of `share`. Collective.
+absl::StatusOr<double> UndampedLoss(Backend& backend, const PreparedHessian& hessian, const RowShare& share,
+                                    const Residual& residual);
 
 // loss / signal_loss; 0 when there is no signal.
 inline double RelativeError(double loss, double signal_loss) { return signal_loss > 0 ? loss / signal_loss : 0.0; }

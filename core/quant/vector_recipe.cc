@@ -53,7 +53,7 @@ class VectorRecipe {
                            SweepAllColumns(backend_, hessian_, em_, state_, residual_, timer_, report_.seconds));
     report_.em_iterations = sweep.em_iterations;
     GPTVQ_RETURN_IF_ERROR(residual_.Recompute(backend_, hessian_, state_));
-    GPTVQ_ASSIGN_OR_RETURN(const double loss, UndampedLoss(backend_, hessian_, residual_));
+    GPTVQ_ASSIGN_OR_RETURN(const double loss, UndampedLoss(backend_, hessian_, state_.share, residual_));
     report_.sweep_relative_error = RelativeError(loss, signal_loss);
     timer_.Lap(report_.seconds.sweep);
     GPTVQ_ASSIGN_OR_RETURN(scratch_, Residual::Allocate(backend_, state_.layout.rows(), state_.layout.cols()));
@@ -65,8 +65,9 @@ class VectorRecipe {
     max_iterations = std::min<std::int64_t>(max_iterations, spec_.update_iterations);
     if (max_iterations == 0) return absl::OkStatus();
     const auto update = std::holds_alternative<SvdCodebooks>(state_.stored) ? TuneFactors : UpdateCodebooks;
-    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t iterations,
+    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t own_iterations,
                            update(backend_, hessian_, max_iterations, kMinStepGain, state_, residual_, scratch_));
+    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t iterations, state_.share.Largest(own_iterations));
     report_.update_iterations += iterations;
     timer_.Lap(report_.seconds.update);
     return absl::OkStatus();
@@ -79,9 +80,10 @@ class VectorRecipe {
     GPTVQ_RETURN_IF_ERROR(residual_.Recompute(backend_, hessian_, state_));
     timer_.Lap(report_.seconds.update);
     for (int round = 0; round < kMaxTuningRounds; ++round) {
-      const double loss_before = residual_.Loss();
+      GPTVQ_ASSIGN_OR_RETURN(const double loss_before, Loss());
       GPTVQ_RETURN_IF_ERROR(Update(spec_.update_iterations));
-      if (residual_.Loss() > (1 - kMinPassGain) * loss_before) break;
+      GPTVQ_ASSIGN_OR_RETURN(const double loss, Loss());
+      if (loss > (1 - kMinPassGain) * loss_before) break;
     }
     return absl::OkStatus();
   }
@@ -89,11 +91,12 @@ class VectorRecipe {
   // Noisy passes, then plain ones; undone as a whole where the loss did not fall.
   absl::Status Refine() {
     if (spec_.refinement_passes == 0) return absl::OkStatus();
-    const double loss_before = residual_.Loss();
+    GPTVQ_ASSIGN_OR_RETURN(const double loss_before, Loss());
     GPTVQ_ASSIGN_OR_RETURN(const Snapshot before, TakeSnapshot());
     GPTVQ_RETURN_IF_ERROR(Anneal());
     GPTVQ_RETURN_IF_ERROR(Settle());
-    if (residual_.Loss() < loss_before) return absl::OkStatus();
+    GPTVQ_ASSIGN_OR_RETURN(const double loss, Loss());
+    if (loss < loss_before) return absl::OkStatus();
     report_.refinement_passes = 0;
     return Restore(before);
   }
@@ -104,6 +107,9 @@ class VectorRecipe {
     std::vector<float> values;
     StoredCodebooks stored;
   };
+
+  // Of the whole linear: every rank decides alike.
+  absl::StatusOr<double> Loss() const { return state_.share.SumOverRows(residual_.row_losses); }
 
   absl::StatusOr<Snapshot> TakeSnapshot() const {
     Snapshot snapshot;
@@ -125,8 +131,10 @@ class VectorRecipe {
 
   absl::Status Anneal() {
     const Philox keys(em_.seed, Philox::StreamOf("annealing", em_.stream));
-    const double weights = static_cast<double>(state_.layout.rows()) * static_cast<double>(state_.layout.cols());
-    const double loss_per_weight = residual_.Loss() / weights;
+    const GroupLayout& linear = state_.share.linear();
+    const double weights = static_cast<double>(linear.rows()) * static_cast<double>(linear.cols());
+    GPTVQ_ASSIGN_OR_RETURN(const double loss, Loss());
+    const double loss_per_weight = loss / weights;
     const int passes = spec_.refinement_passes;
     for (int pass = 0; pass < passes; ++pass) {
       const double progress = passes > 1 ? static_cast<double>(pass) / (passes - 1) : 1;
@@ -145,13 +153,15 @@ class VectorRecipe {
 
   absl::Status Settle() {
     for (int pass = 0; pass < kMaxSettlingPasses; ++pass) {
-      const double loss_before = residual_.Loss();
-      GPTVQ_ASSIGN_OR_RETURN(const std::int64_t changed,
+      GPTVQ_ASSIGN_OR_RETURN(const double loss_before, Loss());
+      GPTVQ_ASSIGN_OR_RETURN(const std::int64_t own_changed,
                              ReassignVectors(backend_, hessian_, ReassignOptions(), state_, residual_, scratch_));
+      GPTVQ_ASSIGN_OR_RETURN(const std::int64_t changed, state_.share.Sum(own_changed));
       ++report_.refinement_passes;
       timer_.Lap(report_.seconds.refinement);
       GPTVQ_RETURN_IF_ERROR(Update(kAnnealingUpdateIterations));
-      if (changed == 0 || residual_.Loss() > (1 - kMinPassGain) * loss_before) break;
+      GPTVQ_ASSIGN_OR_RETURN(const double loss, Loss());
+      if (changed == 0 || loss > (1 - kMinPassGain) * loss_before) break;
     }
     return absl::OkStatus();
   }
@@ -170,10 +180,10 @@ class VectorRecipe {
 }  // namespace
 
 absl::StatusOr<VectorQuantizedLinear> RunVectorRecipe(Backend& backend, const PreparedHessian& hessian,
-                                                      const QuantSpec& spec, const EmOptions& em,
+                                                      const QuantSpec& spec, const EmOptions& em, const RowShare& share,
                                                       DeviceMatrix<float> weights, double signal_loss,
                                                       Residual& residual, LinearReport& report, PhaseTimer& timer) {
-  GPTVQ_ASSIGN_OR_RETURN(VectorState state, VectorState::Make(backend, std::move(weights), spec));
+  GPTVQ_ASSIGN_OR_RETURN(VectorState state, VectorState::Make(backend, std::move(weights), spec, share));
   VectorRecipe recipe(backend, hessian, spec, em, state, residual, report, timer);
   GPTVQ_RETURN_IF_ERROR(recipe.Sweep(signal_loss));
   GPTVQ_RETURN_IF_ERROR(recipe.Update(spec.update_iterations));

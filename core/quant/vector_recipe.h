@@ -13,10 +13,11 @@
 namespace gptvq {
 
 // The default recipe for kGptvq: sweep, codebook update, refinement passes (re-assignment plus update) until they gain
-// nothing more. `weights` [R, C] is backend memory. On return `residual` holds the final error; the report has counts,
-// seconds and, from `signal_loss` = tr(W H W^T), sweep_relative_error.
+// nothing more. `weights` [R, C] is backend memory and holds the rows of `share`, and so does the result; every rank of the
+// share takes the same decisions. Collective. On return `residual` holds the final error of these rows; the report has
+// counts, seconds and, from `signal_loss` = tr(W H W^T) of the whole linear, sweep_relative_error.
 absl::StatusOr<VectorQuantizedLinear> RunVectorRecipe(Backend& backend, const PreparedHessian& hessian,
-                                                      const QuantSpec& spec, const EmOptions& em,
+                                                      const QuantSpec& spec, const EmOptions& em, const RowShare& share,
                                                       DeviceMatrix<float> weights, double signal_loss,
                                                       Residual& residual, LinearReport& report, PhaseTimer& timer);
 

@@ -3,13 +3,22 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/quant/block_scale.h"
 
 namespace gptvq {
 
 absl::StatusOr<VectorState> VectorState::Make(Backend& backend, DeviceMatrix<float> weights, const QuantSpec& spec) {
+  GPTVQ_ASSIGN_OR_RETURN(const GroupLayout linear, GroupLayout::Make(weights.rows(), weights.cols(), spec));
+  return Make(backend, std::move(weights), spec, RowShare(linear));
+}
+
+absl::StatusOr<VectorState> VectorState::Make(Backend& backend, DeviceMatrix<float> weights, const QuantSpec& spec,
+                                              RowShare share) {
+  GPTVQ_CHECK(weights.rows() == share.rows().count());
   VectorState state;
+  state.share = std::move(share);
   state.vector_dim = spec.vector_dim;
   state.index_bits = spec.index_bits;
   state.weights = std::move(weights);

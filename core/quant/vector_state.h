@@ -10,17 +10,19 @@
 #include "core/backend/device_matrix.h"
 #include "core/base/matrix_view.h"
 #include "core/quant/codebook_rounding.h"
+#include "core/quant/row_share.h"
 #include "core/spec/group_layout.h"
 #include "core/spec/quant_spec.h"
 #include "core/spec/quantized_linear.h"
 
 namespace gptvq {
 
-// One linear while its vector-quantized form is being made: passed from the sweep to the codebook updates and the
-// refinement. Owns its memory; move-only; must not outlive the backend. R rows, C columns, G groups, K centroids.
+// One linear, or a share of its rows, while its vector-quantized form is being made: passed from the sweep to the codebook
+// updates and the refinement. Owns its memory; move-only; must not outlive the backend. R rows, C columns, G groups, K centroids.
 // Invariant: `codebooks`, `values` and the decoded `stored` are the same numbers, and `scales` decodes `block_scales`.
 struct VectorState {
   GroupLayout layout;
+  RowShare share;  // which rows of which linear these are
   int vector_dim = 0;
   int index_bits = 0;
   DeviceMatrix<float> weights;             // [R, C]: what is approximated
@@ -31,8 +33,11 @@ struct VectorState {
   BlockScales block_scales;
   DeviceMatrix<float> scales;  // [R, blocks]; empty without block scales
 
-  // Everything but the weights is zero (scales: one). Errors: those of GroupLayout::Make; ResourceExhausted.
+  // Everything but the weights is zero (scales: one). Without a share the weights are a whole linear.
+  // Errors: those of GroupLayout::Make; ResourceExhausted. Precondition: `weights` has the rows of the share.
   static absl::StatusOr<VectorState> Make(Backend& backend, DeviceMatrix<float> weights, const QuantSpec& spec);
+  static absl::StatusOr<VectorState> Make(Backend& backend, DeviceMatrix<float> weights, const QuantSpec& spec,
+                                          RowShare share);
 
   std::int64_t entries_per_codebook() const { return std::int64_t{vector_dim} << index_bits; }
   absl::Span<float> CodebookOf(std::int64_t group) {

@@ -12,7 +12,8 @@ namespace {
 
 std::vector<float> RoundTrip(const std::vector<float>& magnitudes, std::int64_t rows, std::int64_t blocks) {
   BlockScales scales = MakeBlockScales(rows, blocks * 16, 16);
-  EncodeBlockScales(MatrixView<const float>(magnitudes.data(), rows, blocks), 0, scales);
+  const MatrixView<const float> maxima(magnitudes.data(), rows, blocks);
+  EncodeBlockScales(maxima, RangesOfLogs(maxima), 0, scales);
   std::vector<float> decoded(magnitudes.size());
   DecodeBlockScales(scales, 0, MatrixView<float>(decoded.data(), rows, blocks));
   return decoded;
@@ -47,7 +48,8 @@ TEST(BlockScales, WriteOnlyTheBlocksTheyAreAskedFor) {
   BlockScales scales = MakeBlockScales(2, 48, 16);
   const std::vector<float> magnitudes = {8, 2};
 
-  EncodeBlockScales(MatrixView<const float>(magnitudes.data(), 2, 1), 1, scales);
+  const MatrixView<const float> maxima(magnitudes.data(), 2, 1);
+  EncodeBlockScales(maxima, RangesOfLogs(maxima), 1, scales);
 
   EXPECT_EQ(scales.codes, (std::vector<std::uint8_t>{0, 15, 0, 0, 0, 0}));
   EXPECT_EQ(scales.offsets, (std::vector<float>{0, 1, 0}));

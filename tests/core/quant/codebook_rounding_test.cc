@@ -63,7 +63,7 @@ TEST(StoredCodebooks, CopyOneGroupAndLeaveTheOthers) {
       RoundCodebook(g, absl::MakeSpan(ones), source);
     }
 
-    CopyStoredCodebook(1, 4, source, target);
+    CopyStoredCodebook({1, 1}, 4, source, target);
 
     VectorQuantizedLinear linear;
     QuantSpec spec;
