@@ -6,7 +6,7 @@
 namespace gptvq {
 
 absl::StatusOr<Activations> Activations::Allocate(Backend& backend, const Shape& shape) {
-  GPTVQ_CHECK(shape.sample_count > 0 && shape.sequence_length > 0 && shape.hidden_size > 0);
+  GPTVQ_CHECK(shape.sample_count >= 0 && shape.sequence_length > 0 && shape.hidden_size > 0);
   Activations activations;
   activations.backend_ = &backend;
   activations.shape_ = shape;

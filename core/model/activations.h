@@ -19,7 +19,8 @@ class Activations {
  public:
   Activations() = default;
 
-  // Uninitialised. Errors: ResourceExhausted naming the bytes. Preconditions: all three counts > 0.
+  // Uninitialised. Errors: ResourceExhausted naming the bytes. Preconditions: length and width > 0; samples >= 0, as a rank
+  // of a team may have none.
   struct Shape {
     std::int64_t sample_count = 0;
     std::int64_t sequence_length = 0;

@@ -14,12 +14,16 @@ TensorView Top(DeviceTensor& scratch, std::int64_t rows) { return scratch.view()
 
 }  // namespace
 
+std::int64_t ChunkSamples(std::int64_t sequence_length) {
+  return std::max<std::int64_t>(kChunkTokens / sequence_length, 1);
+}
+
 absl::StatusOr<LayerForward> LayerForward::Create(Backend& backend, const ModelConfig& config,
                                                   std::int64_t sequence_length) {
   LayerForward forward(backend, config);
   GPTVQ_ASSIGN_OR_RETURN(forward.rotary_, RotaryTables::Create(backend, config, sequence_length));
   forward.sequence_length_ = sequence_length;
-  forward.chunk_samples_ = std::max<std::int64_t>(kChunkTokens / sequence_length, 1);
+  forward.chunk_samples_ = ChunkSamples(sequence_length);
   const std::int64_t rows = forward.chunk_samples_ * sequence_length;
   const auto allocate = [&](DeviceTensor& tensor, std::int64_t width) -> absl::Status {
     GPTVQ_ASSIGN_OR_RETURN(tensor, DeviceTensor::Allocate(backend, rows, width));

@@ -28,6 +28,9 @@ using InputObserver = absl::FunctionRef<absl::Status(LayerInput input, ConstTens
 // Llama-3-8B in f32, 360 MiB for a 70B model in bf16.
 inline constexpr std::int64_t kChunkTokens = 2048;
 
+// The samples of a chunk.
+std::int64_t ChunkSamples(std::int64_t sequence_length);
+
 // Runs decoder layers of one model over activations of one sequence length, against ForwardOps. One code path serves
 // plain evaluation, capture and both orders of calibration:
 //   plain             Run: every product once, x in place.

@@ -62,8 +62,7 @@ class Planner {
   std::int64_t ResidentBytes() const {
     const std::int64_t widths =
         2 * (config_.hidden_size + config_.query_width() + config_.kv_width() + config_.intermediate_size);
-    const std::int64_t chunk =
-        std::max<std::int64_t>(kChunkTokens / input_.sequence_length, 1) * input_.sequence_length;
+    const std::int64_t chunk = ChunkSamples(input_.sequence_length) * input_.sequence_length;
     std::int64_t per_token = config_.hidden_size;
     if (spec_.layer_order == LayerOrder::kTrueSequential) {
       per_token += config_.query_width();

@@ -1,10 +1,15 @@
 #include "core/pipeline/quantize_layer.h"
 
-#include <array>
+#include <cstddef>
+#include <string_view>
 #include <utility>
 
+#include "core/backend/communicator.h"
+#include "core/backend/team.h"
 #include "core/base/status_macros.h"
+#include "core/model/layer_forward.h"
 #include "core/model/linear_role.h"
+#include "core/pipeline/sample_shares.h"
 #include "core/quant/hessian.h"
 #include "core/quant/prepared_hessian.h"
 #include "core/quant/quantize_linear.h"
@@ -12,100 +17,167 @@
 namespace gptvq {
 namespace {
 
-// The work on one layer: borrows everything, collects the result.
+// Hessians as one rank sees them: sums them up while its rows go through a layer.
+class RankCalibration {
+ public:
+  // `inputs` in order, without gaps.
+  static absl::StatusOr<RankCalibration> Make(Backend& backend, const Communicator& ranks, const SampleShares& shares,
+                                              const DecoderLayer& layer, absl::Span<const LayerInput> inputs) {
+    RankCalibration calibration(ranks, shares, backend.activation_dtype(), inputs);
+    for (LayerInput input : inputs) {
+      // The first linear that reads the input tells its width.
+      const std::int64_t width = layer.weight(LinearsAt(input).front()).cols;
+      GPTVQ_ASSIGN_OR_RETURN(HessianAccumulator accumulator, HessianAccumulator::Make(backend, width, ranks));
+      calibration.accumulators_.push_back(std::move(accumulator));
+      calibration.widths_.push_back(width);
+    }
+    return calibration;
+  }
+
+  // The rows of this rank's next chunk, for every input in order.
+  absl::Status Add(LayerInput input, ConstTensorView rows) {
+    const auto i = static_cast<std::size_t>(input) - static_cast<std::size_t>(inputs_.front());
+    GPTVQ_RETURN_IF_ERROR(accumulators_[i].AddRound(rows, shares_.TokensOfRound(round_)));
+    if (i + 1 == inputs_.size()) ++round_;
+    return absl::OkStatus();
+  }
+
+  // After the last chunk: takes part in the rounds of the others.
+  absl::StatusOr<std::vector<Hessian>> Finish() && {
+    while (round_ < shares_.RoundCount()) {
+      for (std::size_t i = 0; i < inputs_.size(); ++i) {
+        GPTVQ_RETURN_IF_ERROR(Add(inputs_[i], ConstTensorView(nullptr, dtype_, 0, widths_[i], widths_[i])));
+      }
+    }
+    std::vector<Hessian> hessians;
+    for (HessianAccumulator& accumulator : accumulators_) {
+      GPTVQ_ASSIGN_OR_RETURN(Hessian hessian, std::move(accumulator).Finish());
+      hessians.push_back(std::move(hessian));
+    }
+    return hessians;
+  }
+
+ private:
+  RankCalibration(const Communicator& ranks, const SampleShares& shares, DType dtype,
+                  absl::Span<const LayerInput> inputs)
+      : ranks_(ranks), shares_(shares), dtype_(dtype), inputs_(inputs) {}
+
+  Communicator ranks_;
+  SampleShares shares_;
+  DType dtype_;
+  absl::Span<const LayerInput> inputs_;
+  std::vector<HessianAccumulator> accumulators_;
+  std::vector<std::int64_t> widths_;
+  std::int64_t round_ = 0;
+};
+
+// The work on one layer: borrows everything, collects the result. What every rank has is a vector by ranks.
 class LayerQuantizer {
  public:
-  LayerQuantizer(Backend& backend, LayerForward& forward, const LinearSource& linears, DecoderLayer& layer,
-                 Activations& x, const QuantizeLayerOptions& options, const MonotonicClock& clock,
-                 LayerStepObserver observe_step)
-      : backend_(backend),
-        forward_(forward),
+  LayerQuantizer(TeamRows& rows, const LinearSource& linears, std::vector<DecoderLayer>& layers,
+                 const QuantizeLayerOptions& options, const MonotonicClock& clock, LayerStepObserver observe_step)
+      : team_(rows.team()),
+        rows_(rows),
         linears_(linears),
-        layer_(layer),
-        x_(x),
+        layers_(layers),
         options_(options),
         clock_(clock),
         observe_step_(observe_step) {}
 
   // Each input on the outputs of the linears quantized before it.
   absl::Status RunTrueSequential() {
-    GPTVQ_ASSIGN_OR_RETURN(SequentialPass pass, SequentialPass::Begin(forward_, layer_, x_, {}));
-    for (LayerInput input : kLayerInputs) {
-      GPTVQ_ASSIGN_OR_RETURN(HessianAccumulator accumulator, MakeAccumulator(input));
-      GPTVQ_RETURN_IF_ERROR(pass.Visit(input, [&](LayerInput, ConstTensorView rows) -> absl::Status {
-        GPTVQ_RETURN_IF_ERROR(ObserveStep("calibrate"));
-        return accumulator.Add(rows);
-      }));
-      GPTVQ_RETURN_IF_ERROR(QuantizeInput(input, std::move(accumulator)));
+    GPTVQ_ASSIGN_OR_RETURN(std::vector<SequentialPass> passes,
+                           OnEveryRank<SequentialPass>(team_, [&](const Communicator& ranks) {
+                             const int rank = ranks.rank();
+                             return SequentialPass::Begin(rows_.forward(rank), layers_[rank], rows_.x(rank), {});
+                           }));
+    for (const LayerInput& input : kLayerInputs) {
+      GPTVQ_ASSIGN_OR_RETURN(std::vector<std::vector<Hessian>> hessians,
+                             Calibrate(absl::MakeConstSpan(&input, 1), [&](int rank, InputObserver observe) {
+                               return passes[rank].Visit(input, observe);
+                             }));
+      GPTVQ_RETURN_IF_ERROR(QuantizeInput(input, 0, hessians));
     }
-    return pass.Finish();
+    return team_.Run([&](const Communicator& ranks) { return passes[ranks.rank()].Finish(); });
   }
 
   // All inputs on the layer as it was.
   absl::Status RunOnePass() {
-    std::vector<HessianAccumulator> accumulators;
+    GPTVQ_ASSIGN_OR_RETURN(std::vector<std::vector<Hessian>> hessians,
+                           Calibrate(kLayerInputs, [&](int rank, InputObserver observe) {
+                             return rows_.forward(rank).ObserveInputs(layers_[rank], rows_.x(rank), observe);
+                           }));
     for (LayerInput input : kLayerInputs) {
-      GPTVQ_ASSIGN_OR_RETURN(HessianAccumulator accumulator, MakeAccumulator(input));
-      accumulators.push_back(std::move(accumulator));
+      GPTVQ_RETURN_IF_ERROR(QuantizeInput(input, static_cast<std::size_t>(input), hessians));
     }
-    GPTVQ_RETURN_IF_ERROR(
-        forward_.ObserveInputs(layer_, x_, [&](LayerInput input, ConstTensorView rows) -> absl::Status {
-          GPTVQ_RETURN_IF_ERROR(ObserveStep("calibrate"));
-          return accumulators[static_cast<std::size_t>(input)].Add(rows);
-        }));
-    for (LayerInput input : kLayerInputs) {
-      GPTVQ_RETURN_IF_ERROR(QuantizeInput(input, std::move(accumulators[static_cast<std::size_t>(input)])));
-    }
-    return forward_.Run(layer_, x_, [&](LayerInput, ConstTensorView) { return ObserveStep("propagate"); });
+    return rows_.Run(layers_, [&](LayerInput, ConstTensorView) { return ObserveStep("propagate"); });
   }
 
   QuantizedLayer TakeResult() && { return std::move(result_); }
 
  private:
-  absl::StatusOr<HessianAccumulator> MakeAccumulator(LayerInput input) {
-    // The first linear that reads the input tells its width.
-    return HessianAccumulator::Make(backend_, layer_.weight(LinearsAt(input).front()).cols);
+  // The Hessians of `inputs`, by ranks. walk(rank, observer) runs the rows of a rank through the layer.
+  template <typename Walk>
+  absl::StatusOr<std::vector<std::vector<Hessian>>> Calibrate(absl::Span<const LayerInput> inputs, Walk walk) {
+    return OnEveryRank<std::vector<Hessian>>(
+        team_, [&](const Communicator& ranks) -> absl::StatusOr<std::vector<Hessian>> {
+          const int rank = ranks.rank();
+          GPTVQ_ASSIGN_OR_RETURN(
+              RankCalibration calibration,
+              RankCalibration::Make(team_.backend(rank), ranks, rows_.shares(), layers_[rank], inputs));
+          GPTVQ_RETURN_IF_ERROR(walk(rank, [&](LayerInput input, ConstTensorView rows) -> absl::Status {
+            if (rank == 0) GPTVQ_RETURN_IF_ERROR(ObserveStep("calibrate"));
+            return calibration.Add(input, rows);
+          }));
+          return std::move(calibration).Finish();
+        });
   }
 
   absl::Status ObserveStep(std::string_view step) {
     return observe_step_(static_cast<int>(result_.linears.size()), step);
   }
 
-  absl::Status QuantizeInput(LayerInput input, HessianAccumulator accumulator) {
-    GPTVQ_ASSIGN_OR_RETURN(Hessian hessian, std::move(accumulator).Finish());
-    GPTVQ_ASSIGN_OR_RETURN(const PreparedHessian prepared,
-                           PreparedHessian::Make(backend_, std::move(hessian), options_.spec, &clock_));
+  // Takes the Hessian of every rank at `index`. All factorise it: that takes no longer than one, and nothing has to be sent.
+  absl::Status QuantizeInput(LayerInput input, std::size_t index, std::vector<std::vector<Hessian>>& hessians) {
+    GPTVQ_ASSIGN_OR_RETURN(const std::vector<PreparedHessian> prepared,
+                           OnEveryRank<PreparedHessian>(team_, [&](const Communicator& ranks) {
+                             const int rank = ranks.rank();
+                             return PreparedHessian::Make(team_.backend(rank), std::move(hessians[rank][index]),
+                                                          options_.spec, &clock_);
+                           }));
     bool is_first = true;
     for (LinearRole role : LinearsAt(input)) {
       GPTVQ_RETURN_IF_ERROR(QuantizeRole(role, prepared));
       // The factorisation is shared; its time is booked on the linear that needed it first.
-      if (is_first) result_.reports.back().seconds.factor = prepared.factor_seconds();
+      if (is_first) result_.reports.back().seconds.factor = prepared.front().factor_seconds();
       is_first = false;
     }
     return absl::OkStatus();
   }
 
-  absl::Status QuantizeRole(LinearRole role, const PreparedHessian& hessian) {
-    const std::string path = LinearPath(layer_.index(), role);
+  absl::Status QuantizeRole(LinearRole role, absl::Span<const PreparedHessian> hessians) {
+    const DecoderLayer& layer = layers_.front();
+    const std::string path = LinearPath(layer.index(), role);
     GPTVQ_RETURN_IF_ERROR(ObserveStep(path));
-    const std::int64_t rows = layer_.weight(role).rows;
-    const std::int64_t cols = layer_.weight(role).cols;
+    const std::int64_t rows = layer.weight(role).rows;
+    const std::int64_t cols = layer.weight(role).cols;
     std::vector<float> weight(static_cast<std::size_t>(rows * cols));
     const MatrixView<float> view(weight.data(), rows, cols);
-    GPTVQ_RETURN_IF_ERROR(linears_.ReadWeight(layer_.index(), role, view));
+    GPTVQ_RETURN_IF_ERROR(linears_.ReadWeight(layer.index(), role, view));
     GPTVQ_ASSIGN_OR_RETURN(LinearResult result,
-                           QuantizeLinear(backend_, path, view, hessian, options_.spec, options_.seed, &clock_));
-    GPTVQ_RETURN_IF_ERROR(layer_.SetWeight(role, MatrixView<const float>(result.dequantized.data(), rows, cols)));
+                           QuantizeLinear(team_, path, view, hessians, options_.spec, options_.seed, &clock_));
+    const MatrixView<const float> dequantized(result.dequantized.data(), rows, cols);
+    GPTVQ_RETURN_IF_ERROR(
+        team_.Run([&](const Communicator& ranks) { return layers_[ranks.rank()].SetWeight(role, dequantized); }));
     result_.linears.push_back(std::move(result.linear));
     result_.reports.push_back(std::move(result.report));
     return absl::OkStatus();
   }
 
-  Backend& backend_;
-  LayerForward& forward_;
+  const Team& team_;
+  TeamRows& rows_;
   const LinearSource& linears_;
-  DecoderLayer& layer_;
-  Activations& x_;
+  std::vector<DecoderLayer>& layers_;
   const QuantizeLayerOptions& options_;
   const MonotonicClock& clock_;
   LayerStepObserver observe_step_;
@@ -114,10 +186,10 @@ class LayerQuantizer {
 
 }  // namespace
 
-absl::StatusOr<QuantizedLayer> QuantizeLayer(Backend& backend, LayerForward& forward, const LinearSource& linears,
-                                             DecoderLayer& layer, Activations& x, const QuantizeLayerOptions& options,
+absl::StatusOr<QuantizedLayer> QuantizeLayer(TeamRows& rows, const LinearSource& linears,
+                                             std::vector<DecoderLayer>& layers, const QuantizeLayerOptions& options,
                                              const MonotonicClock& clock, LayerStepObserver observe_step) {
-  LayerQuantizer quantizer(backend, forward, linears, layer, x, options, clock, observe_step);
+  LayerQuantizer quantizer(rows, linears, layers, options, clock, observe_step);
   switch (options.spec.layer_order) {
     case LayerOrder::kTrueSequential: GPTVQ_RETURN_IF_ERROR(quantizer.RunTrueSequential()); break;
     case LayerOrder::kOnePass: GPTVQ_RETURN_IF_ERROR(quantizer.RunOnePass()); break;

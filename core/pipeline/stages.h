@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/backend/backend.h"
+#include "core/backend/team.h"
 #include "core/base/matrix_view.h"
 #include "core/base/monotonic_clock.h"
 #include "core/format/layer_artifact.h"
@@ -21,14 +21,16 @@ namespace gptvq {
 // The stages of a job as functions: what the tasks `capture` and `quantize` compute. Used by the worker's executor and by
 // the embedded runner. No file is written here: results go back as values and through the observer.
 //
-// Memory: the weights of one layer and, in host memory as they are stored, of this layer and the next; the activations of
+// Activations that come in and go out lie in the memory of the team's lead; in between they are shared out.
+//
+// Memory of every rank: the weights of one layer and, in host memory as they are stored, of this layer and the next; the activations of
 // the calibration rows (samples x length x hidden); scratch of one layer and the packed form of the one before; never the
 // model. Determinism: the result is a function of (model, calibration rows, spec, seed, numerics
-// class), whatever the shards, the thread count or the place of interruption.
+// class), whatever the shards, the size of the team, the thread count or the place of interruption.
 
 // Everything the stages share; borrowed, outlives the call.
 struct StageContext {
-  Backend& backend;
+  Team team;  // a Backend& will do: a team of one
   const SourceModel& model;
   MatrixView<const std::int32_t> tokens;  // calibration rows [samples, length], in host memory
   const MonotonicClock& clock;            // for the seconds in reports
