@@ -1,7 +1,12 @@
 // Times every primitive of one Llama-2-70B decoder layer on a CUDA device, in a table.
 //
-// usage: gpu_bench [PRESET]     default 2d-2.125bpv
+// usage: gpu_bench [PRESET [ROW_UNIT]]     default 2d-2.125bpv 0
+//
+// With a ROW_UNIT (512 is that of teams) products are cut into pieces of so many rows, as on a GPU of a team: what that costs
+// a single one.
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "bench/gpu/gpu_table.h"
@@ -15,7 +20,8 @@ constexpr int kLayers = 80;
 
 int main(int argc, char** argv) {
   const std::string preset = argc > 1 ? argv[1] : "2d-2.125bpv";
-  auto backend = gptvq::MakeCudaBackend({.device = 0});
+  const std::int64_t row_unit = argc > 2 ? std::atoll(argv[2]) : 0;
+  auto backend = gptvq::MakeCudaBackend({.device = 0, .row_unit = row_unit});
   gptvq::Check(backend.status(), "gpu_bench");
   gptvq::GpuTable table(std::move(backend).value());
   gptvq::AddProductRows(table);

@@ -1,5 +1,6 @@
 // What core/cuda is where it was built without CUDA.
 #include "core/cuda/cuda_backend.h"
+#include "core/cuda/cuda_team.h"
 
 namespace gptvq {
 namespace {
@@ -11,5 +12,7 @@ absl::Status NoCuda() { return absl::FailedPreconditionError("cuda: this build h
 absl::StatusOr<std::vector<CudaDevice>> CudaDevices() { return NoCuda(); }
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(const CudaBackendOptions&) { return NoCuda(); }
+
+absl::StatusOr<CudaTeam> MakeCudaTeam(const CudaTeamOptions&) { return NoCuda(); }
 
 }  // namespace gptvq

@@ -4,11 +4,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 
 namespace gptvq::simt {
 namespace {
 
 struct Pool {
+  std::mutex mutex;
   std::map<void*, std::size_t> live;        // bytes of every allocation
   std::map<std::size_t, std::size_t> kept;  // pieces of every size
   std::size_t limit = std::size_t{4} << 30;
@@ -22,13 +24,23 @@ Pool& ThePool() {
 
 }  // namespace
 
-DeviceMemoryUse MemoryUse() { return ThePool().use; }
-void ForgetMemoryPeak() { ThePool().use.peak_bytes = ThePool().use.live_bytes; }
-void LimitDeviceMemory(std::size_t bytes) { ThePool().limit = bytes; }
+DeviceMemoryUse MemoryUse() {
+  const std::lock_guard lock(ThePool().mutex);
+  return ThePool().use;
+}
+void ForgetMemoryPeak() {
+  const std::lock_guard lock(ThePool().mutex);
+  ThePool().use.peak_bytes = ThePool().use.live_bytes;
+}
+void LimitDeviceMemory(std::size_t bytes) {
+  const std::lock_guard lock(ThePool().mutex);
+  ThePool().limit = bytes;
+}
 
 void* AllocateDeviceMemory(std::size_t bytes) {
   constexpr std::size_t kAlignment = 256;
   Pool& pool = ThePool();
+  const std::lock_guard lock(pool.mutex);
   if (const auto kept = pool.kept.find(bytes); kept != pool.kept.end()) {
     pool.use.kept_bytes -= bytes;
     if (--kept->second == 0) pool.kept.erase(kept);
@@ -47,6 +59,7 @@ void* AllocateDeviceMemory(std::size_t bytes) {
 
 void FreeDeviceMemory(void* address) {
   Pool& pool = ThePool();
+  const std::lock_guard lock(pool.mutex);
   const auto allocation = pool.live.find(address);
   if (allocation == pool.live.end()) std::abort();  // never allocated, or freed twice
   pool.use.live_bytes -= allocation->second;
@@ -57,6 +70,7 @@ void FreeDeviceMemory(void* address) {
 }
 
 void TrimDeviceMemory() {
+  const std::lock_guard lock(ThePool().mutex);
   ThePool().kept.clear();
   ThePool().use.kept_bytes = 0;
 }

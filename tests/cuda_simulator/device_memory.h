@@ -6,7 +6,7 @@
 namespace gptvq::simt {
 
 // The memory of the simulated devices, all of them together: a pool that keeps what was freed for allocations of the same
-// size, and counts it as used until it is trimmed, as CUDA's pools do at their worst. One caller at a time.
+// size, and counts it as used until it is trimmed, as CUDA's pools do at their worst. Thread-safe.
 struct DeviceMemoryUse {
   std::size_t live_bytes = 0;
   std::size_t peak_bytes = 0;  // of live_bytes, since the peak was forgotten

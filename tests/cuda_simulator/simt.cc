@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -68,11 +69,13 @@ struct ThreadBlock {
   const std::function<void()>* thread = nullptr;
 };
 
+std::mutex launch_mutex;  // for what is global here and in the kernels: the thread block that runs, its static memory
 ThreadBlock block;
-Order order = Order::kAscending;
 std::mt19937 shuffle(1);
-std::map<const void*, std::size_t> allowed_shared_bytes;
-int launch_error = cudaSuccess;
+// Of this thread's device. CUDA has one for every device, which its threads then must agree about.
+thread_local std::map<const void*, std::size_t> allowed_shared_bytes;
+thread_local Order order = Order::kAscending;
+thread_local int launch_error = cudaSuccess;
 
 Fiber& Running() { return *block.fibers[static_cast<std::size_t>(block.running)]; }
 Warp& RunningWarp() { return block.warps[static_cast<std::size_t>(block.running / kWarp)]; }
@@ -185,6 +188,7 @@ void Fail(const char* what) {
 }
 
 void LaunchPlace::RunThreads(const void* kernel, const std::function<void()>& thread) const {
+  const std::lock_guard lock(launch_mutex);
   const auto allowed = allowed_shared_bytes.find(kernel);
   const std::size_t shared_limit = allowed == allowed_shared_bytes.end() ? kSharedBytesUnasked : allowed->second;
   if (std::int64_t{block.x} * block.y * block.z > kMaxThreads || shared_bytes > shared_limit || grid.x > 0x7fffffff ||

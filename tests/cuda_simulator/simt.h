@@ -13,7 +13,7 @@
 // without races gives the same bytes in every order. What hardware leaves undefined is fatal here: threads of a warp or
 // thread block that wait at different barriers, and a warp operation of an incomplete warp.
 // Shared memory is filled with NaN for every thread block; dynamic shared memory is exactly as large as was asked for, so
-// that AddressSanitizer sees what lies beyond. One caller at a time.
+// that AddressSanitizer sees what lies beyond. Thread-safe: kernels of different threads run one after the other.
 //
 // A kernel becomes C++ by the rewriting in CMakeLists.txt, and by the headers in include/, which stand in for CUDA's own.
 
@@ -50,14 +50,17 @@ struct LaunchPlace {
   void RunThreads(const void* kernel, const std::function<void()>& thread) const;
 };
 
-// The order of fibers and thread blocks from now on.
+// The order of fibers and thread blocks of kernels that this thread launches from now on.
 void SetOrder(Order order);
 
 // Dynamic shared memory that `kernel` may ask for; 48 KiB unless told.
 void AllowSharedBytes(const void* kernel, std::size_t bytes);
 
-// The error of the last launch, 0 if none; forgets it.
+// The error of this thread's last launch, 0 if none; forgets it.
 int TakeLaunchError();
+
+// Whether events are incomplete from now on, as if the device hung.
+void SetEventsPending(bool pending);
 
 void* DynamicSharedBytes();
 template <typename T>

@@ -1,5 +1,7 @@
 // The runtime's calls on host memory. Launches are synchronous, so every copy is too.
+#include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -19,6 +21,8 @@ constexpr SimulatedDevice kDevices[] = {
 constexpr int kDeviceCount = static_cast<int>(std::size(kDevices));
 constexpr std::size_t kMemoryBytes = std::size_t{4} << 30;
 constexpr std::size_t kSharedBytesPerBlock = 227 << 10;  // compute capability 9.0
+
+std::atomic<bool> events_are_pending = false;
 
 }  // namespace
 
@@ -58,6 +62,26 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+
+// An event is complete as soon as it is recorded, unless something is made to hang.
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = &events_are_pending;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventQuery(cudaEvent_t) { return events_are_pending ? cudaErrorNotReady : cudaSuccess; }
+cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+void simt::SetEventsPending(bool pending) { events_are_pending = pending; }
+
+// Not of the pool that counts: what is allocated once, for as long as a team lives.
+cudaError_t cudaMalloc(void** address, std::size_t bytes) {
+  *address = std::malloc(bytes);
+  return *address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+cudaError_t cudaFree(void* address) {
+  std::free(address);
+  return cudaSuccess;
+}
 
 cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t) {
   *address = simt::AllocateDeviceMemory(bytes);

@@ -1,11 +1,15 @@
 // A whole model over the CUDA backend, on a simulated device (tests/cuda_simulator), beside the CPU.
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "core/backend/team.h"
 #include "core/base/check.h"
 #include "core/base/memory_file.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cuda/cuda_backend.h"
+#include "core/cuda/cuda_team.h"
 #include "core/pipeline/evaluate_directory.h"
 #include "core/pipeline/memory_plan.h"
 #include "core/pipeline/stages.h"
@@ -28,13 +32,37 @@ class ConstantClock final : public MonotonicClock {
 class ReportsObserver final : public StageObserver {
  public:
   absl::Status OnProgress(const Progress&) override { return absl::OkStatus(); }
-  absl::Status OnLayerQuantized(int, std::string, const std::vector<LinearReport>& layer_reports) override {
+  absl::Status OnLayerQuantized(int, std::string packed, const std::vector<LinearReport>& layer_reports) override {
+    layers.push_back(std::move(packed));
     reports.insert(reports.end(), layer_reports.begin(), layer_reports.end());
     return absl::OkStatus();
   }
 
+  std::vector<std::string> layers;
   std::vector<LinearReport> reports;
 };
+
+QuantSpec Spec() {
+  QuantSpec spec;
+  spec.vector_dim = 2;
+  spec.index_bits = 4;
+  spec.group_weights = 512;
+  spec.columns_per_group = 32;
+  spec.update_iterations = 3;
+  spec.refinement_passes = 1;
+  return spec;
+}
+
+void QuantizeAll(const Team& team, const SourceModel& source, MatrixView<const std::int32_t> tokens,
+                 StageObserver& observer) {
+  const ConstantClock clock;
+  const StageContext context{team, source, tokens, clock};
+  auto embedded = EmbedCalibration(context);
+  GPTVQ_CHECK(embedded.ok());
+  const auto end =
+      QuantizeShard(context, {0, source.config().layer_count}, *std::move(embedded), {.spec = Spec()}, observer);
+  EXPECT_TRUE(end.ok()) << end.status();
+}
 
 class CudaPipelineTest : public ::testing::Test {
  protected:
@@ -54,27 +82,11 @@ class CudaPipelineTest : public ::testing::Test {
     return perplexity->value();
   }
 
-  static QuantSpec Spec() {
-    QuantSpec spec;
-    spec.vector_dim = 2;
-    spec.index_bits = 4;
-    spec.group_weights = 512;
-    spec.columns_per_group = 32;
-    spec.update_iterations = 3;
-    spec.refinement_passes = 1;
-    return spec;
-  }
-
   std::vector<LinearReport> QuantizeOn(Backend& backend) {
     const auto source = SourceModel::Open(source_);
     GPTVQ_CHECK(source.ok());
-    const ConstantClock clock;
-    const StageContext context{backend, **source, Tokens(), clock};
-    auto embedded = EmbedCalibration(context);
-    GPTVQ_CHECK(embedded.ok());
     ReportsObserver observer;
-    const auto end = QuantizeShard(context, {0, model_.layer_count}, *std::move(embedded), {.spec = Spec()}, observer);
-    EXPECT_TRUE(end.ok()) << end.status();
+    QuantizeAll(backend, **source, Tokens(), observer);
     return observer.reports;
   }
 
@@ -115,6 +127,31 @@ TEST_F(CudaPipelineTest, EveryLinearLosesAsMuchAsOnTheCpu) {
     EXPECT_EQ(on_cuda[i].name, on_cpu[i].name);
     EXPECT_NEAR(on_cuda[i].relative_error / on_cpu[i].relative_error, 1.0, 0.1) << on_cuda[i].name;
   }
+}
+
+// Devices that differ in size and in the order of their threads, through the interconnect that real ones have. Three chunks of
+// calibration rows: two devices have one round more than one of them has chunks.
+TEST(CudaTeamPipeline, GivesTheBytesOfOneDevice) {
+  constexpr std::int64_t kChunkRows = 17;
+  constexpr std::int64_t kChunkLength = 256;  // eight rows a chunk
+  const TinyModel model = {.layer_count = 1};
+  MemoryDirectory directory;
+  WriteTinyModel(model, directory);
+  const std::vector<std::int32_t> tokens = RandomTokens(model, kChunkRows * kChunkLength, 3);
+  const auto source = SourceModel::Open(directory).value();
+  const auto quantize = [&](std::vector<int> devices) {
+    const CudaTeam made = MakeCudaTeam({.devices = std::move(devices), .row_unit = 16}).value();
+    std::vector<Backend*> borrowed;
+    for (const auto& backend : made.backends) borrowed.push_back(backend.get());
+    const Team team = borrowed.size() == 1 ? Team(*borrowed.front()) : Team(borrowed, *made.interconnect);
+    ReportsObserver observer;
+    QuantizeAll(team, *source, {tokens.data(), kChunkRows, kChunkLength}, observer);
+    return observer.layers;
+  };
+  const std::vector<std::string> expected = quantize({0});
+  ASSERT_EQ(expected.size(), 1u);
+
+  EXPECT_TRUE(quantize({2, 1}) == expected);
 }
 
 }  // namespace

@@ -51,13 +51,16 @@ enum cudaError_t {
   cudaErrorSystemDriverMismatch,
   cudaErrorCompatNotSupportedOnDevice,
   cudaErrorUnknown,
+  cudaErrorNotReady,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDefault };
 enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold };
 struct cudaFuncAttributes {};
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
 using cudaStream_t = void*;
+using cudaEvent_t = void*;
 using cudaMemPool_t = void*;
 
 struct cudaDeviceProp {
@@ -80,6 +83,12 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t kept_bytes);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaMalloc(void** address, std::size_t bytes);
+cudaError_t cudaFree(void* address);
 cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t stream);
 cudaError_t cudaFreeAsync(void* address, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
