@@ -31,12 +31,12 @@ constexpr LogLevel kLogLevel = LogLevel::kError;  // progress is told by the job
 // One worker with one device slot on a thread of its own.
 class EmbeddedWorker {
  public:
-  EmbeddedWorker(int number, PlacedBackend placed, std::shared_ptr<grpc::Channel> channel, const Storage& storage,
+  EmbeddedWorker(int number, PlacedTeam placed, std::shared_ptr<grpc::Channel> channel, const Storage& storage,
                  Clock& clock, Logger& log)
       : placed_(std::move(placed)),
         registry_("worker"),
         metrics_(registry_),
-        executor_(*placed_.backend, storage, clock, metrics_),
+        executor_(placed_.team(), storage, clock, metrics_),
         link_({.control = std::move(channel)}, Identity(number, placed_)),
         retrying_(link_, {.seed = static_cast<std::uint64_t>(number)}, clock, log, metrics_.call_retries),
         loop_({}, {&executor_}, retrying_, clock, log, metrics_),
@@ -46,16 +46,16 @@ class EmbeddedWorker {
         }) {}
 
  private:
-  static WorkerIdentity Identity(int number, const PlacedBackend& placed) {
+  static WorkerIdentity Identity(int number, const PlacedTeam& placed) {
     WorkerIdentity identity;
     identity.name = absl::StrCat("embedded-", number);
     identity.incarnation = absl::StrCat(absl::Hex(number, absl::kZeroPad16), "0000000000000000");
-    identity.numerics_class = placed.backend->numerics_class();
+    identity.numerics_class = placed.team().lead().numerics_class();
     identity.slots = {placed.slot};
     return identity;
   }
 
-  PlacedBackend placed_;
+  PlacedTeam placed_;
   MetricsRegistry registry_;
   WorkerMetrics metrics_;
   PipelineExecutor executor_;
@@ -99,7 +99,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedRunner>> EmbeddedRunner::Start(const Embe
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = std::max(1, (options.threads > 0 ? options.threads : cores) / options.workers);
   GPTVQ_ASSIGN_OR_RETURN(
-      std::vector<PlacedBackend> slots,
+      std::vector<PlacedTeam> slots,
       MakeDeviceSlots({.device = options.device, .cpu_slot_count = options.workers, .threads_per_cpu_slot = threads}));
   auto parts = std::make_unique<Parts>(absl::StrCat(options.state_dir, "/quantize-", NewRequestId()), options.s3);
   CoordinatorDaemonOptions daemon_options;
@@ -115,7 +115,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedRunner>> EmbeddedRunner::Start(const Embe
       parts->daemon, CoordinatorDaemon::Start(daemon_options, parts->probe, parts->clock, parts->registry, parts->log));
   parts->client = std::make_unique<JobClient>(JobClientOptions{.address = "this process"},
                                               parts->daemon->InProcessChannel(), parts->clock);
-  for (PlacedBackend& slot : slots) {
+  for (PlacedTeam& slot : slots) {
     const int number = static_cast<int>(parts->workers.size());
     parts->workers.push_back(std::make_unique<EmbeddedWorker>(
         number, std::move(slot), parts->daemon->InProcessChannel(), parts->storage, parts->clock, parts->log));

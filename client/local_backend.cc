@@ -16,9 +16,9 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeLocalBackend(const DeviceChoice& de
   }
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   GPTVQ_ASSIGN_OR_RETURN(
-      std::vector<PlacedBackend> slots,
+      std::vector<PlacedTeam> slots,
       MakeDeviceSlots({.device = device, .cpu_slot_count = 1, .threads_per_cpu_slot = threads > 0 ? threads : cores}));
-  return std::move(slots.front().backend);
+  return std::move(slots.front().backends.front());
 }
 
 }  // namespace gptvq

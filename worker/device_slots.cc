@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status_macros.h"
 #include "core/cpu/cpu_backend.h"
+#include "core/cuda/cuda_team.h"
 
 namespace gptvq {
 namespace {
@@ -34,25 +36,52 @@ std::uint64_t PhysicalMemoryBytes() {
   return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-std::vector<PlacedBackend> MakeCpuSlots(const DeviceSlotsOptions& options) {
-  std::vector<PlacedBackend> placed;
+std::vector<PlacedTeam> MakeCpuSlots(const DeviceSlotsOptions& options) {
+  std::vector<PlacedTeam> placed;
   for (int i = 0; i < options.cpu_slot_count; ++i) {
-    placed.push_back({.slot = {.name = absl::StrCat("cpu:", i),
-                               .description = DescribeCpu(options.threads_per_cpu_slot),
-                               .memory_bytes = PhysicalMemoryBytes() / options.cpu_slot_count},
-                      .backend = MakeCpuBackend({.thread_count = options.threads_per_cpu_slot})});
+    PlacedTeam team;
+    team.slot = {.name = absl::StrCat("cpu:", i),
+                 .description = DescribeCpu(options.threads_per_cpu_slot),
+                 .memory_bytes = PhysicalMemoryBytes() / options.cpu_slot_count};
+    team.backends.push_back(MakeCpuBackend({.thread_count = options.threads_per_cpu_slot}));
+    placed.push_back(std::move(team));
   }
   return placed;
 }
 
-absl::StatusOr<std::vector<PlacedBackend>> MakeCudaSlots(const std::vector<CudaDevice>& devices) {
-  std::vector<PlacedBackend> placed;
+absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevice>& devices) {
+  std::vector<PlacedTeam> placed;
   for (const CudaDevice& device : devices) {
     GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeCudaBackend({.device = device.index}));
-    placed.push_back({.slot = {.name = backend->name(),
-                               .description = device.name.substr(0, kMaxDescriptionBytes),
-                               .memory_bytes = device.memory_bytes},
-                      .backend = std::move(backend)});
+    PlacedTeam team;
+    team.slot = {.name = backend->name(),
+                 .description = device.name.substr(0, kMaxDescriptionBytes),
+                 .memory_bytes = device.memory_bytes};
+    team.backends.push_back(std::move(backend));
+    placed.push_back(std::move(team));
+  }
+  return placed;
+}
+
+// Slots of several devices, "cuda:0,1", with the memory that each of them has.
+absl::StatusOr<std::vector<PlacedTeam>> MakeTeamSlots(const std::vector<std::vector<CudaDevice>>& teams) {
+  std::vector<PlacedTeam> placed;
+  for (const std::vector<CudaDevice>& devices : teams) {
+    std::vector<int> numbers;
+    std::uint64_t least_memory = devices.front().memory_bytes;
+    for (const CudaDevice& device : devices) {
+      numbers.push_back(device.index);
+      least_memory = std::min(least_memory, device.memory_bytes);
+    }
+    GPTVQ_ASSIGN_OR_RETURN(CudaTeam made, MakeCudaTeam({.devices = numbers}));
+    PlacedTeam team;
+    team.slot = {
+        .name = absl::StrCat("cuda:", absl::StrJoin(numbers, ",")),
+        .description = absl::StrCat(devices.size(), " x ", devices.front().name).substr(0, kMaxDescriptionBytes),
+        .memory_bytes = least_memory};
+    team.backends = std::move(made.backends);
+    team.interconnect = std::move(made.interconnect);
+    placed.push_back(std::move(team));
   }
   return placed;
 }
@@ -82,10 +111,33 @@ absl::StatusOr<std::vector<CudaDevice>> DevicesOf(const std::vector<int>& number
 
 }  // namespace
 
-absl::StatusOr<std::vector<PlacedBackend>> MakeDeviceSlots(const DeviceSlotsOptions& options) {
+Team PlacedTeam::team() const {
+  std::vector<Backend*> borrowed;
+  for (const std::unique_ptr<Backend>& backend : backends) borrowed.push_back(backend.get());
+  return interconnect == nullptr ? Team(*borrowed.front()) : Team(std::move(borrowed), *interconnect);
+}
+
+absl::StatusOr<std::vector<PlacedTeam>> MakeDeviceSlots(const DeviceSlotsOptions& options) {
   if (options.device.kind == DeviceChoice::Kind::kCpu) return MakeCpuSlots(options);
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<CudaDevice> devices, ChooseCudaDevices(options.device, CudaDevices()));
-  return devices.empty() ? MakeCpuSlots(options) : MakeCudaSlots(devices);
+  if (devices.empty()) return MakeCpuSlots(options);
+  if (options.team_size == 0) return MakeCudaSlots(devices);
+  GPTVQ_ASSIGN_OR_RETURN(const auto teams, CutIntoTeams(devices, options.team_size));
+  return MakeTeamSlots(teams);
+}
+
+absl::StatusOr<std::vector<std::vector<CudaDevice>>> CutIntoTeams(const std::vector<CudaDevice>& devices,
+                                                                  int team_size) {
+  const auto size = static_cast<std::size_t>(team_size);
+  if (devices.empty() || devices.size() % size != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(devices.size(), " GPUs are not teams of --team-size ", team_size,
+                                                      "; name as many as there shall be with --device cuda:N,M"));
+  }
+  std::vector<std::vector<CudaDevice>> teams;
+  for (std::size_t first = 0; first < devices.size(); first += size) {
+    teams.emplace_back(devices.begin() + first, devices.begin() + first + size);
+  }
+  return teams;
 }
 
 absl::StatusOr<std::vector<CudaDevice>> ChooseCudaDevices(const DeviceChoice& choice,

@@ -59,7 +59,7 @@ std::string DrawIncarnation() {
   return incarnation;
 }
 
-absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vector<PlacedBackend> slots, Clock& clock,
+absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vector<PlacedTeam> slots, Clock& clock,
                    Logger& log) {
   MetricsRegistry registry("worker");
   registry.AddProcessMetrics();
@@ -82,11 +82,11 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
   identity.incarnation = DrawIncarnation();
   std::vector<std::unique_ptr<PipelineExecutor>> executors;
   std::vector<TaskExecutor*> borrowed;
-  for (PlacedBackend& placed : slots) {
-    identity.numerics_class = placed.backend->numerics_class();
+  for (PlacedTeam& placed : slots) {
+    identity.numerics_class = placed.team().lead().numerics_class();
     identity.slots.push_back(placed.slot);
     metrics.ShowSlot(placed.slot, placed.read_used_bytes);
-    executors.push_back(std::make_unique<PipelineExecutor>(*placed.backend, storage, clock, metrics));
+    executors.push_back(std::make_unique<PipelineExecutor>(placed.team(), storage, clock, metrics));
     borrowed.push_back(executors.back().get());
   }
   log.Info("worker starts", {{"name", identity.name},
@@ -142,19 +142,20 @@ int Main(int argc, char** argv) {
     return kExitUsage;
   }
   Logger log(options.log_level);
-  absl::StatusOr<std::vector<PlacedBackend>> slots =
-      MakeDeviceSlots({.device = options.device,
-                       .cpu_slot_count = options.device_slots,
-                       .threads_per_cpu_slot = options.threads_per_slot()});
+  absl::StatusOr<std::vector<PlacedTeam>> slots = MakeDeviceSlots({.device = options.device,
+                                                                   .cpu_slot_count = options.device_slots,
+                                                                   .threads_per_cpu_slot = options.threads_per_slot(),
+                                                                   .team_size = options.team_size});
   if (!slots.ok()) {
     std::cerr << "gptvq-worker: " << slots.status().message() << "\n";
     return kExitFailed;
   }
-  for (const PlacedBackend& placed : *slots) {
-    const absl::Status status = RunSelfTest(*placed.backend);
+  for (const PlacedTeam& placed : *slots) {
+    const Team team = placed.team();
+    const absl::Status status = RunSelfTest(team);
     log.Info("self test", {{"slot", placed.slot.name},
                            {"device", placed.slot.description},
-                           {"numerics_class", placed.backend->numerics_class()},
+                           {"numerics_class", team.lead().numerics_class()},
                            {"status", status.ToString()}});
     if (!status.ok()) return kExitFailed;
   }

@@ -84,9 +84,9 @@ class OpenedArtifacts {
 // One task being run.
 class TaskRun {
  public:
-  TaskRun(Backend& backend, const Storage& storage, const Clock& clock, WorkerMetrics& metrics, const TaskGrant& grant,
+  TaskRun(const Team& team, const Storage& storage, const Clock& clock, WorkerMetrics& metrics, const TaskGrant& grant,
           TaskSession& session)
-      : backend_(backend),
+      : team_(team),
         storage_(storage),
         stage_clock_(clock),
         metrics_(metrics),
@@ -113,7 +113,7 @@ class TaskRun {
   absl::StatusOr<ManifestFacts> Facts(const ReadableDirectory& model, const Checkpoint& checkpoint);
   absl::Status VerifyOutput(const Digest& manifest);
 
-  Backend& backend_;
+  const Team& team_;
   const Storage& storage_;
   const StageClock stage_clock_;
   WorkerMetrics& metrics_;
@@ -127,7 +127,7 @@ absl::StatusOr<CaptureResult> TaskRun::Capture() {
   GPTVQ_ASSIGN_OR_RETURN(const auto directory, OpenDirectory(grant_.spec.model_uri));
   GPTVQ_ASSIGN_OR_RETURN(const auto model, SourceModel::Open(*directory));
   GPTVQ_ASSIGN_OR_RETURN(const CalibrationSet calibration, LoadCalibrationSet(storage_, *directory, grant_.spec));
-  const StageContext context = {backend_, *model, calibration.tokens(), stage_clock_};
+  const StageContext context = {team_, *model, calibration.tokens(), stage_clock_};
   GPTVQ_ASSIGN_OR_RETURN(Activations boundary, EnterShard(context));
   SessionObserver observer(session_, phases_);
   GPTVQ_ASSIGN_OR_RETURN(boundary, CaptureShard(context, grant_.layers, std::move(boundary), observer));
@@ -143,7 +143,7 @@ absl::StatusOr<QuantizeResult> TaskRun::Quantize() {
   GPTVQ_ASSIGN_OR_RETURN(const auto directory, OpenDirectory(grant_.spec.model_uri));
   GPTVQ_ASSIGN_OR_RETURN(const auto model, SourceModel::Open(*directory));
   GPTVQ_ASSIGN_OR_RETURN(const CalibrationSet calibration, LoadCalibrationSet(storage_, *directory, grant_.spec));
-  const StageContext context = {backend_, *model, calibration.tokens(), stage_clock_};
+  const StageContext context = {team_, *model, calibration.tokens(), stage_clock_};
   QuantizeShardOptions options = {.spec = grant_.spec.quant, .seed = grant_.spec.seed};
   GPTVQ_ASSIGN_OR_RETURN(options.published, OpenPublishedLayers());
   GPTVQ_ASSIGN_OR_RETURN(Activations boundary, EnterShard(context));
@@ -184,7 +184,7 @@ absl::StatusOr<EvaluateResult> TaskRun::Evaluate() {
                          OpenDirectory(is_source ? grant_.spec.model_uri : grant_.spec.output_uri));
   phases_.Enter(TaskPhase::kEvaluate);
   GPTVQ_ASSIGN_OR_RETURN(const Perplexity perplexity,
-                         EvaluateDirectory(backend_, *directory, windows.tokens(), [this](double fraction) {
+                         EvaluateDirectory(team_.lead(), *directory, windows.tokens(), [this](double fraction) {
                            phases_.Enter(TaskPhase::kEvaluate);  // books the time until here
                            const int layer = static_cast<int>(fraction * grant_.layer_count);
                            return session_.ReportProgress(layer, "evaluate", fraction);
@@ -210,7 +210,7 @@ absl::StatusOr<Activations> TaskRun::EnterShard(const StageContext& context) {
   const Activations::Shape shape = {.sample_count = context.tokens.rows,
                                     .sequence_length = context.tokens.cols,
                                     .hidden_size = context.model.config().hidden_size};
-  return ReadBoundary(ObserveReads(std::move(file), count_reads_), shape, backend_);
+  return ReadBoundary(ObserveReads(std::move(file), count_reads_), shape, team_.lead());
 }
 
 absl::StatusOr<std::vector<LayerArtifact>> TaskRun::OpenPublishedLayers() {
@@ -247,7 +247,7 @@ absl::StatusOr<ManifestFacts> TaskRun::Facts(const ReadableDirectory& model, con
   facts.propagation = std::string(Name(spec.propagation));
   // Shards of a sequential job change nothing, so they are not part of what identifies its result.
   facts.shard_layers = spec.propagation == PropagationMode::kSequential ? grant_.layer_count : spec.shard_layers;
-  facts.numerics_class = backend_.numerics_class();
+  facts.numerics_class = team_.lead().numerics_class();
   std::vector<std::string> source_files = {"config.json"};
   for (const SafetensorsReader& shard : checkpoint.shards()) source_files.emplace_back(shard.file_name());
   for (const std::string& name : source_files) {
@@ -282,7 +282,7 @@ absl::StatusOr<TaskResult> ResultOf(absl::StatusOr<OutcomeT> outcome, TaskRun& r
 }  // namespace
 
 absl::StatusOr<TaskResult> PipelineExecutor::Execute(const TaskGrant& grant, TaskSession& session) {
-  TaskRun run(backend_, storage_, clock_, metrics_, grant, session);
+  TaskRun run(team_, storage_, clock_, metrics_, grant, session);
   switch (grant.kind) {
     case TaskKind::kCapture: return ResultOf(run.Capture(), run);
     case TaskKind::kQuantize: return ResultOf(run.Quantize(), run);

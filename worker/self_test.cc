@@ -41,7 +41,34 @@ absl::Status Compare(MatrixView<const float> x, MatrixView<const float> w, Matri
   return absl::OkStatus();
 }
 
+// What every rank sends to the others arrives there, byte by byte. Longer than one piece of NCCL's, and odd.
+absl::Status TestBroadcasts(const Team& team) {
+  constexpr std::int64_t kCount = (std::int64_t{9} << 20) + 1;
+  return team.Run([&](const Communicator& ranks) -> absl::Status {
+    Backend& backend = team.backend(ranks.rank());
+    for (int root = 0; root < ranks.size(); ++root) {
+      std::vector<float> sent(static_cast<std::size_t>(kCount));
+      for (std::int64_t i = 0; i < kCount; ++i) sent[i] = static_cast<float>((i * (root + 3)) % 8191);
+      GPTVQ_ASSIGN_OR_RETURN(DeviceMatrix<float> memory, DeviceMatrix<float>::Zeros(backend, 1, kCount));
+      if (root == ranks.rank()) {
+        GPTVQ_RETURN_IF_ERROR(backend.CopyBytesFromHost(sent.data(), memory.view().data, memory.bytes()));
+      }
+      GPTVQ_RETURN_IF_ERROR(ranks.Broadcast(root, memory.view().data, memory.bytes()));
+      GPTVQ_ASSIGN_OR_RETURN(const std::vector<float> received, memory.ToHost(backend));
+      if (received == sent) continue;
+      return absl::InternalError(
+          absl::StrCat("self test: ", backend.name(), " does not receive what ", team.backend(root).name(), " sends"));
+    }
+    return absl::OkStatus();
+  });
+}
+
 }  // namespace
+
+absl::Status RunSelfTest(const Team& team) {
+  for (int rank = 0; rank < team.size(); ++rank) GPTVQ_RETURN_IF_ERROR(RunSelfTest(team.backend(rank)));
+  return team.size() == 1 ? absl::OkStatus() : TestBroadcasts(team);
+}
 
 absl::Status RunSelfTest(Backend& backend) {
   const std::vector<float> x_values = WholeNumbers(kRows * kColumns, 0);

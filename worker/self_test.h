@@ -3,6 +3,7 @@
 
 #include "absl/status/status.h"
 #include "core/backend/backend.h"
+#include "core/backend/team.h"
 
 namespace gptvq {
 
@@ -11,6 +12,9 @@ namespace gptvq {
 // processor, bad memory.
 // Errors: Internal naming the element that is wrong; those of the backend.
 absl::Status RunSelfTest(Backend& backend);
+
+// The same for every backend of a team, and whether what one sends arrives at the others.
+absl::Status RunSelfTest(const Team& team);
 
 }  // namespace gptvq
 

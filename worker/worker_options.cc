@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxSlots = 64;
+constexpr int kMaxTeamSize = 16;                      // more GPUs than any node has
 constexpr int kLongestOrphanTimeoutSeconds = 86'400;  // a day
 constexpr std::size_t kMaxNameBytes = 128;
 
@@ -54,6 +55,12 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
                       .help = "Tasks that run at once on the CPU; they share the threads. A GPU runs one.",
                       .value = "N"},
                      &options->device_slots, {.min = 1, .max = kMaxSlots});
+  command.AddInteger(
+      {.name = "--team-size",
+       .help = "GPUs that work on one task together, by NCCL. Their results are a numerics class of their "
+               "own, the same for teams of any size, 1 too; 0: every GPU works by itself.",
+       .value = "N"},
+      &options->team_size, {.min = 0, .max = kMaxTeamSize});
   command.AddStrings({.name = "--file-root",
                       .help = "Directory that file:// URIs must lie in; may be repeated. Without "
                               "it every directory is allowed.",
@@ -123,6 +130,9 @@ absl::Status WorkerOptions::Validate() const {
   }
   if (device.kind == DeviceChoice::Kind::kCuda && device_slots > 1) {
     return absl::InvalidArgumentError("--device-slots is for the CPU; with --device cuda every GPU is one slot");
+  }
+  if (device.kind == DeviceChoice::Kind::kCpu && team_size > 0) {
+    return absl::InvalidArgumentError("--team-size is for GPUs; the CPU's threads work together anyway (--threads)");
   }
   if (coordinator.empty() && !selftest) {
     return absl::InvalidArgumentError(

@@ -21,6 +21,7 @@ struct WorkerOptions {
   DeviceChoice device;
   int threads = 0;       // of all slots of the CPU together; 0: one per core
   int device_slots = 1;  // of the CPU
+  int team_size = 0;     // DeviceSlotsOptions
   std::vector<std::string> file_roots;
   std::string storage_profiles;  // empty: AWS in AWS_REGION
   HostPort metrics_listen;       // empty host: no metrics are served

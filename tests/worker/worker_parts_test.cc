@@ -70,6 +70,8 @@ TEST(WorkerOptions, RefusalsNameTheFlag) {
   EXPECT_THAT(refusal({"--coordinator=h:1", "--threads=2", "--device-slots=3"}), HasSubstr("--device-slots"));
   EXPECT_THAT(refusal({"--coordinator=h:1", "--file-root=data"}), HasSubstr("file root"));
   EXPECT_THAT(refusal({"--coordinator=h:1", "--device=cuda", "--device-slots=2"}), HasSubstr("--device-slots"));
+  EXPECT_THAT(refusal({"--coordinator=h:1", "--team-size=2"}), HasSubstr("--team-size is for GPUs"));
+  EXPECT_THAT(refusal({"--coordinator=h:1", "--device=cuda", "--team-size=2"}), "");
 }
 
 TEST(WorkerOptions, HostNamesThatNobodyExpectsStillMakeAName) {
@@ -218,6 +220,47 @@ TEST(SelfTest, NamesTheElementThatIsWrong) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("element (196, 130)"));
 }
 
+// Brings everything but to rank 1.
+class BrokenInterconnect final : public Interconnect {
+ public:
+  std::string name() const override { return "broken"; }
+  absl::Status Broadcast(int root, absl::Span<void* const> addresses, std::size_t bytes) override {
+    std::vector<void*> reached(addresses.begin(), addresses.end());
+    reached[1] = reached[root];
+    return HostInterconnect().Broadcast(root, reached, bytes);
+  }
+};
+
+TEST(SelfTest, OfATeamNamesTheDeviceThatReceivesNothing) {
+  std::vector<std::unique_ptr<Backend>> backends;
+  std::vector<Backend*> borrowed;
+  for (int i = 0; i < 3; ++i) {
+    backends.push_back(MakeCpuBackend({.thread_count = 1}));
+    borrowed.push_back(backends.back().get());
+  }
+  HostInterconnect works;
+  BrokenInterconnect broken;
+
+  EXPECT_TRUE(RunSelfTest(Team(borrowed, works)).ok());
+  const absl::Status status = RunSelfTest(Team(borrowed, broken));
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("does not receive"));
+}
+
+TEST(DeviceSlots, OfGpusAreCutIntoTeamsOfConsecutiveOnes) {
+  std::vector<CudaDevice> devices;
+  for (int i = 0; i < 4; ++i) devices.push_back({.index = i, .name = "GPU", .memory_bytes = 1});
+
+  const auto pairs = CutIntoTeams(devices, 2);
+
+  ASSERT_TRUE(pairs.ok());
+  ASSERT_THAT(*pairs, testing::SizeIs(2));
+  EXPECT_EQ((*pairs)[0][1].index, 1);
+  EXPECT_EQ((*pairs)[1][0].index, 2);
+  EXPECT_THAT(std::string(CutIntoTeams(devices, 3).status().message()), HasSubstr("--device cuda:N,M"));
+}
+
 TEST(DeviceSlots, OfTheCpuAreOneBackendEachOfOneClass) {
   const auto slots =
       MakeDeviceSlots({.device = {DeviceChoice::Kind::kCpu, {}}, .cpu_slot_count = 2, .threads_per_cpu_slot = 1});
@@ -227,7 +270,8 @@ TEST(DeviceSlots, OfTheCpuAreOneBackendEachOfOneClass) {
   EXPECT_EQ((*slots)[1].slot.name, "cpu:1");
   EXPECT_THAT((*slots)[0].slot.description, HasSubstr("1 thread"));
   EXPECT_GT((*slots)[0].slot.memory_bytes, 0u);
-  EXPECT_EQ((*slots)[0].backend->numerics_class(), (*slots)[1].backend->numerics_class());
+  EXPECT_EQ((*slots)[0].team().size(), 1);
+  EXPECT_EQ((*slots)[0].team().lead().numerics_class(), (*slots)[1].team().lead().numerics_class());
 }
 
 // On this machine, whatever it has: what --device auto takes is what CUDA says there is.
