@@ -156,16 +156,21 @@ def stages(model: Model, preset: Preset) -> list[Stage]:
     ]
 
 
+def exchanged_bytes(model: Model) -> float:
+    """What all GPUs of a team hold together of a layer's inputs and Hessians, and each of them needs."""
+    widths = model.hessian_widths()
+    return 2.0 * TOKENS * sum(widths) + 4 * HESSIAN_PANELS / 2 * sum(c * c for c in widths)
+
+
 def layer_seconds(model: Model, preset: Preset, gpus: int = 1) -> float:
-    """With several GPUs: rows are shared out; the factorisation and the chain of positions are not. Then the Hessians are
-    summed over all, and every GPU gets the rows of the others, in bf16."""
+    """With several GPUs (docs/adr/0010): rows are shared out; the factorisation and the chain of positions are not. Every GPU
+    gets the calibration rows of the others, in bf16, at every input, and their panels of the Hessians."""
     alone = {"reversed Cholesky"}
     seconds = 0.0
     for s in stages(model, preset):
         seconds += s.seconds if s.name in alone or s.bound == "latency" else s.seconds / gpus
     share = (gpus - 1) / gpus
-    hessians = sum(4 * c * c for c in model.hessian_widths())
-    return seconds + share * (2 * hessians + 2 * model.layer_weights()) / NVLINK
+    return seconds + share * exchanged_bytes(model) / NVLINK
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
