@@ -263,6 +263,12 @@ void DeclareJobCommands(CommandLine& line, ClientOptions& options) {
                 .value = "URI"},
                &options.files);
   AddOutput(doctor, options, text_json);
+
+  Command& release = line.AddCommand("release", "Gives a worker work again that was put in quarantine.");
+  AddCallFlags(release, options);
+  release.AddArgument(
+      {.name = "WORKER", .help = "Name of the worker.", .value = "WORKER", .presence = Presence::kRequired},
+      &options.worker);
 }
 
 void DeclareLocalCommands(CommandLine& line, ClientOptions& options) {
@@ -393,8 +399,8 @@ void DeclareCommands(CommandLine& command_line, ClientOptions& options) {
 
 const std::vector<std::string>& CommandNames() {
   static const std::vector<std::string>& names = *new std::vector<std::string>{
-      "submit", "get",     "list", "watch",  "wait",   "cancel",      "report",  "workers",    "doctor", "quantize",
-      "verify", "inspect", "eval", "export", "linear", "calibration", "presets", "completion", "version"};
+      "submit",   "get",    "list",    "watch", "wait",   "cancel", "report",      "workers", "release",    "doctor",
+      "quantize", "verify", "inspect", "eval",  "export", "linear", "calibration", "presets", "completion", "version"};
   return names;
 }
 

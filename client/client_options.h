@@ -27,6 +27,7 @@ struct ClientOptions {
   bool wait = false;
   bool watch = false;
   std::string job_id;  // get, watch, wait, cancel, report
+  std::string worker;  // release
   int limit = 50;
   std::chrono::milliseconds timeout{0};  // 0: for ever
   OutputFormat output = OutputFormat::kText;

@@ -17,6 +17,7 @@
 #include "platform/rpc/convert_spec.h"
 #include "platform/rpc/convert_task.h"
 #include "platform/rpc/convert_time.h"
+#include "platform/rpc/convert_worker.h"
 #include "platform/rpc/protocol_version.h"
 #include "platform/rpc/status.h"
 
@@ -237,9 +238,24 @@ absl::StatusOr<std::vector<WorkerView>> JobClient::Workers() {
     for (const v1::DeviceSlot& slot : worker.slots()) view.slots.push_back(slot.name());
     for (const std::string& task_id : worker.leased_task_ids()) view.leased_task_ids.push_back(task_id);
     view.seconds_since_last_call = static_cast<double>(worker.since_last_call().seconds());
+    view.trust = FromProto(worker.record().trust()).value_or(WorkerTrust::kTrusted);
+    if (view.trust != WorkerTrust::kTrusted) view.trust_reason = worker.record().reason();
+    if (view.trust == WorkerTrust::kQuarantined) {
+      view.quarantine_end_unix_seconds = worker.record().quarantine_end().seconds();
+    }
     workers.push_back(std::move(view));
   }
   return workers;
+}
+
+absl::Status JobClient::ReleaseWorker(const std::string& name) {
+  v1::ReleaseWorkerRequest message;
+  message.set_worker_name(name);
+  v1::ReleaseWorkerResponse response;
+  GPTVQ_RETURN_IF_ERROR(connection_->Repeat(
+      [&](grpc::ClientContext& context) { return connection_->jobs->ReleaseWorker(&context, message, &response); }));
+  if (response.outcome() == v1::ReleaseWorkerResponse::OUTCOME_RELEASED) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("no worker ", name, " is in quarantine or suspect"));
 }
 
 absl::StatusOr<CoordinatorView> JobClient::Coordinator() {

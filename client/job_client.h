@@ -68,6 +68,8 @@ class JobClient {
   absl::StatusOr<JobView> Cancel(const std::string& job_id);
   absl::StatusOr<Report> GetReport(const std::string& job_id);
   absl::StatusOr<std::vector<WorkerView>> Workers();
+  // Ends the quarantine of a worker. Errors: NotFound when there is none to end.
+  absl::Status ReleaseWorker(const std::string& name);
   absl::StatusOr<CoordinatorView> Coordinator();
 
   // Calls `on_change` with the job as it stands, then after every change, until the job is terminal (the last call shows

@@ -10,6 +10,7 @@
 #include "platform/clock.h"
 #include "platform/job/job.h"
 #include "platform/job/task.h"
+#include "platform/job/worker_record.h"
 
 namespace gptvq {
 
@@ -75,6 +76,9 @@ struct WorkerView {
   std::vector<std::string> slots;
   std::vector<std::string> leased_task_ids;
   double seconds_since_last_call = 0;
+  WorkerTrust trust = WorkerTrust::kTrusted;
+  std::int64_t quarantine_end_unix_seconds = 0;  // of a quarantine that lasts
+  std::string trust_reason;                      // why it is not trusted; empty when it is
 };
 
 }  // namespace gptvq

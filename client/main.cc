@@ -148,6 +148,7 @@ ExitCode RunCommand(const std::string& command, const ClientOptions& options, Te
       {"report", [&] { return ReportJob(*client(), options.job_id, options.output, terminal); }},
       {"workers", [&] { return ListWorkers(*client(), options.output, terminal); }},
       {"doctor", [&] { return RunDoctorCommand(storage, *client(), system_clock, options, terminal); }},
+      {"release", [&] { return ReleaseWorker(*client(), options.worker, terminal); }},
       {"linear",
        [&] {
          return QuantizeOneLinear(storage,

@@ -64,7 +64,10 @@ std::string WorkersJson(const std::vector<WorkerView>& workers) {
                     {"version", worker.version},
                     {"slots", worker.slots},
                     {"leased_task_ids", worker.leased_task_ids},
-                    {"seconds_since_last_call", worker.seconds_since_last_call}});
+                    {"seconds_since_last_call", worker.seconds_since_last_call},
+                    {"trust", Name(worker.trust)},
+                    {"trust_reason", worker.trust_reason},
+                    {"quarantine_end_unix_seconds", worker.quarantine_end_unix_seconds}});
   }
   return Dump(json);
 }

@@ -165,7 +165,12 @@ absl::StatusOr<std::vector<StandingWorker>> Coordinator::ListWorkers() const {
     workers[key] = {presence.registration,
                     presence.register_time,
                     std::chrono::duration_cast<std::chrono::milliseconds>(now - presence.last_call),
-                    {}};
+                    {},
+                    std::nullopt};
+    const auto standing = scheduler.standings().find(key.name);
+    if (standing == scheduler.standings().end()) continue;
+    workers[key].record = standing->second.record;
+    workers[key].record->trust = TrustAt(standing->second, now);
   }
   for (const auto& [key, lease] : scheduler.held()) {
     const Task& task = scheduler.jobs().at(key.sequence).tasks[key.index];

@@ -44,6 +44,7 @@ struct StandingWorker {
   WallTime register_time;
   std::chrono::milliseconds since_last_call{0};
   std::vector<std::string> leased_task_ids;
+  std::optional<WorkerRecord> record;  // what speaks or spoke against it
 };
 
 // The ledger for many threads: takes the one mutex, records the event, wakes who waits. Handlers of both services come

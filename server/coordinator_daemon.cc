@@ -43,6 +43,8 @@ CoordinatorOptions CoordinatorOptionsFor(const CoordinatorDaemonOptions& options
   result.garbage.artifact_grace = options.artifact_grace;
   result.garbage.boundary_grace = options.boundary_grace;
   if (options.prune_unknown) result.garbage.unknown_grace = kUnknownGrace;
+  result.scheduler.trust.first_quarantine = options.quarantine;
+  result.scheduler.trust.probe_period = options.quarantine / 10;
   // A lost lease is noticed within a quarter of its ttl.
   result.tick_period =
       std::clamp(options.lease_ttl / 4, std::chrono::milliseconds(25), std::chrono::milliseconds(1'000));
@@ -132,6 +134,10 @@ absl::Status CoordinatorDaemonOptions::Validate() const {
     if (grace < std::chrono::milliseconds(0) || grace > kLongestGrace) {
       return absl::InvalidArgumentError(absl::StrCat(name, ": ", grace.count(), " ms is not between 0 and 10 years"));
     }
+  }
+  if (quarantine < std::chrono::seconds(1) || quarantine > std::chrono::hours(24)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("quarantine: ", quarantine.count(), " ms is not between 1 s and 1 day"));
   }
   for (const auto& [flag, file] :
        {std::pair("--client-tokens", &client_tokens_file), std::pair("--tls-crl", &revocations_file)}) {

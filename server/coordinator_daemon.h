@@ -32,7 +32,8 @@ struct CoordinatorDaemonOptions {
   std::chrono::milliseconds artifact_grace{86'400'000};
   std::chrono::milliseconds boundary_grace{600'000};
   bool prune_unknown = false;       // whether artifacts that no job names are deleted, a week after they are found
-  const S3Connector* s3 = nullptr;  // for an s3:// artifact store; borrowed; null: there can be none
+  std::chrono::milliseconds quarantine{600'000};   // the first of a worker; 1 s to 1 day
+  const S3Connector* s3 = nullptr;                 // for an s3:// artifact store; borrowed; null: there can be none
 
   // Errors: InvalidArgument naming the field.
   absl::Status Validate() const;

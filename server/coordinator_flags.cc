@@ -50,6 +50,15 @@ void DeclareServing(Command& command, ServeOptions& options) {
         options.daemon.stall_after = std::chrono::milliseconds(ms);
         return absl::OkStatus();
       });
+  command.AddParsed(
+      {.name = "--quarantine-ms",
+       .help = "How long a worker that fails its tasks gets none, the first time; doubled each time, up to a day.",
+       .value = "MS"},
+      "600000", [&options](std::string_view text) -> absl::Status {
+        GPTVQ_ASSIGN_OR_RETURN(const std::int64_t ms, ParseInteger<std::int64_t>(text, {1'000, 86'400'000}));
+        options.daemon.quarantine = std::chrono::milliseconds(ms);
+        return absl::OkStatus();
+      });
   command.AddString(
       {.name = "--address-file", .help = "Write the address that was picked to this file.", .value = "FILE"},
       &options.address_file);

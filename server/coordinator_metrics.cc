@@ -12,10 +12,10 @@ namespace gptvq {
 namespace {
 
 // Every method of both services: a rate needs a series before its first call.
-constexpr std::array<std::string_view, 15> kMethods = {
-    "CancelJob",      "CompleteTask", "FailTask",   "GetCapabilities", "GetJob",
-    "GetReport",      "LeaseTask",    "ListJobs",   "ListWorkers",     "PublishLayer",
-    "RegisterWorker", "ReleaseTask",  "RenewLease", "SubmitJob",       "WatchJob"};
+constexpr std::array<std::string_view, 16> kMethods = {
+    "CancelJob",     "CompleteTask", "FailTask",    "GetCapabilities", "GetJob",         "GetReport",
+    "LeaseTask",     "ListJobs",     "ListWorkers", "PublishLayer",    "RegisterWorker", "ReleaseTask",
+    "ReleaseWorker", "RenewLease",   "SubmitJob",   "WatchJob"};
 
 constexpr std::string_view kOtherRole = "other";  // of an architecture with more than the seven
 
@@ -67,6 +67,12 @@ CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
       layers_published_(registry.AddCounter("layers_published_total", "Layers that were committed.")),
       published_weights_(registry.AddCounter("published_weights_total", "Weights of committed linears.")),
       packed_bytes_(registry.AddCounter("packed_bytes_total", "Bytes that committed linears occupy when packed.")),
+      quarantines_(registry.AddCounter("quarantines_total", "Workers that were put in quarantine.")),
+      workers_quarantined_(registry.AddGauge("workers_quarantined", "Workers that get no work because they fail.")),
+      workers_suspect_(
+          registry.AddGauge("workers_suspect", "Workers that fail while as many as may be are in quarantine already.")),
+      stopped_classes_(registry.AddGauge("stopped_classes",
+                                         "Numerics classes that get no work because too many of their workers fail.")),
       workers_(registry.AddGauge("workers", "Workers that called lately.")),
       slots_(registry.AddGauge("slots", "Device slots of the workers that called lately.")) {
   for (JobState state : kAllJobStates) {
@@ -116,6 +122,9 @@ CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
 void CoordinatorMetrics::CountDecision(const Decision& decision) {
   const Transition& transition = decision.transition;
   for (const JobEvent& event : transition.events) CountEvent(event);
+  for (const WorkerRecord& record : transition.workers) {
+    if (record.trust == WorkerTrust::kQuarantined) quarantines_.Increment();  // nothing else changes such a row
+  }
   if (transition.layer) {
     CountLayer(transition.layer->layer);
     job_metrics_.AddLayer(transition.job_id, transition.layer->layer);
@@ -126,6 +135,14 @@ void CoordinatorMetrics::CountDecision(const Decision& decision) {
       phase_seconds_.at(entry.phase)->Increment(entry.seconds);
     }
   }
+}
+
+void CoordinatorMetrics::ShowTrust(const Scheduler& scheduler, MonotonicTime now) {
+  std::map<WorkerTrust, int> workers;
+  for (const auto& [name, standing] : scheduler.standings()) ++workers[TrustAt(standing, now)];
+  workers_quarantined_.Set(workers[WorkerTrust::kQuarantined]);
+  workers_suspect_.Set(workers[WorkerTrust::kSuspect]);
+  stopped_classes_.Set(static_cast<double>(scheduler.StoppedClasses().size()));
 }
 
 void CoordinatorMetrics::CountEvent(const JobEvent& event) {
@@ -164,6 +181,7 @@ void CoordinatorMetrics::ShowStanding(const Scheduler& scheduler, Instant now) {
   std::size_t slots = 0;
   for (const auto& [key, presence] : scheduler.workers()) slots += presence.registration.slots.size();
   slots_.Set(static_cast<double>(slots));
+  ShowTrust(scheduler, now.monotonic);
   job_metrics_.Show(scheduler, now);
 }
 

@@ -46,6 +46,7 @@ class CoordinatorMetrics {
 
  private:
   void CountEvent(const JobEvent& event);
+  void ShowTrust(const Scheduler& scheduler, MonotonicTime now);
   void CountLayer(const PublishedLayer& layer);
 
   MetricsRegistry& registry_;
@@ -63,6 +64,10 @@ class CoordinatorMetrics {
   Counter& layers_published_;
   Counter& published_weights_;
   Counter& packed_bytes_;
+  Counter& quarantines_;
+  Gauge& workers_quarantined_;
+  Gauge& workers_suspect_;
+  Gauge& stopped_classes_;
   Gauge& workers_;
   Gauge& slots_;
 };

@@ -12,6 +12,7 @@
 #include "platform/rpc/convert_spec.h"
 #include "platform/rpc/convert_task.h"
 #include "platform/rpc/convert_time.h"
+#include "platform/rpc/convert_worker.h"
 #include "platform/rpc/protocol_version.h"
 #include "platform/version.h"
 #include "server/layer_receiver.h"
@@ -49,6 +50,7 @@ v1::Worker WorkerToProto(const StandingWorker& worker) {
   *proto.mutable_register_time() = ToProto(worker.register_time);
   *proto.mutable_since_last_call() = ToProto(worker.since_last_call);
   for (const std::string& task_id : worker.leased_task_ids) proto.add_leased_task_ids(task_id);
+  if (worker.record) *proto.mutable_record() = ToProto(*worker.record);
   return proto;
 }
 
@@ -261,8 +263,24 @@ grpc::Status GrpcJobService::ListWorkers(grpc::ServerContext* context, const v1:
       std::erase_if(worker.leased_task_ids, [&](const std::string& task_id) {
         return !IsVisible(call.caller, task_id.substr(0, task_id.find('/')));
       });
+      if (worker.record) {
+        std::erase_if(worker.record->failures, [&](const WorkerFailure& failure) {
+          return !IsVisible(call.caller, failure.task_id.substr(0, failure.task_id.find('/')));
+        });
+      }
       *response->add_workers() = WorkerToProto(worker);
     }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status GrpcJobService::ReleaseWorker(grpc::ServerContext* context, const v1::ReleaseWorkerRequest* request,
+                                           v1::ReleaseWorkerResponse* response) {
+  return HandleUnaryCall("ReleaseWorker", *context, *request, desk_, [&](Call&) -> absl::Status {
+    if (request->worker_name().empty()) return Invalid("worker_name: is required");
+    GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(gptvq::ReleaseWorker{request->worker_name()}));
+    response->set_outcome(decision.outcome == Outcome::kNothing ? v1::ReleaseWorkerResponse::OUTCOME_NOTHING_TO_RELEASE
+                                                                : v1::ReleaseWorkerResponse::OUTCOME_RELEASED);
     return absl::OkStatus();
   });
 }

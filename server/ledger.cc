@@ -21,12 +21,12 @@ absl::Status Ledger::Load(Instant now) {
   in_step_ = state.ok();
   // What another one now changes is not worth remembering.
   if (ReasonOf(state.status()) == ErrorReason::kNotLeading) {
-    scheduler_.Restore({}, 0, now.monotonic);
+    scheduler_.Restore({}, now);
     artifacts_.Restore({}, now.monotonic);
   }
   GPTVQ_RETURN_IF_ERROR(state.status());
-  scheduler_.Restore(std::move(state->active_jobs), state->last_sequence, now.monotonic);
   artifacts_.Restore(std::move(state->doomed_artifacts), now.monotonic);
+  scheduler_.Restore({std::move(state->active_jobs), state->last_sequence, std::move(state->workers)}, now);
   return absl::OkStatus();
 }
 

@@ -14,6 +14,7 @@ constexpr std::array kTable = {
     MethodRule{"/gptvq.v1.JobService/CancelJob", Callers::kClients, Effect::kChanges},
     MethodRule{"/gptvq.v1.JobService/GetReport", Callers::kReaders, Effect::kReads},
     MethodRule{"/gptvq.v1.JobService/ListWorkers", Callers::kReaders, Effect::kReads},
+    MethodRule{"/gptvq.v1.JobService/ReleaseWorker", Callers::kAdmins, Effect::kChanges},
     MethodRule{"/gptvq.v1.JobService/GetCapabilities", Callers::kEverybody, Effect::kReads},
     MethodRule{"/gptvq.v1.WorkerService/RegisterWorker", Callers::kWorkers, Effect::kChanges},
     MethodRule{"/gptvq.v1.WorkerService/LeaseTask", Callers::kWorkers, Effect::kChanges},

@@ -188,9 +188,19 @@ ExitCode ListWorkers(JobClient& client, OutputFormat output, Terminal& terminal)
         "%-24s %-20s %-6d %-10s %-10s %s\n", Printable(worker.name, 128), Printable(worker.numerics_class, 128),
         worker.slots.size(), Printable(worker.version, 64),
         absl::StrCat(HumanDuration(worker.seconds_since_last_call), " ago"),
-        worker.leased_task_ids.empty() ? "idle" : Printable(worker.leased_task_ids.front()));
+        worker.trust != WorkerTrust::kTrusted
+            ? absl::StrCat(std::string(Name(worker.trust)), ": ", Printable(worker.trust_reason))
+        : worker.leased_task_ids.empty() ? "idle"
+                                         : Printable(worker.leased_task_ids.front()));
   }
   terminal.out << std::flush;
+  return ExitCode::kOk;
+}
+
+ExitCode ReleaseWorker(JobClient& client, const std::string& name, Terminal& terminal) {
+  const absl::Status released = client.ReleaseWorker(name);
+  if (!released.ok()) return Fail(terminal, released);
+  terminal.out << Printable(name, 128) << " is given work again" << std::endl;
   return ExitCode::kOk;
 }
 

@@ -35,6 +35,7 @@ ExitCode ShowJob(JobClient& client, const std::string& job_id, OutputFormat outp
 ExitCode ListJobs(JobClient& client, int limit, OutputFormat output, Terminal& terminal);
 ExitCode CancelJob(JobClient& client, const std::string& job_id, Terminal& terminal);
 ExitCode ListWorkers(JobClient& client, OutputFormat output, Terminal& terminal);
+ExitCode ReleaseWorker(JobClient& client, const std::string& name, Terminal& terminal);
 ExitCode ReportJob(JobClient& client, const std::string& job_id, OutputFormat output, Terminal& terminal);
 
 // Shows progress until the job ends. kJobFailed and kCancelled tell how.

@@ -62,7 +62,7 @@ def _work(board):
             .with_panel(happenings("What happened to tasks", "Changes of tasks by trigger: grants and commits are work, the "
                                    "others are trouble.",
                                    "gptvq_coordinator_task_changes_total"
-                                   '{trigger=~"grant|commit|retry|fail|poison|release|expire|stall|cancel"}',
+                                   '{trigger=~"grant|commit|retry|fail|poison|release|expire|stall|revoke|cancel"}',
                                    "trigger", "{{trigger}}", condition=" > 0"))
             .with_panel(happenings("Failures by class", "Infra and device are the machines', with a lease that expired among "
                                    "infra; input is the user's, bug is ours.",

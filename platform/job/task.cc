@@ -38,6 +38,7 @@ std::string_view Name(TaskTrigger trigger) {
     case TaskTrigger::kRelease: return "release";
     case TaskTrigger::kExpire: return "expire";
     case TaskTrigger::kStall: return "stall";
+    case TaskTrigger::kRevoke: return "revoke";
     case TaskTrigger::kCancel: return "cancel";
   }
   return "";

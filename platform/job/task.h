@@ -37,12 +37,13 @@ enum class TaskTrigger {
   kRelease,  // the holder gave it back
   kExpire,   // the holder was silent for too long
   kStall,    // the holder renewed but made no progress for too long
+  kRevoke,   // the holder is in quarantine
   kCancel,   // the job was cancelled, or is failing
 };
-inline constexpr std::array kAllTaskTriggers = {TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,
-                                                TaskTrigger::kPublish, TaskTrigger::kCommit, TaskTrigger::kRetry,
-                                                TaskTrigger::kFail,    TaskTrigger::kPoison, TaskTrigger::kRelease,
-                                                TaskTrigger::kExpire,  TaskTrigger::kStall,  TaskTrigger::kCancel};
+inline constexpr std::array kAllTaskTriggers = {
+    TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,  TaskTrigger::kPublish, TaskTrigger::kCommit,
+    TaskTrigger::kRetry,   TaskTrigger::kFail,   TaskTrigger::kPoison, TaskTrigger::kRelease, TaskTrigger::kExpire,
+    TaskTrigger::kStall,   TaskTrigger::kRevoke, TaskTrigger::kCancel};
 
 enum class FailureClass { kInfra, kTransient, kDevice, kInput, kFatal, kBug };
 inline constexpr std::array kAllFailureClasses = {FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,
@@ -105,6 +106,18 @@ struct FailureCounts {
   friend bool operator==(const FailureCounts&, const FailureCounts&) = default;
 };
 
+// A worker that a task did not succeed on, and how it ended there: why the task is kept from that worker, and the evidence
+// when one of the two has to be at fault.
+struct FailedAttempt {
+  std::string worker_name;
+  FailureClass failure_class = FailureClass::kTransient;
+  bool lost = false;     // the lease expired
+  bool refuted = false;  // the task got further on another worker since
+
+  friend bool operator==(const FailedAttempt&, const FailedAttempt&) = default;
+};
+inline constexpr std::size_t kMaxFailedAttempts = 16;
+
 // What changes of a task; one row of the journal. `revision` counts the changes: a store refuses to write revision n + 1
 // over anything but n.
 struct TaskStatus {
@@ -116,6 +129,7 @@ struct TaskStatus {
   std::string incarnation;
   std::string poll_id;
   FailureCounts failures;
+  std::vector<FailedAttempt> failed_attempts;  // the latest of each worker and kind, latest last
   std::optional<TaskFailure> last_failure;
   std::optional<TaskResult> result;  // COMMITTED only
 

@@ -18,7 +18,7 @@ constexpr char kJobColumns[] =
 constexpr char kTaskColumns[] =
     "task_index, task_id, kind, layer_begin, layer_end, input_boundary_of, output_boundary_wanted, target, revision, "
     "state, epoch, attempt, worker_name, incarnation, poll_id, failures_uncounted, failures_transient, failures_bug, "
-    "failures_lost, last_failure, result";
+    "failures_lost, last_failure, result, failed_attempts";
 
 constexpr char kSecretName[] = "secret";
 constexpr std::size_t kSecretBytes = 32;
@@ -74,6 +74,8 @@ void BindTaskStatus(const TaskStatus& status, SqlStatement& statement) {
   statement.Bind(status.failures.bug).Bind(status.failures.lost);
   BindFailure(status.last_failure, statement);
   status.result ? statement.BindBlob(EncodeTaskResult(*status.result)) : statement.BindNull();
+  status.failed_attempts.empty() ? statement.BindNull()
+                                 : statement.BindBlob(EncodeFailedAttempts(status.failed_attempts));
 }
 
 SqlStatement InsertJobRow(const JobSnapshot& job) {
@@ -90,7 +92,7 @@ SqlStatement InsertJobRow(const JobSnapshot& job) {
 SqlStatement InsertTaskRow(std::int64_t sequence, const Task& task) {
   const TaskDescription& description = task.description;
   SqlStatement statement(
-      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(22, 1), ")"));
+      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(23, 1), ")"));
   statement.Bind(sequence).Bind(description.index).Bind(description.task_id).Bind(Name(description.kind));
   statement.Bind(description.layers.begin).Bind(description.layers.end);
   statement.Bind(description.input_boundary_of ? std::optional<std::int64_t>(*description.input_boundary_of)
@@ -126,7 +128,7 @@ SqlStatement UpdateTaskRow(std::int64_t sequence, const Transition::TaskChange& 
   SqlStatement statement(
       "UPDATE tasks SET revision=$1, state=$2, epoch=$3, attempt=$4, worker_name=$5, incarnation=$6, poll_id=$7, "
       "failures_uncounted=$8, failures_transient=$9, failures_bug=$10, failures_lost=$11, last_failure=$12, "
-      "result=$13 WHERE sequence=$14 AND task_index=$15 AND revision=$16");
+      "result=$13, failed_attempts=$14 WHERE sequence=$15 AND task_index=$16 AND revision=$17");
   BindTaskStatus(change.status, statement);
   statement.Bind(sequence).Bind(change.index).Bind(change.status.revision - 1);
   return statement.MustChangeOneRow(absl::StrCat("task ", change.index, " of job number ", sequence));
@@ -136,6 +138,35 @@ SqlStatement InsertLayerRow(std::int64_t sequence, const Transition::LayerChange
   SqlStatement statement("INSERT INTO layers VALUES ($1,$2,$3,$4,$5)");
   statement.Bind(sequence).Bind(change.layer.layer).Bind(change.task_id).Bind(change.epoch);
   return statement.BindBlob(EncodePublishedLayer(change.layer));
+}
+
+// A blank record is no row.
+SqlStatement WriteWorkerRow(const WorkerRecord& record) {
+  const std::string subject = absl::StrCat("worker ", record.name);
+  const std::int64_t previous = record.revision - 1;
+  if (IsBlank(record)) {
+    SqlStatement statement("DELETE FROM workers WHERE name=$1 AND revision=$2");
+    return statement.Bind(record.name).Bind(previous).MustChangeOneRow(subject);
+  }
+  if (previous == 0) {
+    SqlStatement statement("INSERT INTO workers (name, revision, record) VALUES ($1,$2,$3)");
+    return statement.Bind(record.name).Bind(record.revision).BindBlob(EncodeWorkerRecord(record));
+  }
+  SqlStatement statement("UPDATE workers SET revision=$1, record=$2 WHERE name=$3 AND revision=$4");
+  statement.Bind(record.revision).BindBlob(EncodeWorkerRecord(record)).Bind(record.name).Bind(previous);
+  return statement.MustChangeOneRow(subject);
+}
+
+absl::Status ReadWorkers(SqlDatabase& database, std::vector<WorkerRecord>& workers) {
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows rows,
+                         database.Run(SqlStatement("SELECT revision, record FROM workers ORDER BY name")));
+  for (SqlRow& row : rows) {
+    const std::int64_t revision = row.Integer();
+    GPTVQ_ASSIGN_OR_RETURN(WorkerRecord record, DecodeWorkerRecord(row.Bytes()));
+    record.revision = revision;
+    workers.push_back(std::move(record));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<JobSnapshot> ReadJobRow(SqlRow& row) {
@@ -189,6 +220,11 @@ absl::StatusOr<Task> ReadTaskRow(SqlRow& row) {
   GPTVQ_ASSIGN_OR_RETURN(status.last_failure, ReadFailure(row));
   if (!row.IsNull()) {
     GPTVQ_ASSIGN_OR_RETURN(status.result, DecodeTaskResult(row.Bytes()));
+  } else {
+    row.Skip();
+  }
+  if (!row.IsNull()) {
+    GPTVQ_ASSIGN_OR_RETURN(status.failed_attempts, DecodeFailedAttempts(row.Bytes()));
   }
   return task;
 }
@@ -333,6 +369,7 @@ std::vector<SqlStatement> StatementsOf(const Transition& transition, std::int64_
     statements.back().Bind(sequence).Bind(event.seq).BindBlob(EncodeJobEvent(event));
   }
   for (const DoomChange& change : transition.artifacts) statements.push_back(StatementOf(change));
+  for (const WorkerRecord& record : transition.workers) statements.push_back(WriteWorkerRow(record));
   return statements;
 }
 
@@ -346,6 +383,7 @@ absl::StatusOr<JobStore::State> SelectActive(SqlDatabase& database) {
     GPTVQ_RETURN_IF_ERROR(WithContext(ReadTasksAndLayers(database, job), job.description.job_id));
   }
   GPTVQ_ASSIGN_OR_RETURN(state.doomed_artifacts, ReadDoomed(database));
+  GPTVQ_RETURN_IF_ERROR(ReadWorkers(database, state.workers));
   return state;
 }
 

@@ -20,6 +20,7 @@ class JobStore {
     std::vector<JobSnapshot> active_jobs;  // those that have not ended, by sequence
     std::int64_t last_sequence = 0;        // greatest of all jobs; 0 without jobs
     std::vector<DoomedArtifact> doomed_artifacts = {};
+    std::vector<WorkerRecord> workers = {};  // by name; none that IsBlank
   };
 
   // Which jobs a list holds. Newest first.

@@ -69,14 +69,24 @@ absl::StatusOr<JobStore::State> MemoryJobStore::LoadActive() {
   std::sort(state.active_jobs.begin(), state.active_jobs.end(),
             [](const JobSnapshot& a, const JobSnapshot& b) { return a.description.sequence < b.description.sequence; });
   for (const auto& [artifact, row] : doomed_) state.doomed_artifacts.push_back(row);
+  for (const auto& [name, record] : workers_) state.workers.push_back(record);
   return state;
 }
 
 absl::Status MemoryJobStore::Append(const Transition& transition) {
   const std::lock_guard lock(mutex_);
   GPTVQ_RETURN_IF_ERROR(CheckDoomed(doomed_, transition.artifacts));
+  for (const WorkerRecord& record : transition.workers) {
+    const auto known = workers_.find(record.name);
+    const std::int64_t revision = known == workers_.end() ? 0 : known->second.revision;
+    if (record.revision != revision + 1) return absl::AbortedError(record.name + " was changed by somebody else");
+  }
   if (!transition.job_id.empty()) GPTVQ_RETURN_IF_ERROR(AppendToJob(transition));
   for (const DoomChange& change : transition.artifacts) ChangeDoomed(change, doomed_);
+  for (const WorkerRecord& record : transition.workers) {
+    workers_[record.name] = record;
+    if (IsBlank(record)) workers_.erase(record.name);
+  }
   return absl::OkStatus();
 }
 

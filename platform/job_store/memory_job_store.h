@@ -36,6 +36,7 @@ class MemoryJobStore final : public JobStore {
   std::map<std::string, Entry, std::less<>> entries_;         // by job id; guarded by mutex_
   std::map<std::string, std::string, std::less<>> requests_;  // request id -> job id; guarded by mutex_
   std::map<Digest, DoomedArtifact> doomed_;                   // guarded by mutex_
+  std::map<std::string, WorkerRecord, std::less<>> workers_;  // by name; guarded by mutex_
 };
 
 }  // namespace gptvq

@@ -109,6 +109,15 @@ CREATE TABLE doomed_artifacts (
   since_us   BIGINT NOT NULL
 );
 )sql",
+    R"sql(
+ALTER TABLE tasks ADD COLUMN failed_attempts BYTEA;
+
+CREATE TABLE workers (
+  name     TEXT PRIMARY KEY,
+  revision BIGINT NOT NULL,
+  record   BYTEA NOT NULL
+);
+)sql",
 };
 
 // The number of the last step; 0 for a database without our schema, which is made then.

@@ -102,6 +102,15 @@ CREATE TABLE doomed_artifacts (
   since_us   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 )sql",
+    R"sql(
+ALTER TABLE tasks ADD COLUMN failed_attempts BLOB;
+
+CREATE TABLE workers (
+  name     TEXT PRIMARY KEY,
+  revision INTEGER NOT NULL,
+  record   BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "platform/rpc/convert_report.h"
 #include "platform/rpc/convert_spec.h"
 #include "platform/rpc/convert_task.h"
+#include "platform/rpc/convert_worker.h"
 
 namespace gptvq {
 namespace {
@@ -45,6 +46,34 @@ std::string EncodeTaskFailure(const TaskFailure& failure) { return ToProto(failu
 absl::StatusOr<TaskFailure> DecodeTaskFailure(std::string_view bytes) {
   GPTVQ_ASSIGN_OR_RETURN(const v1::TaskFailure proto, Parse<v1::TaskFailure>(bytes));
   return FromProto(proto);
+}
+
+std::string EncodeFailedAttempts(const std::vector<FailedAttempt>& attempts) {
+  v1::FailedAttempts proto;
+  for (const FailedAttempt& attempt : attempts) {
+    v1::FailedAttempt* added = proto.add_attempts();
+    added->set_worker_name(attempt.worker_name);
+    added->set_failure_class(ToProto(attempt.failure_class));
+    added->set_lost(attempt.lost);
+    added->set_refuted(attempt.refuted);
+  }
+  return proto.SerializeAsString();
+}
+
+absl::StatusOr<std::vector<FailedAttempt>> DecodeFailedAttempts(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::FailedAttempts proto, Parse<v1::FailedAttempts>(bytes));
+  std::vector<FailedAttempt> attempts;
+  for (const v1::FailedAttempt& attempt : proto.attempts()) {
+    attempts.push_back({attempt.worker_name(), FromProto(attempt.failure_class()), attempt.lost(), attempt.refuted()});
+  }
+  return attempts;
+}
+
+std::string EncodeWorkerRecord(const WorkerRecord& record) { return ToProto(record).SerializeAsString(); }
+
+absl::StatusOr<WorkerRecord> DecodeWorkerRecord(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::WorkerRecord proto, Parse<v1::WorkerRecord>(bytes));
+  return AsDataLoss(FromProto(proto));
 }
 
 std::string EncodePublishedLayer(const PublishedLayer& layer) { return ToProto(layer).SerializeAsString(); }

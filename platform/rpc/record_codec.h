@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "platform/job/job.h"
+#include "platform/job/worker_record.h"
 
 namespace gptvq {
 
@@ -21,6 +22,13 @@ absl::StatusOr<TaskResult> DecodeTaskResult(std::string_view bytes);
 
 std::string EncodeTaskFailure(const TaskFailure& failure);
 absl::StatusOr<TaskFailure> DecodeTaskFailure(std::string_view bytes);
+
+std::string EncodeFailedAttempts(const std::vector<FailedAttempt>& attempts);
+absl::StatusOr<std::vector<FailedAttempt>> DecodeFailedAttempts(std::string_view bytes);
+
+// But for the revision, which has a column of its own.
+std::string EncodeWorkerRecord(const WorkerRecord& record);
+absl::StatusOr<WorkerRecord> DecodeWorkerRecord(std::string_view bytes);
 
 std::string EncodePublishedLayer(const PublishedLayer& layer);
 absl::StatusOr<PublishedLayer> DecodePublishedLayer(std::string_view bytes);

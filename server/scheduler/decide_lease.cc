@@ -43,8 +43,12 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PollTask& event, Instant now)
     return decision;
   }
 
+  if (!IsGivenWork(worker->second.registration, now)) {
+    decision.outcome = Outcome::kNothing;
+    return decision;
+  }
   const auto ready = std::find_if(ready_.begin(), ready_.end(), [&](const auto& entry) {
-    return MayTake(worker->second, event.worker, entry.first, entry.second, now.monotonic);
+    return MayTake(worker->second, event.worker, entry.first, entry.second, now);
   });
   if (ready == ready_.end()) {
     decision.outcome = Outcome::kNothing;
@@ -59,24 +63,29 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PollTask& event, Instant now)
   decision.key = key;
   decision.transition = step.Finish();
   decision.lease = HeldLease{now.monotonic + options_.lease_ttl, {}, now.monotonic};
+  if (TrustOf(standings_, event.worker.name, now.monotonic) == WorkerTrust::kSuspect) {
+    decision.probed = event.worker.name;
+  }
   return decision;
 }
 
 bool Scheduler::MayTake(const WorkerPresence& worker, const WorkerKey& identity, TaskKey key, const Rest& rest,
-                        MonotonicTime now) const {
+                        Instant instant) const {
+  const MonotonicTime now = instant.monotonic;
   if (now < rest.until) return false;
   const std::string& own_class = worker.registration.numerics_class;
   const std::string& pinned = jobs_.at(key.sequence).status.numerics_class;
   if (!pinned.empty() && pinned != own_class) return false;
+  const auto failed = [&](const std::string& name) {
+    const auto& attempts = jobs_.at(key.sequence).tasks[key.index].status.failed_attempts;
+    return std::any_of(attempts.begin(), attempts.end(),
+                       [&](const FailedAttempt& attempt) { return attempt.worker_name == name; });
+  };
+  const auto is_better = [&](const std::string& name) { return !failed(name) && !HasFailedInARow(name, instant.wall); };
+  if (failed(identity.name) && AnotherWorkerOf(own_class, identity, now, is_better)) return false;
+  const auto anybody = [](const std::string&) { return true; };
   return rest.failed_on != identity || now >= rest.until + options_.avoid_for ||
-         !AnotherWorkerOf(own_class, identity, now);
-}
-
-bool Scheduler::AnotherWorkerOf(const std::string& numerics_class, const WorkerKey& identity, MonotonicTime now) const {
-  return std::any_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
-    return entry.first.name != identity.name && entry.second.registration.numerics_class == numerics_class &&
-           now - entry.second.last_call <= options_.lease_ttl;
-  });
+         !AnotherWorkerOf(own_class, identity, now, anybody);
 }
 
 absl::StatusOr<Decision> Scheduler::DecideOn(const RenewLease& event, Instant now) const {
@@ -100,40 +109,68 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const RenewLease& event, Instant no
 }
 
 absl::StatusOr<Decision> Scheduler::DecideOn(const Tick&, Instant now) const {
+  if (auto decision = QuarantineASuspect(now)) return *std::move(decision);
+  if (auto decision = RevokeALease(now)) return *std::move(decision);
+  if (auto decision = TakeAnOverdueLease(now)) return *std::move(decision);
   Decision decision;
+  decision.outcome = Outcome::kNothing;
+  return decision;
+}
+
+// A worker in quarantine keeps nothing. Nobody is blamed for it a second time.
+std::optional<Decision> Scheduler::RevokeALease(Instant now) const {
+  const auto revoked = std::find_if(held_.begin(), held_.end(), [&](const auto& entry) {
+    const TaskStatus& status = jobs_.at(entry.first.sequence).tasks[entry.first.index].status;
+    return TrustOf(standings_, status.worker_name, now.monotonic) == WorkerTrust::kQuarantined;
+  });
+  if (revoked == held_.end()) return std::nullopt;
+  const TaskKey key = revoked->first;
+  const JobSnapshot& job = jobs_.at(key.sequence);
+  Decision decision;
+  decision.task_id = job.tasks[key.index].description.task_id;
+  decision.key = key;
+  JobStep step(job, now.wall);
+  step.MoveTask(key.index, TaskTrigger::kRevoke);
+  decision.transition = step.Finish();
+  return decision;
+}
+
+std::optional<Decision> Scheduler::TakeAnOverdueLease(Instant now) const {
   const auto overdue = std::find_if(held_.begin(), held_.end(), [&](const auto& entry) {
     const bool stalled = now.monotonic - entry.second.progress_time > options_.stall_after;
     return now.monotonic >= entry.second.expiry ||
            (stalled && jobs_.at(entry.first.sequence).tasks[entry.first.index].status.state == TaskState::kLeased);
   });
-  if (overdue == held_.end()) {
-    decision.outcome = Outcome::kNothing;
-    return decision;
-  }
+  if (overdue == held_.end()) return std::nullopt;
   const TaskKey key = overdue->first;
   const JobSnapshot& job = jobs_.at(key.sequence);
   const Task& task = job.tasks[key.index];
   const bool silent = now.monotonic >= overdue->second.expiry;
+  Decision decision;
   decision.task_id = task.description.task_id;
   decision.key = key;
 
   JobStep step(job, now.wall);
+  TrustStep trust(standings_, now);
   if (task.status.state == TaskState::kCancelling) {
     step.MoveTask(key.index, TaskTrigger::kExpire);
   } else {
-    FailureCounts failures = task.status.failures;
-    const TaskTrigger trigger = silent ? options_.retry.JudgeLostLease(failures) : options_.retry.JudgeStall(failures);
+    const std::string& worker = task.status.worker_name;
     const FailureClass failure_class = silent ? FailureClass::kInfra : FailureClass::kTransient;
-    const std::string message = silent ? absl::StrCat("worker ", task.status.worker_name, " was silent for ",
-                                                      options_.lease_ttl.count(), " ms and lost its lease")
-                                       : absl::StrCat("worker ", task.status.worker_name, " made no progress for ",
-                                                      options_.stall_after.count(), " ms");
+    const std::string message =
+        silent
+            ? absl::StrCat("worker ", worker, " was silent for ", options_.lease_ttl.count(), " ms and lost its lease")
+            : absl::StrCat("worker ", worker, " made no progress for ", options_.stall_after.count(), " ms");
+    Verdict verdict = JudgeFailedAttempt({&job, &task, key}, {worker, failure_class, silent, false},
+                                         silent ? TaskTrigger::kExpire : TaskTrigger::kStall, trust, now);
     TaskStatus& status =
-        step.MoveTask(key.index, trigger, TaskFailure{failure_class, message, task.status.worker_name});
-    status.failures = failures;
+        step.MoveTask(key.index, verdict.trigger, TaskFailure{failure_class, message, task.status.worker_name});
+    status.failures = verdict.counts;
+    status.failed_attempts = std::move(verdict.attempts);
     decision.rest = Rest{now.monotonic, {task.status.worker_name, task.status.incarnation}};
   }
   decision.transition = step.Finish();
+  decision.transition.workers = trust.Finish();
   return decision;
 }
 

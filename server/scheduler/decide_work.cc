@@ -72,6 +72,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   }
   if (task.status.state == TaskState::kCancelling) return JobCancelled(job);
   if (task.status.state != TaskState::kLeased) return NotHeld(task);
+  GPTVQ_RETURN_IF_ERROR(CheckTrusted(event.lease.worker_name, now));
 
   Decision decision;
   decision.task_id = event.lease.task_id;
@@ -91,10 +92,13 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
                   absl::StrCat("layer ", layer, " comes before layer ", NextLayer(job, task), " is published"));
   }
   JobStep step(job, now.wall);
-  // Durable progress: the failures before it say nothing about what comes next.
-  step.MoveTask(found.key.index, TaskTrigger::kPublish).failures = {};
+  TrustStep trust(standings_, now);
+  TaskStatus& status = step.MoveTask(found.key.index, TaskTrigger::kPublish);
+  status.failures = {};  // durable progress: the failures before it say nothing about what comes next
+  status.failed_attempts = NoteSuccess(found, trust, now);
   step.AddLayer(found.key.index, event.layer);
   decision.transition = step.Finish();
+  decision.transition.workers = trust.Finish();
   decision.lease = held_.at(found.key);
   decision.lease->expiry = std::max(decision.lease->expiry, now.monotonic + options_.lease_ttl);
   decision.lease->progress_time = now.monotonic;
@@ -114,11 +118,16 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CompleteTask& event, Instant 
   }
   if (task.status.state == TaskState::kCancelling) return JobCancelled(*found.job);
   if (task.status.state != TaskState::kLeased) return NotHeld(task);
+  GPTVQ_RETURN_IF_ERROR(CheckTrusted(event.lease.worker_name, now));
   GPTVQ_RETURN_IF_ERROR(CheckResult(*found.job, task, event.result));
 
   JobStep step(*found.job, now.wall);
-  step.MoveTask(found.key.index, TaskTrigger::kCommit).result = event.result;
+  TrustStep trust(standings_, now);
+  TaskStatus& status = step.MoveTask(found.key.index, TaskTrigger::kCommit);
+  status.result = event.result;
+  status.failed_attempts = NoteSuccess(found, trust, now);
   decision.transition = step.Finish();
+  decision.transition.workers = trust.Finish();
   return decision;
 }
 
@@ -134,15 +143,20 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const FailTask& event, Instant now)
     decision.outcome = Outcome::kRepeated;
     return decision;
   }
-  FailureCounts failures = task.status.failures;
-  const TaskTrigger judged = options_.retry.JudgeFailure(event.failure.failure_class, failures);
-  // A cancelled task ends whatever its budget.
-  const bool cancelling = task.status.state == TaskState::kCancelling;
   JobStep step(*found.job, now.wall);
-  TaskStatus& status = step.MoveTask(found.key.index, cancelling ? TaskTrigger::kRetry : judged, event.failure);
-  status.failures = failures;
-  decision.rest = RestAfterFailure(task, status, now.monotonic);
+  TrustStep trust(standings_, now);
+  if (task.status.state == TaskState::kCancelling) {  // whatever it says, it ends
+    step.MoveTask(found.key.index, TaskTrigger::kRetry, event.failure);
+  } else {
+    Verdict verdict = JudgeFailedAttempt(found, {event.lease.worker_name, event.failure.failure_class, false, false},
+                                         TaskTrigger::kRetry, trust, now);
+    TaskStatus& status = step.MoveTask(found.key.index, verdict.trigger, event.failure);
+    status.failures = verdict.counts;
+    status.failed_attempts = std::move(verdict.attempts);
+    decision.rest = RestAfterFailure(task, status, now.monotonic);
+  }
   decision.transition = step.Finish();
+  decision.transition.workers = trust.Finish();
   return decision;
 }
 
@@ -162,6 +176,12 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const ReleaseTask& event, Instant n
   step.MoveTask(found.key.index, TaskTrigger::kRelease);
   decision.transition = step.Finish();
   return decision;
+}
+
+// Between its quarantine and the next tick a worker still holds what it held.
+absl::Status Scheduler::CheckTrusted(const std::string& name, Instant now) const {
+  if (TrustOf(standings_, name, now.monotonic) != WorkerTrust::kQuarantined) return absl::OkStatus();
+  return Refuse(ErrorReason::kNotHeld, absl::StrCat("worker ", name, " is in quarantine and holds nothing"));
 }
 
 Rest Scheduler::RestAfterFailure(const Task& task, const TaskStatus& status, MonotonicTime now) const {

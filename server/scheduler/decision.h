@@ -15,7 +15,7 @@ namespace gptvq {
 enum class Outcome {
   kDone,             // as asked
   kRepeated,         // was done before by an equal call; nothing changes
-  kNothing,          // there was nothing to do: no task for the poll, no overdue lease for the tick
+  kNothing,          // there was nothing to do: no task for the poll, no overdue lease for the tick, nothing to release
   kCancelRequested,  // RenewLease only: renewed, and the holder should stop
 };
 
@@ -51,7 +51,8 @@ struct Decision {
   std::optional<MonotonicTime> earliest_expiry;  // of every held lease, from now on
   std::optional<Rest> rest;                      // of `key`, if the transition makes it READY
   std::optional<RegisterWorker> registered;
-  std::optional<WorkerKey> caller;  // a worker that gave a sign of life
+  std::optional<WorkerKey> caller;    // a worker that gave a sign of life
+  std::optional<std::string> probed;  // a suspect that was given a task
   Instant time;
 };
 

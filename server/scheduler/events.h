@@ -66,7 +66,12 @@ struct ReleaseTask {
   Lease lease;
 };
 
-// Time passed. Deals with one overdue lease; to be repeated until its outcome is kNothing.
+// An operator says that a worker is in order again.
+struct ReleaseWorker {
+  std::string name;
+};
+
+// Time passed. Deals with one overdue lease, or one of a worker in quarantine, or one suspect; to be repeated until its outcome is kNothing.
 struct Tick {};
 
 // The coordinator itself stood still for a while, so that nobody could be heard: every held lease lasts a whole ttl from now, and
@@ -74,7 +79,7 @@ struct Tick {};
 struct ForgiveSilence {};
 
 using Event = std::variant<SubmitJob, CancelJob, RegisterWorker, PollTask, RenewLease, PublishLayer, CompleteTask,
-                           FailTask, ReleaseTask, Tick, ForgiveSilence>;
+                           FailTask, ReleaseTask, ReleaseWorker, Tick, ForgiveSilence>;
 
 }  // namespace gptvq
 

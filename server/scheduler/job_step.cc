@@ -6,6 +6,20 @@
 #include "server/scheduler/task_transitions.h"
 
 namespace gptvq {
+namespace {
+
+// Who else the task was tried on; empty for a single one, whom the failure names.
+std::string Evidence(const std::vector<FailedAttempt>& attempts) {
+  if (attempts.size() < 2) return "";
+  std::string text = " (it did not succeed on";
+  for (const FailedAttempt& attempt : attempts) {
+    text += (&attempt == &attempts.front() ? " " : ", ") + attempt.worker_name + ": " +
+            (attempt.lost ? "lost" : std::string(Name(attempt.failure_class)));
+  }
+  return text + ")";
+}
+
+}  // namespace
 
 JobStep::JobStep(const JobSnapshot& job, WallTime now) : job_(job), now_(now) {
   transition_.job_id = job.description.job_id;
@@ -114,7 +128,8 @@ void JobStep::CancelOpenTasks() {
 void JobStep::FailJob(int failed_index) {
   const std::string& task_id = job_.tasks[failed_index].description.task_id;
   TaskFailure failure = StatusOf(failed_index).last_failure.value_or(TaskFailure());
-  failure.message = "task " + task_id + ": " + failure.message;
+  failure.message = "task " + task_id + ": " + failure.message + Evidence(StatusOf(failed_index).failed_attempts);
+  failure.message.resize(std::min(failure.message.size(), kMaxFailureMessageBytes));
   MutableJob().failure = std::move(failure);
   MoveJob(JobState::kFailing);
   CancelOpenTasks();

@@ -1,6 +1,7 @@
 #include "server/scheduler/retry_policy.h"
 
 #include <algorithm>
+#include <set>
 
 #include "core/base/philox.h"
 
@@ -31,6 +32,17 @@ TaskTrigger RetryPolicy::JudgeLostLease(FailureCounts& counts) const {
 
 TaskTrigger RetryPolicy::JudgeStall(FailureCounts& counts) const {
   return Count(counts.transient, max_transient, TaskTrigger::kStall);
+}
+
+bool RetryPolicy::IsPoison(const FailureCounts& counts, const std::vector<FailedAttempt>& attempts) const {
+  std::set<std::string_view> lost, transient, bug;
+  for (const FailedAttempt& attempt : attempts) {
+    if (attempt.lost) lost.insert(attempt.worker_name);
+    if (attempt.failure_class == FailureClass::kTransient) transient.insert(attempt.worker_name);
+    if (attempt.failure_class == FailureClass::kBug) bug.insert(attempt.worker_name);
+  }
+  const auto enough = [&](const auto& workers) { return static_cast<int>(workers.size()) >= poison_workers; };
+  return enough(transient) || enough(bug) || (enough(lost) && counts.lost >= poison_lost);
 }
 
 std::chrono::milliseconds RetryPolicy::Backoff(int failures, std::uint64_t seed, std::string_view task_id,

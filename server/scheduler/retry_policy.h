@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "platform/job/task.h"
 
@@ -16,6 +17,8 @@ struct RetryPolicy {
   int max_bug = 2;         // BUG: "retried twice"
   int max_lost = 5;        // leases that expired: a task that kills its host
   int max_uncounted = 64;  // INFRA and DEVICE are not the task's fault; bounded so that every job ends
+  int poison_workers = 3;  // so many different workers that fail it alike show that it is the task
+  int poison_lost = 5;     // the same of lost leases, if so many in all
   std::chrono::milliseconds backoff_base{1'000};
   std::chrono::milliseconds backoff_cap{60'000};
 
@@ -27,6 +30,11 @@ struct RetryPolicy {
 
   // What a stall does: kStall, or kPoison. Counts it.
   TaskTrigger JudgeStall(FailureCounts& counts) const;
+
+  // Whether it is the task that is at fault and not those who tried it: the same class, TRANSIENT or BUG, on `poison_workers`
+  // different workers, or `poison_lost` lost leases on so many. `attempts` are those since the task last got further, on
+  // workers that are trusted.
+  bool IsPoison(const FailureCounts& counts, const std::vector<FailedAttempt>& attempts) const;
 
   // How long a task rests after its n-th failure in a row, n >= 1: base x 2^(n-1) up to the cap, half of it fixed and half
   // random ("equal jitter"; all of it random could be nothing). The same for the same seed, task and epoch.

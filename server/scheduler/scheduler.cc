@@ -18,14 +18,20 @@ std::string_view JobIdOf(std::string_view task_id) { return task_id.substr(0, ta
 
 }  // namespace
 
-void Scheduler::Restore(std::vector<JobSnapshot> jobs, std::int64_t last_sequence, MonotonicTime now) {
+void Scheduler::Restore(Memory memory, Instant instant) {
+  const MonotonicTime now = instant.monotonic;
   jobs_.clear();
   sequence_of_.clear();
   held_.clear();
   ready_.clear();
   ended_.clear();
-  last_sequence_ = last_sequence;
-  for (JobSnapshot& job : jobs) {
+  standings_.clear();
+  last_sequence_ = memory.last_sequence;
+  for (const WorkerRecord& record : memory.workers) {
+    WorkerStanding& standing = standings_[record.name];
+    standing = {record, QuarantineEnd(record, instant), now};
+  }
+  for (JobSnapshot& job : memory.jobs) {
     const std::int64_t sequence = job.description.sequence;
     for (const Task& task : job.tasks) {
       const TaskKey key = {sequence, task.description.index};
@@ -44,7 +50,8 @@ absl::StatusOr<Decision> Scheduler::Decide(const Event& event, Instant now) cons
 }
 
 void Scheduler::Apply(const Decision& decision) {
-  if (!decision.transition.empty()) ApplyJob(decision);
+  if (!decision.transition.job_id.empty()) ApplyJob(decision);
+  ApplyWorkers(decision);
   if (decision.lease) held_.at(*decision.key) = *decision.lease;
   if (decision.earliest_expiry) {
     for (auto& [key, lease] : held_) {
@@ -83,6 +90,31 @@ void Scheduler::ApplyJob(const Decision& decision) {
   if (transition.layer) job.layers[transition.layer->layer.layer] = transition.layer->layer.artifact;
   if (transition.job) job.status = *transition.job;
   if (IsTerminal(job.status.state)) RetireJob(sequence);
+}
+
+void Scheduler::ApplyWorkers(const Decision& decision) {
+  for (const WorkerRecord& record : decision.transition.workers) {
+    if (IsBlank(record)) {
+      standings_.erase(record.name);
+      continue;
+    }
+    WorkerStanding& standing = standings_[record.name];
+    const bool newly_suspect = record.trust == WorkerTrust::kSuspect && standing.record.trust != WorkerTrust::kSuspect;
+    if (newly_suspect) standing.next_probe = decision.time.monotonic + options_.trust.probe_period;
+    standing.record = record;
+    standing.quarantine_end = QuarantineEnd(record, decision.time);
+  }
+  if (!decision.probed) return;
+  const auto probed = standings_.find(*decision.probed);
+  if (probed != standings_.end()) probed->second.next_probe = decision.time.monotonic + options_.trust.probe_period;
+}
+
+// The wall clock counts only while nobody else does: within a process the end is fixed when the quarantine begins.
+MonotonicTime Scheduler::QuarantineEnd(const WorkerRecord& record, Instant now) const {
+  if (record.trust != WorkerTrust::kQuarantined || !record.quarantine_end) return now.monotonic;
+  const auto left = std::clamp<std::chrono::nanoseconds>(*record.quarantine_end - now.wall, std::chrono::nanoseconds(0),
+                                                         options_.trust.longest_quarantine);
+  return now.monotonic + left;
 }
 
 void Scheduler::ApplyTaskState(TaskKey key, TaskState state, const Decision& decision) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "server/scheduler/decision.h"
 #include "server/scheduler/retry_policy.h"
+#include "server/scheduler/worker_trust.h"
 
 namespace gptvq {
 
@@ -21,6 +24,7 @@ struct SchedulerOptions {
   // For so long after its rest a failed task is kept for other workers than the one it failed on.
   std::chrono::milliseconds avoid_for{30'000};
   RetryPolicy retry;
+  TrustOptions trust;
   std::uint64_t seed = 0;  // of the jitter
   int max_active_jobs = 256;
   int max_active_tasks = 200'000;
@@ -48,10 +52,16 @@ class Scheduler {
  public:
   explicit Scheduler(const SchedulerOptions& options) : options_(options) {}
 
-  // Begins from what the journal holds: `jobs` are those that have not ended, `last_sequence` the greatest ever given. Every
-  // held task gets a fresh ttl, so that an outage of ours never costs a living worker its lease. Workers are not
-  // remembered: they register again.
-  void Restore(std::vector<JobSnapshot> jobs, std::int64_t last_sequence, MonotonicTime now);
+  // What the journal holds.
+  struct Memory {
+    std::vector<JobSnapshot> jobs;   // that have not ended
+    std::int64_t last_sequence = 0;  // the greatest ever given
+    std::vector<WorkerRecord> workers;
+  };
+  // Begins from `memory`. Every held task gets a fresh ttl, so that an outage of ours never costs a living worker its lease. Who
+  // is there is not remembered: workers register again. What is left of a quarantine goes by the wall clock, and is never
+  // more than the longest.
+  void Restore(Memory memory, Instant now);
 
   // Errors: refusals (platform/job/error_reason.h); nothing changes then.
   absl::StatusOr<Decision> Decide(const Event& event, Instant now) const;
@@ -77,6 +87,9 @@ class Scheduler {
   const std::map<TaskKey, HeldLease>& held() const { return held_; }
   const std::map<TaskKey, Rest>& ready() const { return ready_; }
   const std::map<WorkerKey, WorkerPresence>& workers() const { return workers_; }
+  const WorkerStandings& standings() const { return standings_; }
+  // Numerics classes that get no work because too many of their workers fail (docs/protocol.md, "Workers that fail").
+  std::set<std::string> StoppedClasses() const;
   const SchedulerOptions& options() const { return options_; }
 
  private:
@@ -92,19 +105,56 @@ class Scheduler {
   DecisionOr DecideOn(const Tick& event, Instant now) const;
   DecisionOr DecideOn(const ForgiveSilence& event, Instant now) const;
   bool MayTake(const WorkerPresence& worker, const WorkerKey& identity, TaskKey key, const Rest& rest,
-               MonotonicTime now) const;
-  bool AnotherWorkerOf(const std::string& numerics_class, const WorkerKey& identity, MonotonicTime now) const;
+               Instant now) const;
+  // Whether a worker of the class that is given work, other than `identity`, called lately and satisfies `condition`.
+  bool AnotherWorkerOf(const std::string& numerics_class, const WorkerKey& identity, MonotonicTime now,
+                       absl::FunctionRef<bool(const std::string& name)> condition) const;
+  std::optional<Decision> RevokeALease(Instant now) const;
+  std::optional<Decision> TakeAnOverdueLease(Instant now) const;
   // decide_work.cc
   DecisionOr DecideOn(const PublishLayer& event, Instant now) const;
   DecisionOr DecideOn(const CompleteTask& event, Instant now) const;
   DecisionOr DecideOn(const FailTask& event, Instant now) const;
   DecisionOr DecideOn(const ReleaseTask& event, Instant now) const;
 
+  // judge_worker.cc: what tasks show of workers
+  DecisionOr DecideOn(const ReleaseWorker& event, Instant now) const;
+  bool IsGivenWork(const RegisterWorker& worker, Instant now) const;
+  bool HasFailedInARow(const std::string& name, WallTime now) const;
+  // Takes down that the holder of a task failed it, and says what that makes of the task: `within_budget` (kRetry, kExpire, kStall),
+  // kFail or kPoison.
+  struct Verdict {
+    TaskTrigger trigger = TaskTrigger::kRetry;
+    FailureCounts counts;
+    std::vector<FailedAttempt> attempts;
+  };
+  Verdict JudgeFailedAttempt(const FoundTask& found, const FailedAttempt& attempt, TaskTrigger within_budget,
+                             TrustStep& trust, Instant now) const;
+  // The same of a holder that got further: who failed the task before did not fail because of it.
+  std::vector<FailedAttempt> NoteSuccess(const FoundTask& found, TrustStep& trust, Instant now) const;
+  // Quarantine, or suspicion, for a worker against which enough speaks. `job` is one that it works on; its tasks count as possible
+  // when any of it is done, or is in this step.
+  enum class JobProgress { kAsBefore, kInThisStep };
+  void JudgeWorker(const std::string& name, const JobSnapshot& job, JobProgress progress, TrustStep& trust,
+                   Instant now) const;
+  std::optional<Decision> QuarantineASuspect(Instant now) const;
+  struct Fleet {
+    int present = 0;
+    int quarantined = 0;
+  };
+  // Names of the class that called lately, and `name`.
+  Fleet FleetOf(const std::string& numerics_class, const std::string& name, const TrustStep& trust) const;
+  std::optional<std::string> ClassOf(std::string_view name) const;
+  bool IsStopped(const std::string& numerics_class) const;
+
+  absl::Status CheckTrusted(const std::string& name, Instant now) const;
   // The task of `lease`, if the caller holds its latest grant or held it until it ended: the caller of a repetition.
   absl::StatusOr<FoundTask> FindGranted(const Lease& lease) const;
   Rest RestAfterFailure(const Task& task, const TaskStatus& status, MonotonicTime now) const;
 
   void ApplyJob(const Decision& decision);
+  void ApplyWorkers(const Decision& decision);
+  MonotonicTime QuarantineEnd(const WorkerRecord& record, Instant now) const;
   void ApplyTaskState(TaskKey key, TaskState state, const Decision& decision);
   void RetireJob(std::int64_t sequence);
   void ForgetSilentWorkers(MonotonicTime now);
@@ -116,6 +166,7 @@ class Scheduler {
   std::map<TaskKey, HeldLease> held_;                             // LEASED and CANCELLING
   std::map<TaskKey, Rest> ready_;                                 // READY, in the order in which they are handed out
   std::map<WorkerKey, WorkerPresence> workers_;
+  WorkerStandings standings_;
   std::deque<std::int64_t> ended_;  // sequences of the ended jobs in jobs_, oldest first
 };
 

@@ -30,12 +30,14 @@ inline constexpr std::array kTaskTransitions = {
     TaskTransition{TaskState::kLeased, TaskTrigger::kRelease, TaskState::kReady},
     TaskTransition{TaskState::kLeased, TaskTrigger::kExpire, TaskState::kReady},
     TaskTransition{TaskState::kLeased, TaskTrigger::kStall, TaskState::kReady},
+    TaskTransition{TaskState::kLeased, TaskTrigger::kRevoke, TaskState::kReady},
     TaskTransition{TaskState::kLeased, TaskTrigger::kCancel, TaskState::kCancelling},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRenew, TaskState::kCancelling},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRetry, TaskState::kCancelled},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kFail, TaskState::kCancelled},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRelease, TaskState::kCancelled},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kExpire, TaskState::kCancelled},
+    TaskTransition{TaskState::kCancelling, TaskTrigger::kRevoke, TaskState::kCancelled},
 };
 
 // Where the table leads; nullopt where it says nothing.

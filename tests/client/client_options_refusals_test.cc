@@ -32,6 +32,7 @@ TEST(ClientOptionsRefusals, WhatACommandNeedsIsNamedWhenItIsMissing) {
                                                {"wait", {"JOB"}},
                                                {"cancel", {"JOB"}},
                                                {"report", {"JOB"}},
+                                               {"release", {"WORKER"}},
                                                {"verify", {"DIRECTORY"}},
                                                {"inspect", {"DIRECTORY"}},
                                                {"eval", {"DIRECTORY", "--text"}},

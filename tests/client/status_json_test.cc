@@ -111,7 +111,10 @@ TEST(StatusJson, WorkersShowTheirFields) {
                           {"version", "0.1.0"},
                           {"slots", {"cpu:0", "cpu:1"}},
                           {"leased_task_ids", {"job-0123456789abcdef/quantize-0"}},
-                          {"seconds_since_last_call", 3.0}}}));
+                          {"seconds_since_last_call", 3.0},
+                          {"trust", "trusted"},
+                          {"trust_reason", ""},
+                          {"quarantine_end_unix_seconds", 0}}}));
 }
 
 TEST(StatusJson, HostileTextIsOnlyText) {

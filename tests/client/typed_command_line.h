@@ -44,6 +44,7 @@ inline const std::map<std::string, Words>& LeastArguments() {
                                         {"report", {"job-1"}},
                                         {"workers", {}},
                                         {"doctor", {}},
+                                        {"release", {"worker-1"}},
                                         {"quantize", {"--model", "m", "--calibration", "c", "--output", "o"}},
                                         {"verify", {"dir"}},
                                         {"inspect", {"dir"}},

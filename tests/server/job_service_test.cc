@@ -451,6 +451,38 @@ TEST(ListWorkersCall, ShowsWhoCalledAndWhatTheyHold) {
   EXPECT_EQ(response.workers(1).since_last_call().seconds(), 3);
 }
 
+TEST(ReleaseWorkerCall, EndsAQuarantineThatListWorkersShows) {
+  Service service;
+  TestWorker good(service, "worker-good");
+  TestWorker bad(service, "worker-bad");
+  for (int i = 0; i < 3; ++i) {  // jobs that can be worked on
+    ASSERT_TRUE(Submit(service, ASubmitRequest(AJobSpec(), RequestId(i))).ok());
+    const v1::Lease lease = good.Poll().lease();
+    ASSERT_TRUE(good.PublishLayer(lease, 0, "packed layer 0").ok());
+    ASSERT_TRUE(good.Release(lease).ok());
+    ASSERT_TRUE(bad.Fail(bad.Poll().lease(), v1::FAILURE_CLASS_TRANSIENT, "bad disk").ok());
+    good.Poll();  // takes what failed away
+  }
+  v1::ListWorkersResponse listed;
+  v1::ReleaseWorkerRequest request;
+  request.set_worker_name("worker-bad");
+  v1::ReleaseWorkerResponse released;
+  v1::ReleaseWorkerResponse again;
+
+  ASSERT_TRUE(service.Call(*service.jobs, &JobStub::ListWorkers, v1::ListWorkersRequest(), listed).ok());
+  ASSERT_TRUE(service.Call(*service.jobs, &JobStub::ReleaseWorker, request, released).ok());
+  ASSERT_TRUE(service.Call(*service.jobs, &JobStub::ReleaseWorker, request, again).ok());
+
+  EXPECT_EQ(listed.workers(0).name(), "worker-bad");
+  EXPECT_EQ(listed.workers(0).record().trust(), v1::WORKER_TRUST_QUARANTINED);
+  EXPECT_THAT(listed.workers(0).record().reason(), testing::HasSubstr("failed 3 tasks in a row"));
+  EXPECT_FALSE(listed.workers(1).has_record());
+  EXPECT_EQ(released.outcome(), v1::ReleaseWorkerResponse::OUTCOME_RELEASED);
+  EXPECT_EQ(again.outcome(), v1::ReleaseWorkerResponse::OUTCOME_NOTHING_TO_RELEASE);
+  request.clear_worker_name();
+  EXPECT_EQ(ReasonOf(service.Call(*service.jobs, &JobStub::ReleaseWorker, request, again)), ErrorReason::kInvalidField);
+}
+
 TEST(GetCapabilitiesCall, AnswersTheLimits) {
   Service service;
   v1::GetCapabilitiesResponse response;

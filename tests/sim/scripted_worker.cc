@@ -31,6 +31,13 @@ TaskResult ResultOf(const TaskGrant& grant) {
   return {};
 }
 
+FailureClass AnyFailureClass(SimWorld& world) {
+  constexpr std::array kClasses = {FailureClass::kInfra,     FailureClass::kTransient, FailureClass::kDevice,
+                                   FailureClass::kBug,       FailureClass::kTransient, FailureClass::kInput,
+                                   FailureClass::kTransient, FailureClass::kInfra,     FailureClass::kFatal};
+  return kClasses[static_cast<std::size_t>(world.Below(kClasses.size()))];
+}
+
 SimRequest Publication(const Lease& lease, int layer, const std::string& bytes) {
   return {PublishLayer{lease, {layer, DigestOfText(bytes), {}}}, bytes};
 }
@@ -81,6 +88,7 @@ void ScriptedWorker::LiveOneSecond() {
     MonotonicTime& until = world_.Chance(0.5) ? link_.requests_cut_until : link_.answers_cut_until;
     until = world_.now().monotonic + world_.Between(5'000, 90'000);
   }
+  if (world_.Strikes(SimFault::kBadWorker)) bad_until_ = world_.now().monotonic + world_.Between(60'000, 400'000);
   world_.After(milliseconds(1'000), [this] { LiveOneSecond(); });
 }
 
@@ -135,7 +143,8 @@ void ScriptedWorker::Work() {
     wedged_ = true;
     return;
   }
-  if (world_.Strikes(SimFault::kTaskFailure)) return Fail();
+  if (world_.now().monotonic < bad_until_) return Fail(FailureClass::kTransient);
+  if (world_.Strikes(SimFault::kTaskFailure)) return Fail(AnyFailureClass(world_));
   if (world_.Strikes(SimFault::kTaskRelease)) return Release();
   if (task_->kind == TaskKind::kQuantize && next_layer_ < task_->layers.end) return PublishNextLayer();
   if (task_->output_boundary_wanted) return StoreBoundary();
@@ -190,11 +199,7 @@ void ScriptedWorker::Complete() {
   });
 }
 
-void ScriptedWorker::Fail() {
-  constexpr std::array kClasses = {FailureClass::kInfra,     FailureClass::kTransient, FailureClass::kDevice,
-                                   FailureClass::kBug,       FailureClass::kTransient, FailureClass::kInput,
-                                   FailureClass::kTransient, FailureClass::kInfra,     FailureClass::kFatal};
-  const FailureClass failure_class = kClasses[static_cast<std::size_t>(world_.Below(kClasses.size()))];
+void ScriptedWorker::Fail(FailureClass failure_class) {
   AskAboutTask({FailTask{task_->lease, {failure_class, "simulated", name_}}, ""}, [this] { EndTask(); });
 }
 

@@ -36,7 +36,7 @@ class ScriptedWorker {
   void PublishNextLayer();
   void StoreBoundary();
   void Complete();
-  void Fail();
+  void Fail(FailureClass failure_class);
   void Release();
   void EndTask();
 
@@ -64,6 +64,7 @@ class ScriptedWorker {
   bool up_ = false;
   bool retired_ = false;
   MonotonicTime awake_at_;     // paused until then
+  MonotonicTime bad_until_;    // it fails every task until then
   std::int64_t question_ = 0;  // numbers questions, so that late answers are known
   std::optional<TaskGrant> task_;
   int next_layer_ = 0;

@@ -115,11 +115,17 @@ void SimChecker::Check(const PollTask& event, const absl::StatusOr<Decision>& de
 
 void SimChecker::CheckStarvation(const WorkerKey& worker) {
   const auto bound = options_.retry.backoff_cap + options_.avoid_for;
+  const std::string& own_class = class_of_[worker];
+  const bool suspect = TrustOf(worker.name) == WorkerTrust::kSuspect;
+  if (suspect && now() < workers_[worker.name].next_probe) return;
+  if (!suspect && (TrustOf(worker.name) == WorkerTrust::kQuarantined || MayBeStopped(own_class))) return;
+  if (!suspect && FailedTasks(worker.name, [](const Blame& blame) { return blame.in_a_row; }) >= 3) return;
   for (const auto& [id, known] : known_) {
     const std::string& pinned = known.job.status.numerics_class;
     if (IsTerminal(known.job.status.state) || (!pinned.empty() && pinned != class_of_[worker])) continue;
     for (const Task& task : known.job.tasks) {
       const Watch& watch = known.watches[task.description.index];
+      if (!suspect && MayBeKeptFrom(watch, worker.name)) continue;
       Require(Invariant::kNoStarvation, task.status.state != TaskState::kReady || now() - watch.ready_since <= bound,
               task.description.task_id, " rests although ", worker.name, " asks for work");
     }
@@ -214,6 +220,11 @@ void SimChecker::Check(const ReleaseTask& event, const absl::StatusOr<Decision>&
   }
 }
 
+void SimChecker::Check(const ReleaseWorker& event, const absl::StatusOr<Decision>& decision) {
+  Require(Invariant::kQuarantine, !decision.ok() || TrustOf(event.name) == WorkerTrust::kTrusted, event.name,
+          " is not trusted although it was released");
+}
+
 void SimChecker::Check(const ForgiveSilence&, const absl::StatusOr<Decision>& decision) {
   if (!decision.ok()) return;
   for (auto& [id, known] : known_) {
@@ -229,6 +240,7 @@ void SimChecker::Check(const ForgiveSilence&, const absl::StatusOr<Decision>& de
 // Time alone promises nobody anything, but what is overdue must not be left.
 void SimChecker::Check(const Tick&, const absl::StatusOr<Decision>& decision) {
   if (!decision.ok() || decision->outcome != Outcome::kNothing) return;
+  CheckNothingHeld();
   for (const auto& [id, known] : known_) {
     if (IsTerminal(known.job.status.state)) continue;
     for (const Task& task : known.job.tasks) {

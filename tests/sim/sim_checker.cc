@@ -84,6 +84,9 @@ void SimChecker::OnJournaled(const Transition& transition) {
   if (transition.job_id.empty()) return;
   world_.Trace("journal " + transition.job_id + " revision " +
                std::to_string(transition.job ? transition.job->revision : 0));
+  NoteAttempt(transition);
+  NoteWorkers(transition);
+  if (transition.job_id.empty()) return;
   if (transition.created) {
     CheckCreation(*transition.created);
     known_[transition.job_id] = {*transition.created, std::vector<Watch>(transition.created->tasks.size())};
@@ -114,6 +117,7 @@ void SimChecker::OnJournaled(const Transition& transition) {
               job.status.numerics_class == transition.job->numerics_class,
           transition.job_id, " changed its class");
   if (transition.job) job.status = *transition.job;
+  KeepTrials(known);
   CheckJob(state_before, job);
 }
 
@@ -178,6 +182,7 @@ void SimChecker::CheckGrant(Known& known, const Task& before, const Transition& 
               transition.job->numerics_class == own_class,
           id, " was granted to a worker of class ", own_class);
   CheckRest(known.watches[before.description.index], known, after, id);
+  CheckGivenWork(holder, id);
 }
 
 void SimChecker::CheckCommit(const Known& known, const Task& before, const TaskStatus& after) {
@@ -332,9 +337,10 @@ void SimChecker::OnLoaded(const JobStore::State& state) {
   Require(Invariant::kAcknowledgedPersists, state.active_jobs.size() == active, "the journal lost a job");
   Require(Invariant::kAcknowledgedPersists, state.last_sequence == last_sequence_, "the journal forgot a number");
   for (const JobSnapshot& job : state.active_jobs) OnStored(job);
+  NoteLoadedWorkers(state);
   last_call_.clear();
   for (auto& [id, known] : known_) {
-    for (Watch& watch : known.watches) watch = {now(), {}, {}, {}, now(), now(), 0};
+    for (Watch& watch : known.watches) watch = {now(), {}, {}, {}, now(), now(), 0, std::move(watch.trials)};
   }
 }
 

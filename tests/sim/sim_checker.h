@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -69,6 +70,34 @@ class SimChecker {
   std::vector<std::string> job_ids() const;
 
  private:
+  // A worker that a task did not succeed on.
+  struct Trial {
+    std::string worker;
+    FailureClass failure_class = FailureClass::kTransient;
+    bool lost = false;
+    bool refuted = false;
+  };
+  // A task that a worker failed.
+  struct Blame {
+    std::string task_id;
+    WallTime time;
+    bool refuted = false;
+    bool in_a_row = true;
+  };
+  struct KnownWorker {
+    WorkerRecord record;        // as the journal has it
+    MonotonicTime free_at;      // the end of its quarantine
+    MonotonicTime next_probe;   // while it is suspect
+    std::vector<Blame> blames;  // since it was last cleared or put in quarantine
+  };
+  // What the latest transition did with the task that it is about.
+  struct Attempt {
+    int index = -1;              // none
+    std::optional<Trial> trial;  // it did not succeed
+    bool revoked = false;        // its holder is in quarantine
+    bool got_further = false;
+  };
+
   // What is known of a task beyond the journal.
   struct Watch {
     MonotonicTime ready_since;  // or since the last restart
@@ -78,6 +107,7 @@ class SimChecker {
     MonotonicTime last_sign;  // of the holder, honoured
     MonotonicTime last_progress;
     std::uint64_t progress_counter = 0;
+    std::vector<Trial> trials;
   };
   struct Known {
     JobSnapshot job;
@@ -113,9 +143,31 @@ class SimChecker {
   void CheckFailures(const Task& before, const TaskStatus& after, const Watch& watch);
   void CheckRest(const Watch& watch, const Known& known, const TaskStatus& after, const std::string& task_id);
   void NoteRest(const Task& before, const TaskStatus& after, Watch& watch);
-  FailureCounts ExpectedCounts(const Task& before, const Watch& watch) const;
+  FailureCounts ExpectedCounts(const Task& before) const;
   bool IsSilent(const Watch& watch) const { return now() - watch.last_sign >= options_.lease_ttl; }
-  bool HasAnotherWorker(const std::string& numerics_class, const std::string& name) const;
+  bool HasAnotherWorker(const std::string& numerics_class, const std::string& name,
+                        const std::function<bool(const std::string&)>& condition) const;
+  bool MayBeKeptFrom(const Watch& watch, const std::string& name) const;
+  bool MayBeGranted(const Watch& watch, const std::string& numerics_class, const std::string& name) const;
+  bool IsPoison(const Watch& watch, const FailureCounts& counts) const;
+  // sim_quarantine.cc: who is trusted, and why
+  void NoteAttempt(const Transition& transition);
+  void NoteBlame(const Task& task);
+  void NoteSuccess(const Task& task);
+  void NoteWorkers(const Transition& transition);
+  void NoteLoadedWorkers(const JobStore::State& state);
+  void KeepTrials(Known& known);
+  void CheckQuarantine(const WorkerRecord& before, const WorkerRecord& after);
+  void CheckJudged(const std::string& worker, const std::string& numerics_class);
+  bool IsGuilty(const std::string& worker) const;
+  void CheckGivenWork(const WorkerKey& holder, const std::string& task_id);
+  void CheckNothingHeld();
+  static bool SpeaksAgainstWorker(const Trial& trial);
+  WorkerTrust TrustOf(const std::string& name) const;
+  bool MayBeStopped(const std::string& numerics_class) const;
+  std::string ClassOf(const std::string& name) const;
+  int FailedTasks(const std::string& worker, const std::function<bool(const Blame&)>& counts) const;
+  std::set<std::string> Present(const std::string& numerics_class) const;
   // sim_answers.cc: what was answered
   void Check(const SubmitJob& event, const absl::StatusOr<Decision>& decision);
   void Check(const CancelJob& event, const absl::StatusOr<Decision>& decision);
@@ -126,6 +178,7 @@ class SimChecker {
   void Check(const CompleteTask& event, const absl::StatusOr<Decision>& decision);
   void Check(const FailTask& event, const absl::StatusOr<Decision>& decision);
   void Check(const ReleaseTask& event, const absl::StatusOr<Decision>& decision);
+  void Check(const ReleaseWorker& event, const absl::StatusOr<Decision>& decision);
   void Check(const Tick& event, const absl::StatusOr<Decision>& decision);
   void Check(const ForgiveSilence& event, const absl::StatusOr<Decision>& decision);
   void CheckExtended(const Task& task);
@@ -136,9 +189,12 @@ class SimChecker {
   SimWorld& world_;
   const ObjectStore& objects_;
   const SchedulerOptions options_;
-  const Event* event_ = nullptr;          // the latest
-  const Scheduler* scheduler_ = nullptr;  // while an answer is checked
-  std::map<std::string, Known> known_;    // by job id
+  const Event* event_ = nullptr;  // the latest
+  Attempt attempt_;
+  std::string job_of_attempt_;
+  const Scheduler* scheduler_ = nullptr;        // while an answer is checked
+  std::map<std::string, Known> known_;          // by job id
+  std::map<std::string, KnownWorker> workers_;  // by name
   std::map<WorkerKey, std::string> class_of_;
   std::map<WorkerKey, MonotonicTime> last_call_;            // honoured, since the coordinator last read its journal
   std::set<std::pair<std::string, std::int64_t>> granted_;  // (task, epoch)

@@ -33,7 +33,8 @@ void SimChecker::CheckHolder(const Task& before, const TaskStatus& after, const 
     if (after.state == TaskState::kCancelling) return;  // another task was reaped, and its job fails
     const bool stalled =
         before.status.state == TaskState::kLeased && now() - watch.last_progress > options_.stall_after;
-    Require(Invariant::kHolderExtends, IsSilent(watch) || stalled, id, " was taken from a living holder");
+    Require(Invariant::kHolderExtends, IsSilent(watch) || stalled || attempt_.revoked, id,
+            " was taken from a living holder");
     return;
   }
   if (after.state == TaskState::kCancelling) return;  // its job ends
@@ -44,11 +45,15 @@ void SimChecker::CheckHolder(const Task& before, const TaskStatus& after, const 
           id, " was changed by somebody who does not hold it");
 }
 
-FailureCounts SimChecker::ExpectedCounts(const Task& before, const Watch& watch) const {
+FailureCounts SimChecker::ExpectedCounts(const Task& before) const {
   FailureCounts counts = before.status.failures;
-  if (std::holds_alternative<Tick>(*event_) && before.status.state == TaskState::kLeased) {
-    ++(IsSilent(watch) ? counts.lost : counts.transient);
+  if (before.status.state != TaskState::kLeased) return counts;
+  const std::optional<Trial> trial = attempt_.index == before.description.index ? attempt_.trial : std::nullopt;
+  if (trial && SpeaksAgainstWorker(*trial) && TrustOf(trial->worker) != WorkerTrust::kTrusted) {
+    ++counts.uncounted;
+    return counts;
   }
+  if (trial && std::holds_alternative<Tick>(*event_)) ++(trial->lost ? counts.lost : counts.transient);
   if (!IsAbout(LeaseOf(*event_), before)) return counts;
   if (std::holds_alternative<PublishLayer>(*event_)) return {};
   if (const auto* fail = std::get_if<FailTask>(event_)) {
@@ -68,13 +73,14 @@ void SimChecker::CheckFailures(const Task& before, const TaskStatus& after, cons
   const std::string& id = before.description.task_id;
   const bool job_ended =
       after.state == TaskState::kCancelling || (after.state == TaskState::kCancelled && !IsHeld(before.status.state));
-  const FailureCounts expected = job_ended ? before.status.failures : ExpectedCounts(before, watch);
+  const FailureCounts expected = job_ended ? before.status.failures : ExpectedCounts(before);
   Require(Invariant::kFailureCounts, after.failures == expected, id, " counts its failures wrongly");
   const bool moved_on = after.state == TaskState::kReady || after.state == TaskState::kFailed;
   if (before.status.state != TaskState::kLeased || !moved_on) return;
   const RetryPolicy& policy = options_.retry;
-  const bool spent = expected.lost > policy.max_lost || expected.transient > policy.max_transient ||
-                     expected.bug > policy.max_bug || expected.uncounted > policy.max_uncounted;
+  const bool spent = (attempt_.trial && IsPoison(watch, expected)) || expected.lost > policy.max_lost ||
+                     expected.transient > policy.max_transient || expected.bug > policy.max_bug ||
+                     expected.uncounted > policy.max_uncounted;
   const auto* fail = std::get_if<FailTask>(event_);
   const bool hopeless = fail != nullptr && (fail->failure.failure_class == FailureClass::kFatal ||
                                             fail->failure.failure_class == FailureClass::kInput);
@@ -88,16 +94,68 @@ void SimChecker::CheckRest(const Watch& watch, const Known& known, const TaskSta
   const WorkerKey holder = {after.worker_name, after.incarnation};
   const std::string& numerics_class =
       known.job.status.numerics_class.empty() ? class_of_[holder] : known.job.status.numerics_class;
+  const auto anybody = [](const std::string&) { return true; };
   Require(Invariant::kRetryBudget,
-          watch.failed_on != holder || now() >= watch.avoid_until || !HasAnotherWorker(numerics_class, holder.name),
-          task_id, " was granted again to the worker that it failed on");
+          watch.failed_on != holder || now() >= watch.avoid_until ||
+              !HasAnotherWorker(numerics_class, holder.name, anybody),
+          task_id, " was granted again to the worker that it just failed on");
+  Require(Invariant::kRetryBudget, MayBeGranted(watch, numerics_class, holder.name), task_id,
+          " was granted again to a worker that it failed on");
 }
 
-bool SimChecker::HasAnotherWorker(const std::string& numerics_class, const std::string& name) const {
+bool SimChecker::MayBeGranted(const Watch& watch, const std::string& numerics_class, const std::string& name) const {
+  const auto has_not_failed = [&](const std::string& one) {
+    return std::none_of(watch.trials.begin(), watch.trials.end(),
+                        [&](const Trial& trial) { return trial.worker == one; });
+  };
+  const auto is_better = [&](const std::string& one) {
+    return has_not_failed(one) && FailedTasks(one, [](const Blame& blame) { return blame.in_a_row; }) < 3;
+  };
+  return has_not_failed(name) || !HasAnotherWorker(numerics_class, name, is_better);
+}
+
+// Whether the coordinator may keep a task from this worker for the sake of another, as far as anybody but it can know.
+bool SimChecker::MayBeKeptFrom(const Watch& watch, const std::string& name) const {
+  const auto failed_on = [&](const std::string& one) {
+    return std::any_of(watch.trials.begin(), watch.trials.end(),
+                       [&](const Trial& trial) { return trial.worker == one; });
+  };
+  return failed_on(name) && std::any_of(class_of_.begin(), class_of_.end(), [&](const auto& entry) {
+           return entry.second == ClassOf(name) && !failed_on(entry.first.name) &&
+                  TrustOf(entry.first.name) == WorkerTrust::kTrusted;
+         });
+}
+
+// One that is given work. Where somebody is suspect nobody else is.
+bool SimChecker::HasAnotherWorker(const std::string& numerics_class, const std::string& name,
+                                  const std::function<bool(const std::string&)>& condition) const {
+  if (MayBeStopped(numerics_class)) return false;
   return std::any_of(last_call_.begin(), last_call_.end(), [&](const auto& entry) {
     return entry.first.name != name && class_of_.at(entry.first) == numerics_class &&
-           now() - entry.second <= options_.lease_ttl;
+           now() - entry.second <= options_.lease_ttl && TrustOf(entry.first.name) == WorkerTrust::kTrusted &&
+           condition(entry.first.name);
   });
+}
+
+// docs/protocol.md, "Failures and retries": three workers that fail a task alike show that it is the task.
+bool SimChecker::IsPoison(const Watch& watch, const FailureCounts& counts) const {
+  const Trial& latest = *attempt_.trial;
+  std::set<std::string> lost, transient, bug;
+  std::vector<Trial> trials = watch.trials;
+  trials.push_back(latest);
+  for (const Trial& trial : trials) {
+    const bool again = trial.worker == latest.worker && trial.failure_class == latest.failure_class &&
+                       trial.lost == latest.lost;  // what was refuted holds again
+    if ((trial.refuted && !again) || TrustOf(trial.worker) != WorkerTrust::kTrusted) continue;
+    if (trial.lost) {
+      lost.insert(trial.worker);
+    } else if (trial.failure_class == FailureClass::kTransient) {
+      transient.insert(trial.worker);
+    } else if (trial.failure_class == FailureClass::kBug) {
+      bug.insert(trial.worker);
+    }
+  }
+  return transient.size() >= 3 || bug.size() >= 3 || (lost.size() >= 3 && counts.lost >= 5);
 }
 
 void SimChecker::NoteRest(const Task& before, const TaskStatus& after, Watch& watch) {
@@ -111,6 +169,7 @@ void SimChecker::NoteRest(const Task& before, const TaskStatus& after, Watch& wa
   watch.rest_until = now();
   watch.failed_on = {};
   const bool reaped = std::holds_alternative<Tick>(*event_);
+  if (attempt_.revoked) return;
   if (before.status.state != TaskState::kLeased || std::holds_alternative<ReleaseTask>(*event_)) return;
   watch.failed_on = {before.status.worker_name, before.status.incarnation};
   if (!reaped) {

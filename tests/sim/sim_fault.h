@@ -25,6 +25,7 @@ enum class SimFault {
   kWorkerPause,       // per second and worker; long enough to become a zombie
   kWedge,             // a worker goes on renewing but never works again, per layer
   kTaskFailure,       // a task reports a failure instead of going on, per layer
+  kBadWorker,         // per second and worker: it fails whatever it is given for a while
   kTaskRelease,       // a worker gives its task back, per layer
   kBlunder,           // a worker or client sends what no correct one sends, per layer
   kWallJump,          // per second: the wall clock jumps by hours
@@ -54,11 +55,12 @@ inline constexpr std::array kSimFaults = {
     SimFaultEntry{SimFault::kWorkerPause, "worker-pause", 0.02},
     SimFaultEntry{SimFault::kWedge, "wedge", 0.02},
     SimFaultEntry{SimFault::kTaskFailure, "task-failure", 0.1},
+    SimFaultEntry{SimFault::kBadWorker, "bad-worker", 0.005},
     SimFaultEntry{SimFault::kTaskRelease, "task-release", 0.1},
     SimFaultEntry{SimFault::kBlunder, "blunder", 0.3},
     SimFaultEntry{SimFault::kWallJump, "wall-jump", 0.05},
 };
-static_assert(kSimFaults.back().fault == SimFault::kWallJump && kSimFaults.size() == 19);  // indexed by the enum
+static_assert(kSimFaults.back().fault == SimFault::kWallJump && kSimFaults.size() == 20);  // indexed by the enum
 
 constexpr std::string_view Name(SimFault fault) { return kSimFaults[static_cast<std::size_t>(fault)].name; }
 

@@ -19,6 +19,7 @@ enum class Invariant {
   kAcknowledgedPersists,
   kCancelWins,
   kFailureCounts,
+  kQuarantine,
   kNeededKept,
   kRetryBudget,
   kAdmission,
@@ -53,6 +54,8 @@ inline constexpr std::array kInvariants = {
     InvariantEntry{Invariant::kCancelWins, "I11",
                    "after a cancellation nothing is granted or committed; holders hear of it"},
     InvariantEntry{Invariant::kFailureCounts, "I12", "failures are counted in their class, and only they"},
+    InvariantEntry{Invariant::kQuarantine, "I13",
+                   "a worker in quarantine gets and keeps nothing, is there for cause, and not with too many"},
     InvariantEntry{Invariant::kNeededKept, "I14",
                    "what a job still needs is never deleted, and there when it is granted"},
     InvariantEntry{Invariant::kRetryBudget, "I15", "no retry beyond the budget or before the rest is over"},
@@ -68,7 +71,7 @@ inline constexpr std::array kInvariants = {
     InvariantEntry{Invariant::kGarbageGoes, "P5", "once a core is healed what nobody needs goes, after its grace"},
 };
 static_assert(kInvariants.back().invariant == Invariant::kGarbageGoes &&
-              kInvariants.size() == 23);  // indexed by the enum
+              kInvariants.size() == 24);  // indexed by the enum
 
 constexpr const InvariantEntry& EntryOf(Invariant invariant) {
   return kInvariants[static_cast<std::size_t>(invariant)];

@@ -40,6 +40,14 @@ struct Scene {
     for (int i = 0; i < std::min<std::int64_t>(client_count, sim.most_jobs); ++i) {
       clients.push_back(std::make_unique<SimClient>(i, world, coordinator));
     }
+    ReleaseSomebody();
+  }
+
+  // An operator who now and then vouches for a worker, whatever it did.
+  void ReleaseSomebody() {
+    const std::string name = "worker-" + std::to_string(world.Below(4));
+    if (world.Chance(0.2)) coordinator.Call({ReleaseWorker{name}, ""}, operator_link, [](const SimAnswer&) {});
+    world.After(milliseconds(60'000), [this] { ReleaseSomebody(); });
   }
 
   // One worker of each class goes on in a faultless world.
@@ -62,6 +70,7 @@ struct Scene {
   SimCoordinator coordinator;
   std::vector<std::unique_ptr<ScriptedWorker>> workers;
   std::vector<std::unique_ptr<SimClient>> clients;
+  SimLink operator_link;
   std::size_t core = 0;  // workers that stay
 };
 

@@ -141,6 +141,33 @@ TEST_P(JobStoreConformance, WhatWasAppendedIsWhatTheSchedulerHoldsInEveryField) 
   EXPECT_EQ(*store_->FindRequest("r-job-1"), "job-1");
 }
 
+TEST_P(JobStoreConformance, KeepsWhatIsRememberedOfWorkersUntilNothingIs) {
+  RunABit("job-1");  // worker b failed a task
+  const auto& standings = harness_.scheduler.standings();
+  ASSERT_EQ(standings.size(), 1u);
+  ASSERT_EQ(store_->LoadActive()->workers.size(), 1u);
+  EXPECT_EQ(store_->LoadActive()->workers[0], standings.at("b").record);
+
+  Transition change;
+  change.workers = {standings.at("b").record};
+  WorkerRecord& record = change.workers[0];
+  ++record.revision;
+  record.trust = WorkerTrust::kQuarantined;
+  record.quarantine_count = 3;
+  record.quarantine_end = WallTime(std::chrono::hours(7));
+  record.reason = "it fails";
+  EXPECT_TRUE(store_->Append(change).ok());
+  EXPECT_EQ(store_->LoadActive()->workers[0], record);
+  EXPECT_EQ(store_->Append(change).code(), absl::StatusCode::kAborted) << "not over its previous revision";
+
+  const std::int64_t revision = record.revision + 1;
+  record = {};
+  record.name = "b";
+  record.revision = revision;
+  EXPECT_TRUE(store_->Append(change).ok());
+  EXPECT_TRUE(store_->LoadActive()->workers.empty());
+}
+
 TEST_P(JobStoreConformance, LayersKeepTheirReports) {
   RunABit("job-1");
 

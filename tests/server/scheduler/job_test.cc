@@ -136,7 +136,7 @@ TEST(Restore, GoesOnWhereTheJournalStandsAndGivesEveryLeaseAFreshTtl) {
   ASSERT_TRUE(before.Publish(lease, 0).ok());
 
   SchedulerHarness after;
-  after.scheduler.Restore({*before.scheduler.FindJob("job-1")}, 1, after.now.monotonic);
+  after.scheduler.Restore({{*before.scheduler.FindJob("job-1")}, 1, {}}, after.now);
   after.Advance(after.scheduler.options().lease_ttl - milliseconds(1));
 
   EXPECT_TRUE(after.Do(RenewLease{lease, {}}).ok());
@@ -153,7 +153,7 @@ TEST(Restore, ALeaseThatNobodyRenewsExpiresOneTtlLater) {
   const Lease lease = before.Poll(before.Register("a"));
 
   SchedulerHarness after;
-  after.scheduler.Restore({*before.scheduler.FindJob("job-1")}, 1, after.now.monotonic);
+  after.scheduler.Restore({{*before.scheduler.FindJob("job-1")}, 1, {}}, after.now);
   after.Advance(after.scheduler.options().lease_ttl);
 
   EXPECT_EQ(after.StateOf(lease.task_id), TaskState::kReady);

@@ -248,17 +248,25 @@ TEST(Lease, AFailedTaskGoesBackToTheOnlyWorkerThereIs) {
   EXPECT_EQ(h.Poll(a).task_id, lease.task_id);
 }
 
-TEST(Lease, AFailedTaskGoesBackToItsWorkerWhenNobodyElseTookIt) {
+TEST(Lease, ATaskThatAllHaveFailedGoesBackToTheLatestLast) {
   SchedulerHarness h;
   h.Submit(QuantizeOnly(), 1);
   const WorkerKey a = h.Register("a");
   const WorkerKey b = h.Register("b");
-  const Lease lease = h.Poll(a);
-  ASSERT_TRUE(h.Do(FailTask{lease, {FailureClass::kTransient, "m", "a"}}).ok());
+  const milliseconds rest = 2 * h.scheduler.options().retry.backoff_base;  // of a second failure
+  for (const WorkerKey& worker : {b, a}) {
+    ASSERT_TRUE(h.Do(RegisterWorker{worker, "cpu", "1", {}}).ok());
+    const Lease lease = h.Poll(worker);
+    ASSERT_TRUE(h.Do(FailTask{lease, {FailureClass::kDevice, "m", worker.name}}).ok());
+    h.Advance(rest);
+  }
 
-  h.Advance(h.scheduler.options().retry.backoff_base + h.scheduler.options().avoid_for);
-  ASSERT_TRUE(h.Do(RegisterWorker{b, "cpu", "1", {}}).ok());  // still alive, only not polling
-  EXPECT_EQ(h.Poll(a).task_id, lease.task_id);
+  const auto stay = [&] { EXPECT_TRUE(h.Do(RegisterWorker{b, "cpu", "1", {}}).ok()); };  // alive, only not polling
+  stay();
+  EXPECT_EQ(h.Poll(a).task_id, "");
+  h.Advance(h.scheduler.options().avoid_for);
+  stay();
+  EXPECT_EQ(h.Poll(a).task_id, "job-1/quantize-0");
 }
 
 TEST(Lease, WorkersThatWentSilentAreForgotten) {
