@@ -27,8 +27,8 @@ class RandomAccessFile {
   virtual std::uint64_t size() const = 0;
 
   // Fills `bytes_out` from `offset` on, completely.
-  // Errors: OutOfRange when offset + bytes_out.size() > size(); DataLoss when the storage holds fewer bytes than size();
-  // Unavailable when the storage did not answer.
+  // Errors: OutOfRange when offset + bytes_out.size() > size(); DataLoss when the storage holds fewer bytes than size(), or
+  // a disk cannot read them; Unavailable when the storage did not answer.
   virtual absl::Status ReadAt(std::uint64_t offset, absl::Span<std::byte> bytes_out) const = 0;
 };
 

@@ -51,6 +51,8 @@ class LocalFile final : public RandomAccessFile {
     while (!bytes_out.empty()) {
       const ssize_t count = pread(fd_.get(), bytes_out.data(), bytes_out.size(), static_cast<off_t>(offset));
       if (count < 0 && errno == EINTR) continue;
+      // The disk does not have the bytes: trouble of this machine, not a storage that is away.
+      if (count < 0 && errno == EIO) return absl::DataLossError(absl::StrCat(name_, ": the disk cannot read it"));
       if (count < 0) return ErrnoToStatus(errno, name_);
       if (count == 0) {
         return absl::DataLossError(

@@ -114,7 +114,8 @@ class Cluster:
     def client(self, *arguments, check=0):
         """Runs gptvq-client; returns its standard output."""
         command = [str(BIN / "gptvq-client"), *map(str, arguments)]
-        if arguments[0] in ("submit", "get", "list", "watch", "wait", "cancel", "report", "workers", "doctor"):
+        if arguments[0] in ("submit", "get", "list", "watch", "wait", "cancel", "report", "workers", "release",
+                            "doctor"):
             command += ["--coordinator", self.address, *self.security(self.client_name)]
         if arguments[0] == "submit":
             command += ["--state-dir", str(self.directory / "state")]
