@@ -13,7 +13,7 @@ namespace {
 // "gptv": tells our databases from those of other programs (PRAGMA application_id).
 constexpr std::int64_t kApplicationId = 0x67707476;
 
-constexpr std::array<const char*, 3> kSteps = {
+constexpr std::array<const char*, 4> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
