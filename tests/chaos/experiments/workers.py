@@ -36,20 +36,22 @@ def kill_workers(lab):
             f"taken after {shown(journal.seconds_until_granted_again())}")
 
 
-def kill_six_workers(lab, **options):
-    """The times of the kills, and the cluster after its job."""
+def kill_six_workers(lab, job_count=1, **options):
+    """The times of the kills, and the cluster after its jobs. One job may be over too soon."""
     kills = []
     with lab.cluster(**options) as cluster:
         workers = cluster.start_workers(3)
-        job_id = cluster.submit()
+        job_ids = [cluster.submit() for _ in range(job_count)]
         for number in range(6):
-            victim = busy_process(cluster, job_id, workers, lab.random)
+            running = next(job_id for job_id in job_ids if cluster.job(job_id)["state"] != "succeeded")
+            victim = busy_process(cluster, running, workers, lab.random)
             pause(lab.random.uniform(0, 0.5))
             kills.append(time.time())
             cluster.kill(victim)
             workers.remove(victim)
             workers.append(cluster.start_worker(f"new{number}"))
-        cluster.finish(job_id)
+        for job_id in job_ids:
+            cluster.finish(job_id)
         cluster.deleted = cluster.metric("artifacts_deleted_total")
     return kills, cluster
 
@@ -57,7 +59,7 @@ def kill_six_workers(lab, **options):
 @experiment("F73", "as F01, with boundaries deleted 0.1 s after their last reader and layers 0.1 s after their job, 40 rounds a second",
             "nothing that is referenced is deleted: the job succeeds; what is stored hashes to its name")
 def collect_while_workers_die(lab):
-    kills, cluster = kill_six_workers(lab, coordinator_arguments=("--artifact-grace-ms", "100", "--boundary-grace-ms", "100"))
+    kills, cluster = kill_six_workers(lab, job_count=3, coordinator_arguments=("--artifact-grace-ms", "100", "--boundary-grace-ms", "100"))
     journal = lab.verify(cluster)
     check(cluster.deleted >= 1, "nothing was deleted")
     return (f"{len(kills)} kills, {journal.count('expire')} leases lost, {cluster.deleted:.0f} artifacts deleted while the job ran "
