@@ -399,7 +399,7 @@ void DeclareCommands(CommandLine& command_line, ClientOptions& options) {
 
 const std::vector<std::string>& CommandNames() {
   static const std::vector<std::string>& names = *new std::vector<std::string>{
-      "submit",   "get",    "list",    "watch", "wait",   "cancel", "report",      "workers", "release",    "doctor",
+      "submit",   "get",    "list",    "watch", "wait",   "cancel", "report",      "workers", "doctor",     "release",
       "quantize", "verify", "inspect", "eval",  "export", "linear", "calibration", "presets", "completion", "version"};
   return names;
 }

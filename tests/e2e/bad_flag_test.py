@@ -37,8 +37,8 @@ BAD_VALUES = {
     "submit --model": URI, "submit --calibration": URI, "submit --output": URI, "submit --evaluation": URI[1:],
     "quantize --model": URI, "quantize --calibration": URI, "quantize --output": URI, "quantize --evaluation": URI[1:],
 }
-# Places whose use tells whether they are good (tests/matrix), and ids that only a coordinator knows.
-OPEN = {"JOB", "--state-dir"}
+# Places whose use tells whether they are good (tests/matrix), and names that only a coordinator knows.
+OPEN = {"JOB", "WORKER", "--state-dir"}
 SOUND = {"ACTION": "inspect", "SHELL": "bash", "--weight": "f:t", "--hessian": "f:t", "--output": "y"}
 
 

@@ -81,9 +81,10 @@ void SimChecker::OnJournaled(const Transition& transition) {
             change.step != DoomStep::kDoom || change.row.kind != ArtifactKind::kUnknown || !known,
             "what a job left was not doomed but found");
   }
-  if (transition.job_id.empty()) return;
-  world_.Trace("journal " + transition.job_id + " revision " +
-               std::to_string(transition.job ? transition.job->revision : 0));
+  if (!transition.job_id.empty()) {
+    world_.Trace("journal " + transition.job_id + " revision " +
+                 std::to_string(transition.job ? transition.job->revision : 0));
+  }
   NoteAttempt(transition);
   NoteWorkers(transition);
   if (transition.job_id.empty()) return;
