@@ -177,6 +177,10 @@ Scheduler::Fleet Scheduler::FleetOf(const std::string& numerics_class, const std
   for (const auto& [key, presence] : workers_) {
     if (presence.registration.numerics_class == numerics_class) present.insert(key.name);
   }
+  // One step may judge several workers, also some that have gone; all of them have worked for one job.
+  for (const auto& [changed, record] : trust.changed()) {
+    if (record.trust == WorkerTrust::kQuarantined) present.insert(changed);
+  }
   Fleet fleet;
   fleet.present = static_cast<int>(present.size());
   for (std::string_view one : present) fleet.quarantined += trust.TrustOf(one) == WorkerTrust::kQuarantined ? 1 : 0;

@@ -70,6 +70,9 @@ class TrustStep {
   // As if nothing had been.
   void Clear(const std::string& name);
 
+  // Whom this step changed so far.
+  const std::map<std::string, WorkerRecord, std::less<>>& changed() const { return changed_; }
+
   // The changed rows.
   std::vector<WorkerRecord> Finish();
 
