@@ -345,6 +345,7 @@ TEST_F(TlsServiceTest, EveryMethodIsForItsRolesAndDeniedToAllOthers) {
       {"/gptvq.v1.JobService/GetReport", "cao"},
       {"/gptvq.v1.JobService/ListWorkers", "cao"},
       {"/gptvq.v1.JobService/GetCapabilities", "caow"},
+      {"/gptvq.v1.JobService/ReleaseWorker", "a"},
       {"/gptvq.v1.WorkerService/RegisterWorker", "w"},
       {"/gptvq.v1.WorkerService/LeaseTask", "w"},
       {"/gptvq.v1.WorkerService/RenewLease", "w"},

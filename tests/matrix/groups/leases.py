@@ -254,7 +254,7 @@ CASES = [
                 "relative_error": float("nan")
             }])), INVALID, "x: a number is not finite"),
     completing("D41", "completed without its layers", {"quantize": {}}, "FAILED_PRECONDITION (OUTPUT_MISSING)"),
-    completing("D41", "an artifact that nobody stored", unknown_digest(), "FAILED_PRECONDITION (OUTPUT_MISSING)"),
+    completing("D41", "an artifact that nobody wanted or stored", unknown_digest(), INVALID, "output_boundary was not wanted"),
     completing("D41", "no outcome", {}, INVALID, "result.outcome"),
     completing("D41", "the outcome of another kind of task", {"evaluate": {
         "perplexity": 2,

@@ -179,7 +179,7 @@ TEST(SqliteSchema, MigratingTwiceChangesNothing) {
   ASSERT_TRUE(MigrateSqliteSchema(*database).ok());
 
   EXPECT_EQ(*database->QueryInteger("PRAGMA user_version"), NewestSqliteSchema());
-  EXPECT_EQ(*database->QueryInteger("SELECT count(*) FROM sqlite_schema WHERE type = 'table'"), 6);
+  EXPECT_EQ(*database->QueryInteger("SELECT count(*) FROM sqlite_schema WHERE type = 'table'"), 8);
 }
 
 TEST(SqliteDatabase, ErrorsNameTheStatement) {
