@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "platform/clock.h"
+#include "server/audit_chain.h"
 
 namespace gptvq {
 
@@ -28,24 +29,31 @@ struct AuditEntry {
 // The entry as one line of JSON without the line break, keys in the order of the struct.
 std::string ToJsonLine(const AuditEntry& entry);
 
-// A file that only grows, one line a call, each written at once by a single write(). It may be renamed or truncated by
-// whoever rotates it if it is copied first. Owns the file. Thread-safe.
+// A file that only grows, one line a call, each written at once by a single write() and tied to the one before
+// (server/audit_chain.h). It may be truncated by whoever rotates it if it is copied first. Owns the file, which no other
+// coordinator may write meanwhile. Thread-safe.
 class AuditLog {
  public:
-  // Makes the file, readable by its owner alone, if it is missing. Errors: PermissionDenied naming the path.
+  // Makes the file, readable by its owner alone, if it is missing; reads all of it if not, and goes on from its last line.
+  // Errors: PermissionDenied naming the path; FailedPrecondition when another AuditLog has it, or it is something else.
   static absl::StatusOr<std::unique_ptr<AuditLog>> Open(const std::string& path);
   ~AuditLog();
 
-  // Errors: Unavailable; the line may then be there in part, which the next one does not join.
+  // Errors: Unavailable; the line may then be there in part, which the next one does not join and tells of.
   absl::Status Append(const AuditEntry& entry);
+
+  // Whether the last line was not written whole when the file was opened, as when the power failed.
+  bool was_torn() const { return was_torn_; }
 
  private:
   AuditLog(std::string path, int file) : path_(std::move(path)), file_(file) {}
+  absl::Status ReadChain();
 
   const std::string path_;
   const int file_;
+  bool was_torn_ = false;  // const after Open
   std::mutex mutex_;
-  bool is_torn_ = false;  // the last line was not written whole; guarded by mutex_
+  AuditChain chain_;  // of what is in the file; guarded by mutex_
 };
 
 }  // namespace gptvq

@@ -105,9 +105,13 @@ absl::StatusOr<AccessControl> AccessControlFor(const CoordinatorDaemonOptions& o
   return AccessControl(own.identity.trust_domain, std::move(tokens), std::move(revocations));
 }
 
-absl::StatusOr<std::unique_ptr<AuditLog>> AuditLogFor(const CoordinatorDaemonOptions& options) {
+absl::StatusOr<std::unique_ptr<AuditLog>> AuditLogFor(const CoordinatorDaemonOptions& options, Logger& log) {
   if (options.audit_log_file.empty()) return std::unique_ptr<AuditLog>();
-  return AuditLog::Open(options.audit_log_file);
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<AuditLog> audit_log, AuditLog::Open(options.audit_log_file));
+  if (audit_log->was_torn()) {
+    log.Warning("the last line of the audit log was not written whole", {{"file", options.audit_log_file}});
+  }
+  return audit_log;
 }
 
 }  // namespace
@@ -212,7 +216,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> CoordinatorDaemon::Start(cons
                                                                             MetricsRegistry& registry, Logger& log) {
   GPTVQ_RETURN_IF_ERROR(options.Validate());
   GPTVQ_ASSIGN_OR_RETURN(AccessControl access, AccessControlFor(options, clock, log));
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<AuditLog> audit_log, AuditLogFor(options));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<AuditLog> audit_log, AuditLogFor(options, log));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<JobStore> job_store, OpenJournal(options, clock));
   GPTVQ_ASSIGN_OR_RETURN(std::string secret, job_store->Secret());
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ArtifactStoreUri(options));

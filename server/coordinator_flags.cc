@@ -174,6 +174,15 @@ void DeclareFlags(CommandLine& command_line, CoordinatorFlags& flags) {
   restore.AddString(DataDirectory(), &flags.restore.data_directory);
   restore.AddString({.name = "--input", .help = "The backup.", .value = "FILE", .presence = Presence::kRequired},
                     &flags.restore.input);
+
+  Command& verify = command_line.AddCommand(
+      "verify-audit-log", "Checks that no line of an audit log was changed, removed or put in; names the first one.");
+  verify.AddArgument({.name = "FILE", .help = "The audit log, or a copy of it.", .presence = Presence::kRequired},
+                     &flags.verify_audit_log.file);
+  verify.AddString({.name = "--contains",
+                    .help = "Chain value that an earlier check printed; it must still be in the file.",
+                    .value = "VALUE"},
+                   &flags.verify_audit_log.known_value);
 }
 
 CoordinatorExitCode ExitCodeOf(const absl::Status& status) {

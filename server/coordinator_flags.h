@@ -12,7 +12,8 @@
 
 namespace gptvq {
 
-// The command line of gptvq-coordinator: without a command it serves; `backup` and `restore` deal with its journal.
+// The command line of gptvq-coordinator: without a command it serves; `backup` and `restore` deal with its journal,
+// `verify-audit-log` with its audit log.
 
 struct ServeOptions {
   CoordinatorDaemonOptions daemon;
@@ -34,13 +35,24 @@ struct CoordinatorFlags {
     std::string data_directory;
     std::string input;
   } restore;
+  struct {
+    std::string file;
+    std::string known_value;
+  } verify_audit_log;
 };
 
 // Declares every flag and command; the targets are fields of `flags`, which must outlive the parse.
 void DeclareFlags(CommandLine& command_line, CoordinatorFlags& flags);
 
 // Exit codes of the program: distinct for what an operator must do.
-enum CoordinatorExitCode { kOk = 0, kUsage = 2, kCannotServe = 4, kDirectoryInUse = 6 };
+enum CoordinatorExitCode {
+  kOk = 0,
+  kNotVerified = 1,
+  kUsage = 2,
+  kNoSuchFile = 3,
+  kCannotServe = 4,
+  kDirectoryInUse = 6
+};
 
 CoordinatorExitCode ExitCodeOf(const absl::Status& status);
 

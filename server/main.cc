@@ -13,6 +13,7 @@
 #include "platform/object_store/s3_connector.h"
 #include "platform/object_store/storage.h"
 #include "platform/options.h"
+#include "server/audit_chain.h"
 #include "server/coordinator_daemon.h"
 #include "server/coordinator_flags.h"
 #include "server/coordinator_metrics.h"
@@ -94,6 +95,19 @@ int Report(const absl::StatusOr<JournalSummary>& done, std::string_view what) {
   return kOk;
 }
 
+int VerifyAuditLog(const std::string& file, const std::string& known_value) {
+  const absl::StatusOr<AuditLogCheck> done = CheckAuditLog(file, known_value);
+  if (!done.ok()) {
+    std::cerr << "gptvq-coordinator: " << done.status().message() << "\n";
+    if (absl::IsDataLoss(done.status())) return kNotVerified;
+    return absl::IsNotFound(done.status()) ? kNoSuchFile : ExitCodeOf(done.status());
+  }
+  std::cout << "OK: " << done->lines << " lines, " << done->torn_lines << " of them not written whole\n";
+  if (done->previous != kAuditChainStart) std::cout << "goes on from " << done->previous << "\n";
+  std::cout << "chain value " << done->last << std::endl;
+  return kOk;
+}
+
 int Main(int argc, char** argv) {
   // Before any thread starts, so that all of them inherit it and only sigwait sees these signals.
   sigset_t stop_signals;
@@ -114,6 +128,9 @@ int Main(int argc, char** argv) {
   }
   if (parsed.command == "restore") {
     return Report(RestoreJournal(flags.restore.input, flags.restore.data_directory), "restored");
+  }
+  if (parsed.command == "verify-audit-log") {
+    return VerifyAuditLog(flags.verify_audit_log.file, flags.verify_audit_log.known_value);
   }
   return Serve(flags.serve, stop_signals);
 }

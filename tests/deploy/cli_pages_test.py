@@ -28,7 +28,7 @@ class CliPages(unittest.TestCase):
     def test_every_flag_is_in_the_manual(self):
         for program, section in PROGRAMS.items():
             page = (self.directory / f"{program}.{section}").read_text().replace("\\-", "-")
-            commands = re.findall(r"^  ([a-z]+) ", self.help(program).partition("Subcommands:")[2], re.MULTILINE)
+            commands = re.findall(r"^  ([a-z-]+) ", self.help(program).partition("Subcommands:")[2], re.MULTILINE)
             self.assertEqual(bool(commands), program != "gptvq-worker")
             for text in [self.help(program), *(self.help(program, command) for command in commands)]:
                 for flag in re.findall(r"^  (?:-\w,)?(--[a-z-]+)", text, re.MULTILINE):
@@ -37,6 +37,7 @@ class CliPages(unittest.TestCase):
     def test_bash_completes_flags_and_commands(self):
         for program, words, expected in (("gptvq-coordinator", "gptvq-coordinator --data", "--data-dir"),
                                          ("gptvq-coordinator", "gptvq-coordinator back", "backup"),
+                                         ("gptvq-coordinator", "gptvq-coordinator verify", "verify-audit-log"),
                                          ("gptvq-coordinator", "gptvq-coordinator --out", "--output"),
                                          ("gptvq-worker", "gptvq-worker --ready", "--ready-file"),
                                          ("gptvq-client", "gptvq-client subm", "submit")):

@@ -234,6 +234,9 @@ class SecurityTest(unittest.TestCase):
             # The worker shakes hands anew.
             cluster.restart_coordinator_after_kill()
             cluster.client("wait", self.submit_to(cluster, "fifth"))
+        checked = run(BIN / "gptvq-coordinator", "verify-audit-log", audit)
+        self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+        self.assertIn(f"OK: {len(audit.read_text().splitlines())} lines", checked.stdout)
 
     def test_worker_and_client_come_back_after_a_long_outage(self):
         """Pauses between their tries are then longer than a handshake may take."""

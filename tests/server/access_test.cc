@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -12,6 +13,7 @@
 #include "gptvq/v1/worker_service.pb.h"
 #include "platform/job/error_reason.h"
 #include "server/access_control.h"
+#include "server/audit_chain.h"
 #include "server/audit_log.h"
 #include "server/call_guard.h"
 #include "server/client_tokens.h"
@@ -219,6 +221,166 @@ TEST(AuditLog, IsOneLineOfJsonWhateverTheTextHolds) {
   struct stat info = {};
   ASSERT_EQ(stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+class AuditChainTest : public testing::Test {
+ protected:
+  // What a coordinator writes between its start and its end, one line a method.
+  void Write(const std::vector<std::string>& methods) {
+    const auto log = AuditLog::Open(path_);
+    ASSERT_TRUE(log.ok()) << log.status();
+    was_torn_ = (*log)->was_torn();
+    AuditEntry entry;
+    for (const std::string& method : methods) {
+      entry.method = method;
+      ASSERT_TRUE((*log)->Append(entry).ok());
+    }
+  }
+  std::vector<std::string> Lines() const {
+    std::vector<std::string> lines;
+    std::ifstream file(path_);
+    for (std::string line; std::getline(file, line);) lines.push_back(line);
+    return lines;
+  }
+  void Replace(const std::vector<std::string>& lines) const {
+    std::ofstream file(path_, std::ios::trunc);
+    for (const std::string& line : lines) file << line << "\n";
+  }
+  absl::StatusOr<AuditLogCheck> Check(std::string_view known_value = "") const {
+    return CheckAuditLog(path_, known_value);
+  }
+  // What is said of a log with these lines.
+  std::string Complaint(const std::vector<std::string>& lines) const {
+    Replace(lines);
+    const absl::Status status = Check().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+    return std::string(status.message());
+  }
+
+  const TemporaryDirectory directory_;
+  const std::string path_ = directory_.Join("audit");
+  bool was_torn_ = false;
+};
+
+TEST_F(AuditChainTest, IsTheHashOverTheValueBeforeAndTheLine) {
+  Write({"A", "B"});
+
+  std::string before(64, '0');
+  for (const std::string& line : Lines()) {
+    const std::size_t key = line.find(",\"chain\":\"");
+    ASSERT_NE(key, std::string::npos) << line;
+    const std::string value = nlohmann::json::parse(line)["chain"];
+    EXPECT_EQ(value, Digest::Of(AsBytes(before + line.substr(0, key) + "}")).hex());
+    before = value;
+  }
+  EXPECT_EQ(Check()->last, before);
+}
+
+TEST_F(AuditChainTest, GoesOnFromTheLastLineAfterARestart) {
+  Write({"A", "B"});
+  Write({});
+  Write({"C"});
+
+  const auto check = Check();
+  ASSERT_TRUE(check.ok()) << check.status();
+  EXPECT_EQ(check->lines, 3u);
+  EXPECT_EQ(check->torn_lines, 0u);
+  EXPECT_FALSE(was_torn_);
+}
+
+TEST_F(AuditChainTest, NamesTheFirstLineThatDoesNotFit) {
+  Write({"A", "B", "C", "D"});
+  const std::vector<std::string> sound = Lines();
+  std::vector<std::string> changed = sound;
+  changed[1].replace(changed[1].find("\"B\""), 3, "\"X\"");
+  std::vector<std::string> unchained = sound;
+  unchained[2] = R"({"method":"C"})";
+
+  EXPECT_NE(Complaint(changed).find("line 2 does not follow"), std::string::npos);
+  EXPECT_NE(Complaint({sound[0], sound[2], sound[3]}).find("line 2 does not follow"), std::string::npos);
+  EXPECT_NE(Complaint({sound[1], sound[2], sound[3]}).find("line 1 does not follow"), std::string::npos);
+  EXPECT_NE(Complaint({sound[0], sound[1], sound[1], sound[2]}).find("line 3 does not follow"), std::string::npos);
+  EXPECT_NE(Complaint({sound[0], sound[2], sound[1], sound[3]}).find("line 2 does not follow"), std::string::npos);
+  EXPECT_NE(Complaint({sound[0], "", sound[1]}).find("line 2 has no chain value"), std::string::npos);
+  EXPECT_NE(Complaint(unchained).find("line 3 has no chain value"), std::string::npos);
+  EXPECT_NE(Complaint({sound[0], sound[1], R"({"method":"C"})"}).find("line 3 has no chain value"), std::string::npos);
+}
+
+TEST_F(AuditChainTest, MissesAnEndThatWasCutByAValueKeptElsewhere) {
+  Write({"A", "B", "C"});
+  const std::string kept = Check()->last;
+  Write({"D"});
+  EXPECT_TRUE(Check(kept).ok());
+  std::vector<std::string> lines = Lines();
+
+  Replace({lines[0], lines[1]});
+
+  EXPECT_TRUE(Check().ok());
+  EXPECT_EQ(Check(kept).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(Check("abc").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// As power loss leaves it: cut at any byte. The next coordinator tells of it, and its lines are tied to the torn one.
+TEST_F(AuditChainTest, ALineThatWasTornIsNamedUntilTheNextOneTellsOfIt) {
+  Write({"A", "B"});
+  const std::uint64_t bytes = std::filesystem::file_size(path_);
+  const std::uint64_t first_bytes = Lines()[0].size() + 1;
+  std::string whole(bytes, ' ');
+  std::ifstream(path_).read(whole.data(), static_cast<std::streamsize>(bytes));
+  for (const std::uint64_t kept : {first_bytes + 1, first_bytes + 40, bytes - 2}) {
+    std::ofstream(path_, std::ios::trunc) << whole.substr(0, kept);
+    EXPECT_NE(Check().status().message().find("line 2 has no chain value"), std::string::npos) << Check().status();
+
+    Write({"C", "D"});
+
+    EXPECT_TRUE(was_torn_);
+    ASSERT_TRUE(Check().ok()) << Check().status();
+    EXPECT_EQ(Check()->lines, 4u);
+    EXPECT_EQ(Check()->torn_lines, 1u);
+    std::vector<std::string> lines = Lines();
+    EXPECT_EQ(nlohmann::json::parse(lines[2])["torn_lines"], 1);
+    lines[1] += "x";
+    EXPECT_NE(Complaint(lines).find("line 3 does not follow"), std::string::npos);
+  }
+}
+
+TEST_F(AuditChainTest, ALineThatLacksNothingButItsBreakIsWhole) {
+  Write({"A"});
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
+
+  Write({"B"});
+
+  ASSERT_TRUE(Check().ok()) << Check().status();
+  EXPECT_EQ(Check()->lines, 2u);
+  EXPECT_EQ(Check()->torn_lines, 0u);
+}
+
+TEST_F(AuditChainTest, GoesOnInAFileThatWasCopiedAndTruncated) {
+  const auto log = AuditLog::Open(path_);
+  ASSERT_TRUE((*log)->Append({}).ok());
+  const std::string last_of_the_copy = Check()->last;
+  std::filesystem::resize_file(path_, 0);
+
+  ASSERT_TRUE((*log)->Append({}).ok());
+  ASSERT_TRUE((*log)->Append({}).ok());
+
+  ASSERT_TRUE(Check().ok()) << Check().status();
+  EXPECT_EQ(Check()->previous, last_of_the_copy);
+  EXPECT_TRUE(Check(last_of_the_copy).ok());
+  const std::vector<std::string> lines = Lines();
+  EXPECT_NE(Complaint({lines[1]}).find("line 1 does not follow"), std::string::npos);
+}
+
+TEST_F(AuditChainTest, HasOneWriterAndIsNothingElse) {
+  const auto log = AuditLog::Open(path_);
+  EXPECT_EQ(AuditLog::Open(path_).status().code(), absl::StatusCode::kFailedPrecondition);
+
+  const std::string other = directory_.Join("other");
+  std::ofstream(other) << std::string(kMaxAuditLineBytes + 1, 'x');
+  EXPECT_EQ(AuditLog::Open(other).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CheckAuditLog(other, "").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CheckAuditLog(directory_.Join("none"), "").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(CheckAuditLog(directory_.Join("."), "").ok());
 }
 
 class CallGuardTest : public testing::Test {

@@ -1,11 +1,14 @@
 """D89-D93: results, artifacts, the journal."""
 
 import contextlib
+import functools
+import hashlib
+import json
 import os
 import sqlite3
 
-from calls import enum_name, message
-from case import Case, Seen, check, not_run
+from calls import Caller, enum_name, message
+from case import Case, Seen, check
 from damage import flipped_bit, manifest
 from files import RESULT, by_test, damaged
 from groups.leases import Held
@@ -42,6 +45,42 @@ def edited_journal(text):
         with contextlib.closing(sqlite3.connect(data / "coordinator.db")) as database:
             database.executescript(text)
         return lab.coordinator("--data-dir", data)
+
+    return run
+
+
+AUDITED_CALLS = 4
+
+
+@functools.cache
+def audit_log(lab):
+    """The lines of the audit log of a coordinator that was restarted in the middle, and the chain value of the last."""
+    path, data = lab.folder() / "audit.jsonl", lab.folder() / "data"
+    for _ in range(2):
+        with lab.serve("--audit-log", path, data=data) as own, Caller(own.address) as caller:
+            for _ in range(AUDITED_CALLS // 2):
+                caller.see("CancelJob", message("CancelJobRequest", job_id="job-0123456789abcdef"))
+    lines, value = path.read_text().splitlines(), "0" * 64
+    check(len(lines) == AUDITED_CALLS, f"{len(lines)} lines")
+    for line in lines:
+        kept = json.loads(line)
+        told = kept.pop("chain")
+        value = hashlib.sha256((value + json.dumps(kept, separators=(",", ":"))).encode()).hexdigest()
+        check(told == value, f"another chain value than {value}: {line}")
+    seen, printed = lab.run(BIN / "gptvq-coordinator", "verify-audit-log", path)
+    check(seen.code == "exit 0" and printed.decode() == f"OK: {AUDITED_CALLS} lines, 0 of them not written whole\nchain value {value}\n",
+          f"the check of a sound log: {seen}, {printed}")
+    return lines, value
+
+
+def edited_audit_log(edit, contains=False):
+    """What the check says of a log whose list of lines was edited."""
+
+    def run(lab):
+        sound, value = audit_log(lab)
+        path = lab.folder() / "edited.jsonl"
+        path.write_text("".join(line + "\n" for line in edit(list(sound))))
+        return lab.coordinator("verify-audit-log", path, *(["--contains", value] if contains else []))
 
     return run
 
@@ -159,7 +198,18 @@ CASES = [
          note="found at the next start, without a doctor"),
     Case("D92", "a task that is gone", edited_journal("DELETE FROM tasks WHERE task_index = 0"), "exit 4",
          ("journal", "job-")),
-    not_run(
-        "D93", "a line of the audit log removed or changed", "the audit log is no chain of hashes: lines of JSON, "
-        "appended to a file of mode 0600, which only a copy elsewhere protects"),
+    Case("D93", "a line of the audit log changed",
+         edited_audit_log(lambda lines: [*lines[:1], lines[1].replace("NOT_FOUND", "OK"), *lines[2:]]), "exit 1",
+         ("edited.jsonl: line 2", "changed")),
+    Case("D93", "a line of the audit log removed", edited_audit_log(lambda lines: lines[:1] + lines[2:]), "exit 1",
+         "edited.jsonl: line 2"),
+    Case("D93", "a line put into the audit log", edited_audit_log(lambda lines: lines[:2] + lines[1:]), "exit 1",
+         "edited.jsonl: line 3"),
+    Case("D93", "a line put in that has no chain value",
+         edited_audit_log(lambda lines: [*lines[:3], '{"method":"GetJob"}', *lines[3:]]), "exit 1",
+         "edited.jsonl: line 4"),
+    Case("D93", "the end of the audit log cut in a line", edited_audit_log(lambda lines: [*lines[:3], lines[3][:40]]),
+         "exit 1", "edited.jsonl: line 4"),
+    Case("D93", "the end of the audit log cut after a line", edited_audit_log(lambda lines: lines[:3], contains=True),
+         "exit 1", ("lines after line 3", "cut off"), note="by the chain value that was kept elsewhere"),
 ]
