@@ -171,7 +171,8 @@ struct CoordinatorDaemon::Parts {
         coordinator(*job_store, clock, metrics, CoordinatorOptionsFor(options)),
         submission(coordinator, probe),
         job_service(coordinator, submission, seal, metrics, guard),
-        worker_service(coordinator, artifact_store, seal, metrics, guard, {.artifact_store_uri = artifact_store_uri}),
+        worker_service(coordinator, artifact_store, seal, metrics, guard, clock,
+                       {.artifact_store_uri = artifact_store_uri}),
         collector(coordinator, *object_store, clock, garbage_metrics, log, garbage_options) {}
 
   void ShowReadiness(const absl::Status& readiness) {

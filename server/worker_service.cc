@@ -76,12 +76,14 @@ absl::Status CheckSpeaksFor(const Caller& caller, const std::string& worker_name
 }  // namespace
 
 GrpcWorkerService::GrpcWorkerService(Coordinator& coordinator, ArtifactStore& store, const Seal& seal,
-                                     CoordinatorMetrics& metrics, const CallGuard& guard, WorkerServiceOptions options)
+                                     CoordinatorMetrics& metrics, const CallGuard& guard, Clock& clock,
+                                     WorkerServiceOptions options)
     : coordinator_(coordinator),
       store_(store),
       seal_(seal),
       metrics_(metrics),
       desk_{coordinator, metrics, guard},
+      clock_(clock),
       options_(std::move(options)),
       uploads_(options_.max_uploads, metrics.uploads) {}
 
@@ -166,13 +168,18 @@ absl::Status GrpcWorkerService::Renew(Call& call, const v1::RenewLeaseRequest& r
 grpc::Status GrpcWorkerService::PublishLayer(grpc::ServerContext* context,
                                              grpc::ServerReader<v1::PublishLayerRequest>* reader,
                                              v1::PublishLayerResponse* response) {
-  return HandleCall("PublishLayer", *context, desk_, [&](Call& call) { return Publish(call, *reader, *response); });
+  return HandleCall("PublishLayer", *context, desk_, [&](Call& call) {
+    SilenceWatch silence(options_.upload_silence, clock_, *context);
+    return Publish(call, *reader, silence, *response);
+  });
 }
 
 absl::Status GrpcWorkerService::Publish(Call& call, grpc::ServerReader<v1::PublishLayerRequest>& reader,
-                                        v1::PublishLayerResponse& response) {
+                                        SilenceWatch& silence, v1::PublishLayerResponse& response) {
   v1::PublishLayerRequest first;
-  if (!reader.Read(&first) || !first.has_header()) return Invalid("the first message is no header");
+  const bool has_header = silence.Read(reader, first) && first.has_header();
+  GPTVQ_RETURN_IF_ERROR(silence.status());
+  if (!has_header) return Invalid("the first message is no header");
   gptvq::PublishLayer event;
   GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(first.header().lease(), call));
   v1::PublishedLayer layer;
@@ -183,7 +190,7 @@ absl::Status GrpcWorkerService::Publish(Call& call, grpc::ServerReader<v1::Publi
   // Who lost the lease learns it before sending the bytes; the journal is asked again when they are there.
   GPTVQ_RETURN_IF_ERROR(coordinator_.CheckHolder(event.lease));
 
-  GPTVQ_ASSIGN_OR_RETURN(const DeletionCount seen, Receive(event.layer.artifact, reader));
+  GPTVQ_ASSIGN_OR_RETURN(const DeletionCount seen, Receive(event.layer.artifact, reader, silence));
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event), seen));
   response.set_acceptance(decision.outcome == Outcome::kRepeated
                               ? v1::PublishLayerResponse::ACCEPTANCE_ALREADY_PUBLISHED
@@ -192,7 +199,8 @@ absl::Status GrpcWorkerService::Publish(Call& call, grpc::ServerReader<v1::Publi
 }
 
 absl::StatusOr<DeletionCount> GrpcWorkerService::Receive(const Digest& digest,
-                                                         grpc::ServerReader<v1::PublishLayerRequest>& reader) {
+                                                         grpc::ServerReader<v1::PublishLayerRequest>& reader,
+                                                         SilenceWatch& silence) {
   const ConcurrencyLimit::Slot slot = uploads_.TryTake();
   if (slot == nullptr) {
     return WithRetryAfter(Refuse(ErrorReason::kTooManyUploads, "too many layers are being received"),
@@ -200,12 +208,13 @@ absl::StatusOr<DeletionCount> GrpcWorkerService::Receive(const Digest& digest,
   }
   GPTVQ_ASSIGN_OR_RETURN(LayerReceiver receiver, LayerReceiver::Open(digest, store_));
   v1::PublishLayerRequest message;
-  while (reader.Read(&message)) {
+  while (silence.Read(reader, message)) {
     if (!message.has_chunk()) return Invalid("a message after the header is no chunk");
     const v1::ArtifactChunk& chunk = message.chunk();
     GPTVQ_RETURN_IF_ERROR(receiver.Append(chunk.offset(), chunk.data(), chunk.crc32c()));
     metrics_.published_bytes.Increment(static_cast<double>(chunk.data().size()));
   }
+  GPTVQ_RETURN_IF_ERROR(silence.status());
   const DeletionCount seen = coordinator_.deletion_count();  // before the artifact is there
   GPTVQ_RETURN_IF_ERROR(receiver.Finish());
   return seen;

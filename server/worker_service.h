@@ -1,19 +1,23 @@
 #ifndef GPTVQ_SERVER_WORKER_SERVICE_H_
 #define GPTVQ_SERVER_WORKER_SERVICE_H_
 
+#include <chrono>
 #include <string>
 
 #include "gptvq/v1/worker_service.grpc.pb.h"
+#include "platform/clock.h"
 #include "platform/object_store/artifact_store.h"
 #include "server/coordinator.h"
 #include "server/rpc_call.h"
 #include "server/seal.h"
+#include "server/silence_watch.h"
 
 namespace gptvq {
 
 struct WorkerServiceOptions {
   std::string artifact_store_uri;  // what workers are told
   int max_uploads = 8;
+  std::chrono::milliseconds upload_silence{60'000};  // an upload that sends nothing for so long is ended
 };
 
 // gptvq.v1.WorkerService: translates between the wire and the coordinator, checks lease tokens, receives layers, and decides
@@ -21,7 +25,7 @@ struct WorkerServiceOptions {
 class GrpcWorkerService final : public v1::WorkerService::Service {
  public:
   GrpcWorkerService(Coordinator& coordinator, ArtifactStore& store, const Seal& seal, CoordinatorMetrics& metrics,
-                    const CallGuard& guard, WorkerServiceOptions options);
+                    const CallGuard& guard, Clock& clock, WorkerServiceOptions options);
 
   grpc::Status RegisterWorker(grpc::ServerContext*, const v1::RegisterWorkerRequest*,
                               v1::RegisterWorkerResponse*) override;
@@ -39,10 +43,11 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   absl::Status Poll(Call& call, const grpc::ServerContext& context, const v1::LeaseTaskRequest& request,
                     v1::LeaseTaskResponse& response);
   absl::Status Renew(Call& call, const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response);
-  absl::Status Publish(Call& call, grpc::ServerReader<v1::PublishLayerRequest>& reader,
+  absl::Status Publish(Call& call, grpc::ServerReader<v1::PublishLayerRequest>& reader, SilenceWatch& silence,
                        v1::PublishLayerResponse& response);
   // The count of deletions just before the artifact became visible.
-  absl::StatusOr<DeletionCount> Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader);
+  absl::StatusOr<DeletionCount> Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader,
+                                        SilenceWatch& silence);
   absl::Status Complete(Call& call, const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response);
   // The lease of a request whose token is genuine and whose worker is the caller; tells `call` the job.
   absl::StatusOr<Lease> GenuineLease(const v1::Lease& proto, Call& call) const;
@@ -52,6 +57,7 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   const Seal& seal_;
   CoordinatorMetrics& metrics_;
   const ServiceDesk desk_;
+  Clock& clock_;
   const WorkerServiceOptions options_;
   ConcurrencyLimit uploads_;
 };

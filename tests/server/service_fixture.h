@@ -81,7 +81,7 @@ class Service {
         coordinator(job_store, clock, metrics, options.coordinator),
         submission(coordinator, probe),
         job_service(coordinator, submission, seal, metrics, guard, options.jobs),
-        worker_service(coordinator, artifacts, seal, metrics, guard, options.workers) {
+        worker_service(coordinator, artifacts, seal, metrics, guard, clock, options.workers) {
     if (options.journal == ServiceOptions::Journal::kLoaded) {
       EXPECT_TRUE(coordinator.Start([](const absl::Status&) {}).ok());
     }

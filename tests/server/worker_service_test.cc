@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <future>
 
 #include "google/protobuf/descriptor.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
 #include "tests/server/service_fixture.h"
 
 namespace gptvq {
@@ -412,6 +415,41 @@ TEST(PublishLayerCall, ALeaseLostWhileTheBytesTravelCommitsNothing) {
   writer->WritesDone();
 
   EXPECT_EQ(ReasonOf(FromGrpcStatus(writer->Finish())), ErrorReason::kStaleEpoch);
+  EXPECT_EQ(service.coordinator.store().ReadLayers(JobIdFor(kRequestId))->size(), 0u);
+}
+
+// Over TCP, where the code has to cross the wire.
+TEST(PublishLayerCall, EndsWhenNothingCameForAMinuteAndFreesItsPlace) {
+  Service service;
+  SubmitTo(service);
+  TestWorker worker(service);
+  const auto workers =
+      v1::WorkerService::NewStub(grpc::CreateChannel(service.server->address(), grpc::InsecureChannelCredentials()));
+  const v1::PublishLayerRequest header = TestWorker::Header(worker.Poll().lease(), 0, "bytes");
+  for (const bool has_header : {true, false}) {  // the lease ends meanwhile
+    grpc::ClientContext context;
+    v1::PublishLayerResponse response;
+    const auto writer = workers->PublishLayer(&context, &response);
+    if (has_header) {
+      ASSERT_TRUE(writer->Write(header));
+    }
+    while (has_header && service.registry.RenderText().find("gptvq_coordinator_uploads 1") == std::string::npos) {
+      std::this_thread::yield();
+    }
+
+    auto ended = std::async(std::launch::async, [&] { return writer->Finish(); });
+    std::chrono::seconds passed(0);
+    while (ended.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      service.clock.Advance(std::chrono::seconds(1));
+      ++passed;
+    }
+
+    EXPECT_EQ(ended.get().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+    EXPECT_GE(passed, std::chrono::seconds(60));
+  }
+  while (service.registry.RenderText().find("gptvq_coordinator_uploads 0") == std::string::npos) {
+    std::this_thread::yield();
+  }
   EXPECT_EQ(service.coordinator.store().ReadLayers(JobIdFor(kRequestId))->size(), 0u);
 }
 

@@ -5,7 +5,8 @@ import hashlib
 import pathlib
 
 from calls import Caller, message
-from case import Case, Seen, check, not_run
+from case import Case, Seen, check
+from files import by_test
 
 INVALID = "INVALID_ARGUMENT (INVALID_FIELD)"
 LAYERS = 3
@@ -312,8 +313,6 @@ CASES = [
                note="nothing is under the key"),
     Case("D45", "a ninth upload while eight are silent", ninth_upload, "RESOURCE_EXHAUSTED (TOO_MANY_UPLOADS)",
          "[RetryInfo]"),
-    not_run(
-        "D45", "an upload that says nothing for 60 s",
-        "it has no deadline: it ends with its connection, which is pinged; "
-        "only who holds a lease can open one, and eight are open at most"),
+    by_test("D45", "an upload that says nothing for 60 s", "server/services_test",
+            "PublishLayerCall.EndsWhenNothingCameForAMinuteAndFreesItsPlace", "DEADLINE_EXCEEDED; by a test of the library"),
 ]
