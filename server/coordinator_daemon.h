@@ -31,9 +31,9 @@ struct CoordinatorDaemonOptions {
   // When artifacts that nobody needs are deleted (GarbageOptions, docs/storage.md): 0 to 10 years each.
   std::chrono::milliseconds artifact_grace{86'400'000};
   std::chrono::milliseconds boundary_grace{600'000};
-  bool prune_unknown = false;       // whether artifacts that no job names are deleted, a week after they are found
-  std::chrono::milliseconds quarantine{600'000};   // the first of a worker; 1 s to 1 day
-  const S3Connector* s3 = nullptr;                 // for an s3:// artifact store; borrowed; null: there can be none
+  bool prune_unknown = false;  // whether artifacts that no job names are deleted, a week after they are found
+  std::chrono::milliseconds quarantine{600'000};  // the first of a worker; 1 s to 1 day
+  const S3Connector* s3 = nullptr;                // for an s3:// artifact store; borrowed; null: there can be none
 
   // Errors: InvalidArgument naming the field.
   absl::Status Validate() const;

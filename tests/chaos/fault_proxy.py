@@ -26,8 +26,9 @@ class Faults:
     jitter_seconds: float = 0
     bytes_per_second: float = 0  # in each direction of each connection; 0: unlimited
     cut_after_bytes: tuple = ()  # (least, most): a connection is reset when so many bytes have passed to the server
-    flip_after_bytes: tuple = ()  # (least, most): one byte to the server is changed after so many, once per connection
-
+    # (least, most): one byte to the server is changed after so many, once per connection, in the second half of a read of
+    # CHUNK_BYTES: in a layer, not in the message before it.
+    flip_after_bytes: tuple = ()
 
 
 class FaultProxy:
@@ -189,12 +190,12 @@ class _Link:
         return True
 
     def _flip(self, data, direction):
-        if direction != TO_SERVER or self.flip_at is None or self.passed < self.flip_at:
+        if direction != TO_SERVER or self.flip_at is None or self.passed < self.flip_at or len(data) < CHUNK_BYTES:
             return data
         self.flip_at = None
         self.proxy.flips += 1
         flipped = bytearray(data)
-        flipped[self.proxy._random.randrange(len(flipped))] ^= 1 << self.proxy._random.randrange(8)
+        flipped[self.proxy._random.randrange(len(flipped) // 2, len(flipped))] ^= 1 << self.proxy._random.randrange(8)
         return bytes(flipped)
 
     def abort(self):

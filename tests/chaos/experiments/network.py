@@ -136,12 +136,12 @@ def resets(lab):
                  "uploads have no offset to resume at, so up to a whole layer is sent again instead of 8 MiB")
 
 
-@experiment("F48", "one bit of every connection to the coordinator is flipped, without TLS",
+@experiment("F48", "one bit of a layer is flipped on every connection to the coordinator, without TLS",
             "CRC-32C or SHA-256 refuses the layer, or HTTP/2 the frame; sent again; S1", quick=True)
 def flips(lab):
     with proxied(lab) as (cluster, proxies):
         for proxy in proxies:
-            proxy.set(Faults(flip_after_bytes=(2_000, 120_000), cut_after_bytes=(200_000, 300_000)))
+            proxy.set(Faults(flip_after_bytes=(2_000, 60_000), cut_after_bytes=(200_000, 300_000)))
             proxy.cut()
         job_id = cluster.submit()
         eventually(lambda: cluster.job(job_id)["state"] not in ("pending", "running", "finalizing") or
