@@ -97,6 +97,7 @@ TEST_F(TlsServiceTest, NobodyGetsInWithoutACertificateOfTheAuthority) {
 TEST_F(TlsServiceTest, ACallerRefusesACoordinatorOfAnotherAuthorityOrForAnotherHost) {
   ServiceOptions options = Options();
   options.server.tls = authority_.Issue({.names = "URI:spiffe://example.org/gptvq/coordinator/main,DNS:elsewhere"});
+  options.audit_file.clear();
   Service elsewhere(std::move(options));
   Service service(Options());
   TestAuthority stranger;
@@ -448,8 +449,10 @@ TEST_F(TlsServiceTest, AWorkerCanNotPoseAsTheCoordinator) {
 TEST_F(TlsServiceTest, OneOfSeveralCoordinatorsIsKnownByItsRoleWhateverItsHost) {
   ServiceOptions elsewhere = Options();
   elsewhere.server.tls = authority_.Issue({.names = "URI:spiffe://example.org/gptvq/coordinator/b,DNS:b.example"});
+  elsewhere.audit_file.clear();
   ServiceOptions posing = Options();
   posing.server.tls = authority_.Issue({.names = "URI:spiffe://example.org/gptvq/worker/w,DNS:b.example"});
+  posing.audit_file.clear();
   Service leads(std::move(elsewhere));
   leads.server->ShowServing();
   Service poses(std::move(posing));
