@@ -145,7 +145,7 @@ def main():
     parser.add_argument("build", nargs="?", help="a configured build directory with scheduler_sim in it")
     parser.add_argument("name", nargs="?", default="", help="only mutants with this in their name")
     parser.add_argument("--check", action="store_true", help="only see that every line is still there")
-    parser.add_argument("--seeds", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=3000)
     arguments = parser.parse_args()
     mutants = read_mutants()
     if arguments.check:
