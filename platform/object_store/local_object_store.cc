@@ -35,6 +35,8 @@ std::string Join(std::string_view directory, std::string_view name) {
   return directory.empty() ? std::string(name) : absl::StrCat(std::string(directory), "/", std::string(name));
 }
 
+constexpr int kReadAttempts = 3;  // disks, and networks behind file systems, fail once and then do not
+
 class LocalFile final : public RandomAccessFile {
  public:
   LocalFile(FileDescriptor fd, std::string name, std::uint64_t size)
@@ -48,9 +50,11 @@ class LocalFile final : public RandomAccessFile {
       return absl::OutOfRangeError(absl::StrCat(name_, ": read of ", bytes_out.size(), " bytes at offset ", offset,
                                                 " passes the end at ", size_));
     }
+    int failures = 0;
     while (!bytes_out.empty()) {
       const ssize_t count = pread(fd_.get(), bytes_out.data(), bytes_out.size(), static_cast<off_t>(offset));
       if (count < 0 && errno == EINTR) continue;
+      if (count < 0 && errno == EIO && ++failures < kReadAttempts) continue;
       // The disk does not have the bytes: trouble of this machine, not a storage that is away.
       if (count < 0 && errno == EIO) return absl::DataLossError(absl::StrCat(name_, ": the disk cannot read it"));
       if (count < 0) return ErrnoToStatus(errno, name_);

@@ -13,14 +13,10 @@ from services import LEASE_SECONDS
 
 
 def busy_process(cluster, job_id, processes, random):
-    """A process that holds a task of the job, once there is one."""
-
-    def find():
-        leased = {task["worker"] for task in cluster.job(job_id)["tasks"] if task["state"] == "leased"}
-        busy = [process for process in processes if process.name in leased]
-        return random.choice(busy) if busy else None
-
-    return wait_until(find, "a worker with a task")
+    """A process that holds a task of the job; None without one."""
+    leased = {task["worker"] for task in cluster.job(job_id)["tasks"] if task["state"] == "leased"}
+    busy = [process for process in processes if process.name in leased]
+    return random.choice(busy) if busy else None
 
 
 @experiment("F01", "SIGKILL of a random busy worker at random moments, 6 times; each is replaced",
@@ -36,15 +32,20 @@ def kill_workers(lab):
             f"taken after {shown(journal.seconds_until_granted_again())}")
 
 
-def kill_six_workers(lab, job_count=1, **options):
-    """The times of the kills, and the cluster after its jobs. One job may be over too soon."""
+def kill_six_workers(lab, **options):
+    """The times of the kills, and the cluster after its jobs: when one is over, the next begins."""
     kills = []
     with lab.cluster(**options) as cluster:
         workers = cluster.start_workers(3)
-        job_ids = [cluster.submit() for _ in range(job_count)]
+        job_ids = []
+
+        def find():
+            if not job_ids or cluster.job(job_ids[-1])["state"] == "succeeded":
+                job_ids.append(cluster.submit())
+            return busy_process(cluster, job_ids[-1], workers, lab.random)
+
         for number in range(6):
-            running = next(job_id for job_id in job_ids if cluster.job(job_id)["state"] != "succeeded")
-            victim = busy_process(cluster, running, workers, lab.random)
+            victim = wait_until(find, "a worker with a task")
             pause(lab.random.uniform(0, 0.5))
             kills.append(time.time())
             cluster.kill(victim)
@@ -59,7 +60,7 @@ def kill_six_workers(lab, job_count=1, **options):
 @experiment("F73", "as F01, with boundaries deleted 0.1 s after their last reader and layers 0.1 s after their job, 40 rounds a second",
             "nothing that is referenced is deleted: the job succeeds; what is stored hashes to its name")
 def collect_while_workers_die(lab):
-    kills, cluster = kill_six_workers(lab, job_count=3, coordinator_arguments=("--artifact-grace-ms", "100", "--boundary-grace-ms", "100"))
+    kills, cluster = kill_six_workers(lab, coordinator_arguments=("--artifact-grace-ms", "100", "--boundary-grace-ms", "100"))
     journal = lab.verify(cluster)
     check(cluster.deleted >= 1, "nothing was deleted")
     return (f"{len(kills)} kills, {journal.count('expire')} leases lost, {cluster.deleted:.0f} artifacts deleted while the job ran "
@@ -147,7 +148,7 @@ def crash_workers(lab):
         workers = cluster.start_workers(2)
         job_id = cluster.submit()
         for _ in range(3):
-            victim = busy_process(cluster, job_id, workers, lab.random)
+            victim = wait_until(lambda: busy_process(cluster, job_id, workers, lab.random), "a worker with a task")
             pause(lab.random.uniform(0, 0.3))
             cluster.meant_to_die.add(victim)
             victim.send_signal(signal.SIGSEGV)
