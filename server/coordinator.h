@@ -69,10 +69,11 @@ class Coordinator {
   // report is still recorded.
   void Drain();
 
-  // Records an event other than PollTask. Who records that an artifact is stored names in `seen` the count that it read before
-  // it looked. Errors: those of Ledger; STOPPING.
+  // Records an event other than PollTask. Who records that an artifact is stored names in `seen` the deletion_count() that it
+  // read before it looked. Errors: those of Ledger; STOPPING.
   absl::StatusOr<Decision> Record(const Event& event, std::optional<DeletionCount> seen = std::nullopt);
   DeletionCount deletion_count() const;
+  // As Ledger::WasRecorded.
   absl::StatusOr<bool> WasRecorded(const Event& event);
 
   // Records a poll, waiting for a task up to `wait`. Stops waiting when `abandoned` says that nobody wants the answer any

@@ -84,7 +84,7 @@ grpc::Status GrpcJobService::SubmitJob(grpc::ServerContext* context, const v1::S
                          [&](Call& call) { return Submit(*request, call, *response); });
 }
 
-bool GrpcJobService::IsVisible(const Caller& caller, const std::string& job_id) const {
+bool GrpcJobService::IsVisible(const Caller& caller, std::string_view job_id) const {
   if (caller.SeesAllJobs()) return true;
   const absl::StatusOr<std::string> owner = coordinator_.OwnerOf(job_id);
   return owner.ok() && *owner == caller.owner();
@@ -260,13 +260,11 @@ grpc::Status GrpcJobService::ListWorkers(grpc::ServerContext* context, const v1:
     GPTVQ_ASSIGN_OR_RETURN(std::vector<StandingWorker> workers, coordinator_.ListWorkers());
     for (StandingWorker& worker : workers) {
       // Whose tasks a worker does is for those to know whose they are.
-      std::erase_if(worker.leased_task_ids, [&](const std::string& task_id) {
-        return !IsVisible(call.caller, task_id.substr(0, task_id.find('/')));
-      });
+      std::erase_if(worker.leased_task_ids,
+                    [&](const std::string& task_id) { return !IsVisible(call.caller, JobIdOf(task_id)); });
       if (worker.record) {
-        std::erase_if(worker.record->failures, [&](const WorkerFailure& failure) {
-          return !IsVisible(call.caller, failure.task_id.substr(0, failure.task_id.find('/')));
-        });
+        std::erase_if(worker.record->failures,
+                      [&](const WorkerFailure& failure) { return !IsVisible(call.caller, JobIdOf(failure.task_id)); });
       }
       *response->add_workers() = WorkerToProto(worker);
     }

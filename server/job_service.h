@@ -2,6 +2,7 @@
 #define GPTVQ_SERVER_JOB_SERVICE_H_
 
 #include <string>
+#include <string_view>
 
 #include "gptvq/v1/job_service.grpc.pb.h"
 #include "server/coordinator.h"
@@ -37,7 +38,7 @@ class GrpcJobService final : public v1::JobService::Service {
 
  private:
   // Whether a caller may know of a job: its own, or every one.
-  bool IsVisible(const Caller& caller, const std::string& job_id) const;
+  bool IsVisible(const Caller& caller, std::string_view job_id) const;
   // Errors: NotFound (JOB_UNKNOWN) for a job that is not there or not visible; the caller can not tell which.
   absl::Status CheckVisible(Call& call) const;
 

@@ -267,7 +267,7 @@ grpc::Status GrpcWorkerService::ReleaseTask(grpc::ServerContext* context, const 
 
 absl::StatusOr<Lease> GrpcWorkerService::GenuineLease(const v1::Lease& proto, Call& call) const {
   GPTVQ_ASSIGN_OR_RETURN(Lease lease, FromProto(proto));
-  call.job_id = lease.task_id.substr(0, lease.task_id.find('/'));
+  call.job_id = std::string(JobIdOf(lease.task_id));
   GPTVQ_RETURN_IF_ERROR(CheckSpeaksFor(call.caller, lease.worker_name));
   if (seal_.IsGenuine(lease)) return lease;
   return Refuse(ErrorReason::kBadLeaseToken, absl::StrCat("the token does not belong to a lease of ", lease.task_id));

@@ -99,6 +99,8 @@ bool IsTerminal(TaskState state) {
 
 bool IsHeld(TaskState state) { return state == TaskState::kLeased || state == TaskState::kCancelling; }
 
+std::string_view JobIdOf(std::string_view task_id) { return task_id.substr(0, task_id.find('/')); }
+
 std::optional<Digest> OutputBoundary(const TaskResult& result) {
   if (const auto* capture = std::get_if<CaptureResult>(&result.outcome)) return capture->output_boundary;
   if (const auto* quantize = std::get_if<QuantizeResult>(&result.outcome)) return quantize->output_boundary;

@@ -136,6 +136,9 @@ struct TaskStatus {
   friend bool operator==(const TaskStatus&, const TaskStatus&) = default;
 };
 
+// The job of a task.
+std::string_view JobIdOf(std::string_view task_id);
+
 struct Task {
   TaskDescription description;
   TaskStatus status;

@@ -71,7 +71,8 @@ struct ReleaseWorker {
   std::string name;
 };
 
-// Time passed. Deals with one overdue lease, or one of a worker in quarantine, or one suspect; to be repeated until its outcome is kNothing.
+// Time passed. Deals with one overdue lease, or one of a worker in quarantine, or one suspect; to be repeated until its
+// outcome is kNothing.
 struct Tick {};
 
 // The coordinator itself stood still for a while, so that nobody could be heard: every held lease lasts a whole ttl from now, and

@@ -8,8 +8,6 @@
 namespace gptvq {
 namespace {
 
-std::string_view JobIdOf(std::string_view task_id) { return task_id.substr(0, task_id.find('/')); }
-
 bool HasProgressed(const JobSnapshot& job) { return job.status.published_layers + job.status.committed_tasks > 0; }
 
 // With one more; the latest of each worker and kind is kept.

@@ -14,8 +14,6 @@ namespace {
 // A worker that was silent for so many lease periods is not listed any more; it registers again when it comes back.
 constexpr int kForgetAfterTtls = 10;
 
-std::string_view JobIdOf(std::string_view task_id) { return task_id.substr(0, task_id.find('/')); }
-
 }  // namespace
 
 void Scheduler::Restore(Memory memory, Instant instant) {
