@@ -62,14 +62,7 @@ class ChaosCluster(Cluster):
         return address_file
 
     def start_coordinator(self, listen="127.0.0.1:0"):
-        address_file = self.spawn_coordinator(listen)
-
-        def serving():
-            if self.coordinator.poll() is not None:
-                raise AssertionError(f"the coordinator ended with {self.coordinator.returncode}: {self.tail('coordinator')}")
-            return address_file.exists() and address_file.read_text().strip()
-
-        self.address = wait_until(serving, "the coordinator's address")
+        self.await_coordinator(self.spawn_coordinator(listen))
 
     def start_worker(self, name, to=None, prefix=(), environment=None, arguments=()):  # pylint: disable=arguments-differ
         """`to` is where the worker finds the coordinator, for instance the address of a FaultProxy."""

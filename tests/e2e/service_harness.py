@@ -85,11 +85,15 @@ class Cluster:
             ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.directory / "data"), "--store", self.store,
              "--address-file", str(address_file), "--lease-ttl-ms", "2000", *self.security("coordinator"),
              *self.coordinator_flags])
+        self.await_coordinator(address_file)
 
-        def address():
-            assert self.coordinator.poll() is None, f"the coordinator ended:\n{self.log('coordinator')}"
+    def await_coordinator(self, address_file):
+        """Until it serves; fails at once when it has ended instead."""
+        def serving():
+            code = self.coordinator.poll()
+            assert code is None, f"the coordinator ended with {code}:\n{self.log('coordinator')[-20000:]}"
             return address_file.exists() and address_file.read_text().strip()
-        self.address = wait_until(address, "the coordinator's address")
+        self.address = wait_until(serving, "the coordinator's address")
 
     def restart_coordinator_after_kill(self):
         self.coordinator.kill()

@@ -45,12 +45,7 @@ class Coordinator(Cluster):
         with open(self.directory / "coordinator.log", "ab") as log:
             self.coordinator = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
         self.processes.append(self.coordinator)
-
-        def serving():
-            check(self.coordinator.poll() is None, f"the coordinator ended: {self.log('coordinator')}")
-            return address_file.exists() and address_file.read_text().strip()
-
-        self.address = wait_until(serving, "the coordinator's address")
+        self.await_coordinator(address_file)
 
     def footprint(self):
         """(resident bytes, open descriptors, threads) of the coordinator."""

@@ -8,13 +8,11 @@ import tempfile
 import time
 import unittest
 
-from scraped_service import ROOT, ScrapedService
+from scraped_service import DASHBOARDS, ScrapedService
 
 import dashboard_data
 from service_harness import Model, PostgresServer, wait_until
 
-DASHBOARDS = [ROOT / "deploy" / "grafana" / "dashboards" / name
-              for name in ("quantization-progress.json", "fleet-health.json")]
 VARIABLES = {"job": ".*", "worker": ".*", "datasource": "", "__rate_interval": "10s", "__range": "60s"}
 
 

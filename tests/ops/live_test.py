@@ -14,7 +14,7 @@ import urllib.request
 
 import yaml
 
-from scraped_service import ROOT, SCRAPE_SECONDS, ScrapedService
+from scraped_service import DASHBOARDS, ROOT, SCRAPE_SECONDS, ScrapedService
 
 import dashboard_data
 from service_harness import Model
@@ -22,8 +22,6 @@ from service_harness import Model
 sys.path.append(str(ROOT / "tools"))
 import render_dashboard  # noqa: E402
 
-DASHBOARDS = [ROOT / "deploy" / "grafana" / "dashboards" / name
-              for name in ("quantization-progress.json", "fleet-health.json")]
 MAX_PICTURE_BYTES = 300_000
 
 # Queries that a healthy job on CPUs leaves without data: (panel, query) and the reason.

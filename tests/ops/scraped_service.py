@@ -11,6 +11,8 @@ import time
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DASHBOARDS = [ROOT / "deploy" / "grafana" / "dashboards" / name
+              for name in ("quantization-progress.json", "fleet-health.json")]
 sys.path += [str(ROOT / "tests" / "e2e"), str(ROOT / "tools")]
 
 from dashboard_data import Prometheus  # noqa: E402
