@@ -14,7 +14,7 @@ import urllib.request
 
 import yaml
 
-from scraped_service import DASHBOARDS, ROOT, SCRAPE_SECONDS, ScrapedService
+from scraped_service import DASHBOARDS, ROOT, SCRAPE_SECONDS, SEVERAL_SCRAPES, ScrapedService
 
 import dashboard_data
 from service_harness import Model
@@ -64,13 +64,13 @@ class LiveTest(unittest.TestCase):
         cls.scratch = tempfile.TemporaryDirectory(prefix="gptvq-ops-")
         cls.addClassCleanup(cls.scratch.cleanup)
         root = pathlib.Path(cls.scratch.name)
-        cls.model = Model(layers=10, hidden=128)
+        cls.model = Model(layers=20, hidden=128)
         cls.addClassCleanup(cls.model.remove)
         cls.service = cls.enterClassContext(ScrapedService(root / "service", ["a", "b"]))
         cls.prometheus = cls.service.prometheus
         cls.start = time.time()
         cls.job_id = cls.service.cluster.client(
-            "submit", *cls.model.job_flags(root / "result", propagation="parallel", shard_layers=2)).strip()
+            "submit", *cls.model.job_flags(root / "result", propagation="parallel", shard_layers=2, **SEVERAL_SCRAPES)).strip()
         cls.service.cluster.client("get", "job-0123456789abcdef", check=3)  # a call that fails
         # Panels of one moment are asked for a moment in the middle of the job.
         cls.moment = cls.service.await_data(
