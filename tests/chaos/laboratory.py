@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 
-from experiment import check
+from experiment import NotRun, check
 from journal import read_journal
 from process_faults import need
 from services import ChaosCluster  # makes the harnesses of other folders importable
@@ -21,14 +21,40 @@ from service_harness import Model
 
 LAYERS = 8
 # What the experiments run: (layers, hidden size of the model, flags of the job). The boundaries of `wide` take more than
-# one part of an upload to S3.
+# one part of an upload to S3. `demo` is what `make demo` runs, with the model and the texts that it prepares.
 JOBS = {
     "reference": (LAYERS, 128, {"propagation": "parallel", "shard_layers": 2, "evaluation_tokens": 512,
                                 "refinement_passes": 48}),
     "wide": (2, 256, {"propagation": "parallel", "shard_layers": 1, "evaluation_tokens": 512, "samples": 64,
                       "sequence_length": 256, "refinement_passes": 2}),
+    "demo": (30, 576, {"propagation": "parallel", "evaluation_tokens": 16384}),
 }
+JOB_SECONDS = 1800  # for any of them on a busy machine
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "build/demo"
 CHECKER = pathlib.Path(__file__).resolve().parent / "checker.py"
+
+
+class DemoModel:
+    """The model and the texts of the demo, as `make demo` prepares them. Errors: NotRun without them."""
+
+    directory = DEMO
+
+    def __init__(self):
+        if not (DEMO / "text" / "held_out.txt").exists() or not (DEMO / "model").exists():
+            raise NotRun("tools/prepare_demo.sh was not run: there is no model")
+
+    def remove(self):
+        """It stays: later runs use it, too."""
+
+    def sources(self):
+        return [path for folder in ("model", "text") for path in (DEMO / folder).iterdir()]
+
+    def job_flags(self, output, **overrides):
+        flags = {"--model": DEMO / "model", "--calibration": DEMO / "text/calibration.txt",
+                 "--evaluation": DEMO / "text/held_out.txt", "--output": output, "--preset": "2d-3.125bpv",
+                 "--samples": 16, "--sequence-length": 1024}
+        flags.update({"--" + key.replace("_", "-"): value for key, value in overrides.items()})
+        return [str(part) for flag in flags.items() for part in flag]
 
 
 class Shared:
@@ -41,7 +67,7 @@ class Shared:
     @functools.cache  # pylint: disable=method-cache-max-size-none  # it lives as long as the process
     def model(self, job):
         layers, hidden, _ = JOBS[job]
-        model = Model(layers=layers, hidden=hidden)
+        model = DemoModel() if job == "demo" else Model(layers=layers, hidden=hidden)
         self.closing.callback(model.remove)
         return model
 
@@ -60,7 +86,7 @@ class Shared:
             cluster.start_workers(2)
             begin = time.monotonic()
             job_id = cluster.submit()
-            cluster.client("wait", job_id)
+            cluster.client("wait", job_id, seconds=JOB_SECONDS)
             seconds = time.monotonic() - begin
         manifest = (cluster.outputs[job_id] / "gptvq_manifest.json").read_bytes()
         return hashlib.sha256(manifest).hexdigest(), seconds
@@ -82,6 +108,10 @@ class Laboratory:
         self.job = job
 
     @property
+    def model(self):
+        return self.shared.model(self.job)
+
+    @property
     def quiet_seconds(self):
         return self.shared.quiet(self.job)[1]
 
@@ -89,7 +119,7 @@ class Laboratory:
         return ChaosCluster(self, self.root / name, **options)
 
     def job_flags(self, output, **overrides):
-        return self.shared.model(self.job).job_flags(output, **{**JOBS[self.job][2], **overrides})
+        return self.model.job_flags(output, **{**JOBS[self.job][2], **overrides})
 
     def verify(self, cluster):
         """Runs the checker over what an ended cluster left; returns the journal."""

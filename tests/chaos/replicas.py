@@ -81,7 +81,7 @@ class ReplicatedCluster(ChaosCluster):
     """Coordinators on one journal; clients and workers know the addresses of all of them."""
 
     def __init__(self, lab, directory, server, names=("first", "second"), **options):
-        super().__init__(lab, directory, store=str(directory / "store"), **options)
+        super().__init__(lab, directory, **{"store": str(directory / "store"), **options})
         self.journal = server.uri  # for writing; the database
         self.names = names
         self.coordinators = {}
@@ -98,7 +98,9 @@ class ReplicatedCluster(ChaosCluster):
         address_file.unlink(missing_ok=True)
         self.coordinators[name] = self._spawn(
             name, ["gptvq-coordinator", "--listen", listen, "--journal", self.journal, "--store", self.store,
-                   "--address-file", str(address_file), "--lease-ttl-ms", str(int(self.lease_seconds * 1000))])
+                   "--address-file", str(address_file), "--lease-ttl-ms", str(int(self.lease_seconds * 1000)),
+                   *self.security("coordinator"), *self.coordinator_arguments],
+            self.coordinator_prefix, self.coordinator_environment)
         self.addresses[name] = wait_until(
             lambda: address_file.exists() and address_file.read_text().strip(), f"the address of {name}")
         self.address = ",".join(self.addresses.values())

@@ -75,11 +75,15 @@ class ChaosCluster(Cluster):
 
     # Jobs.
 
-    def submit(self, check=0, **overrides):
+    def submit(self, check=0, place=None, **overrides):
+        """With `place`, a URI, model and texts are read from `place`/source and the result goes to `place`/result-N."""
         output = self.directory / f"result-{len(self.outputs)}"
+        flags = self.lab.job_flags(output, **overrides)
+        if place:
+            flags = [flag.replace(str(self.lab.model.directory), f"{place}/source").replace(str(self.directory), place)
+                     for flag in flags]
         request_id = str(uuid.UUID(int=self.lab.random.getrandbits(128), version=4))
-        job_id = self.client("submit", *self.lab.job_flags(output, **overrides), "--request-id", request_id,
-                             check=check).strip()
+        job_id = self.client("submit", *flags, "--request-id", request_id, check=check).strip()
         if check == 0:
             self.requests.append(request_id)
             self.outputs[job_id] = output

@@ -22,9 +22,8 @@ class S3ServiceTest(unittest.TestCase):
         root = pathlib.Path(scratch.name)
         server = self.enterContext(Rgw())
         bucket = f"s3://{server.bucket}"
-        for file in model.directory.rglob("*"):
-            if file.is_file():
-                server.put(f"source/{file.relative_to(model.directory)}", file)
+        for file in model.sources():
+            server.put(f"source/{file.relative_to(model.directory)}", file)
         os.environ.update(server.environment())
         self.addCleanup(os.environ.pop, "GPTVQ_STORAGE_PROFILES")
         os.environ["GPTVQ_STORAGE_PROFILES"] = os.environ["GPTVQ_TEST_S3_PROFILES"]

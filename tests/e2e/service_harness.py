@@ -115,15 +115,15 @@ class Cluster:
     def security(self, name):
         return tls_flags(self.certificates / name) if self.certificates else []
 
-    def client(self, *arguments, check=0):
-        """Runs gptvq-client; returns its standard output."""
+    def client(self, *arguments, check=0, seconds=None):
+        """Runs gptvq-client, for at most DEADLINE_SECONDS or so many; returns its standard output."""
         command = [str(BIN / "gptvq-client"), *map(str, arguments)]
         if arguments[0] in ("submit", "get", "list", "watch", "wait", "cancel", "report", "workers", "release",
                             "doctor"):
             command += ["--coordinator", self.address, *self.security(self.client_name)]
         if arguments[0] == "submit":
             command += ["--state-dir", str(self.directory / "state")]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds or DEADLINE_SECONDS, check=False)
         assert result.returncode == check, f"{command}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result.stdout
 
@@ -187,6 +187,10 @@ class Model:
 
     def remove(self):
         shutil.rmtree(self.directory)
+
+    def sources(self):
+        """Every file that a job reads."""
+        return [path for path in self.directory.rglob("*") if path.is_file()]
 
     def job_flags(self, output, **overrides):
         flags = {

@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import uuid
 
 DEADLINE_SECONDS = 180
@@ -173,6 +175,14 @@ class Rgw:
     def put(self, key, path):
         """Stores a file as an object of the bucket `bucket`."""
         self.curl(f"{self.bucket}/{key}", path.read_bytes(), "--upload-file", str(path))
+
+    def fetch(self, prefix, directory):
+        """Brings the objects of the bucket `bucket` below a prefix into a new directory; at most a thousand."""
+        listed = self.curl(f"{self.bucket}?list-type=2&prefix={urllib.parse.quote(prefix, safe='')}%2F", b"")
+        for key in re.findall(r"<Key>([^<]+)</Key>", listed):
+            path = directory / key.removeprefix(f"{prefix}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.curl(f"{self.bucket}/{key}", b"", "--output", str(path))
 
     def curl(self, place, payload, *options):
         # curl signs by itself: what a test finds does not depend on the code under test.

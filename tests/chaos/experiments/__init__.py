@@ -1,3 +1,4 @@
 """One module per group; importing them fills the table."""
 
-from experiments import clocks, coordinator, database, network, object_store, replicated, security, workers  # noqa: F401
+from experiments import (clocks, coordinator, database, everything, network, object_store, replicated,  # noqa: F401
+                         security, workers)
