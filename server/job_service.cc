@@ -296,7 +296,7 @@ grpc::Status GrpcJobService::GetCapabilities(grpc::ServerContext* context, const
     response->set_max_active_jobs(scheduler.max_active_jobs);
     response->set_max_artifact_bytes(kMaxLayerArtifactBytes);
     *response->mutable_lease_ttl() = ToProto(scheduler.lease_ttl);
-    response->add_uri_schemes("file");
+    for (const std::string_view scheme : {"file", "s3"}) response->add_uri_schemes(std::string(scheme));
     *response->mutable_coordinator_time() = ToProto(coordinator_.Now().wall);
     return absl::OkStatus();
   });

@@ -494,6 +494,7 @@ TEST(GetCapabilitiesCall, AnswersTheLimits) {
   EXPECT_EQ(response.max_layers(), 512);
   EXPECT_EQ(response.lease_ttl().seconds(), 30);
   EXPECT_FALSE(response.version().empty());
+  EXPECT_THAT(response.uri_schemes(), ElementsAre("file", "s3"));
 }
 
 }  // namespace
