@@ -114,10 +114,9 @@ absl::StatusOr<std::optional<TaskGrant>> Coordinator::FindGrant(const std::strin
   return MakeGrant(*found->job, description.index, options_.scheduler.lease_ttl, layers);
 }
 
-absl::Status Coordinator::CheckHolder(const Lease& lease) const {
+absl::Status Coordinator::CheckHolder(const Lease& lease) {
   const std::lock_guard lock(mutex_);
-  GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());
-  return ledger_.scheduler().CheckHolder(lease);
+  return CountRollback(ledger_.CheckHolder(lease, Now()));
 }
 
 absl::StatusOr<StandingJob> Coordinator::FindJob(std::string_view job_id) const {
@@ -206,7 +205,9 @@ absl::StatusOr<Coordinator::News> Coordinator::WaitForNews(std::string_view job_
 
 absl::StatusOr<bool> Coordinator::WasRecorded(const Event& event) {
   const std::lock_guard lock(mutex_);
-  return ledger_.WasRecorded(event, Now());
+  absl::StatusOr<bool> recorded = ledger_.WasRecorded(event, Now());
+  GPTVQ_RETURN_IF_ERROR(CountRollback(recorded.status()));
+  return recorded;
 }
 
 absl::StatusOr<std::vector<Digest>> Coordinator::BeginDeletions() {
@@ -234,7 +235,9 @@ std::vector<DoomedArtifact> Coordinator::ListDoomed() const {
 
 absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event, std::optional<DeletionCount> seen) {
   const MonotonicTime begin = clock_.MonotonicNow();
-  GPTVQ_ASSIGN_OR_RETURN(Decision decision, ledger_.Record(event, Now(), seen));
+  absl::StatusOr<Decision> recorded = ledger_.Record(event, Now(), seen);
+  GPTVQ_RETURN_IF_ERROR(CountRollback(recorded.status()));
+  const Decision& decision = *recorded;
   metrics_.CountDecision(decision);
   if (!decision.transition.empty()) {
     metrics_.journal_seconds.Observe(std::chrono::duration<double>(clock_.MonotonicNow() - begin).count());
@@ -243,7 +246,12 @@ absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event, std::opti
   if (MakesWork(decision.transition)) WakePolls();
   if (progressed) ++progress_version_;
   if (progressed || !decision.transition.empty()) changed_.notify_all();
-  return decision;
+  return recorded;
+}
+
+absl::Status Coordinator::CountRollback(absl::Status status) {
+  if (ReasonOf(status) == ErrorReason::kRollbackSuspected) metrics_.rollbacks.Increment();
+  return status;
 }
 
 void Coordinator::WakePolls() {

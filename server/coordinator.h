@@ -85,9 +85,8 @@ class Coordinator {
   // must not be impersonated. Errors: those of Ledger::CheckInStep and JobStore::ReadLayers.
   absl::StatusOr<std::optional<TaskGrant>> FindGrant(const std::string& task_id, const PollTask& poll) const;
 
-  // Whether a call comes from the holder of a task, without recording anything. Errors: those of Scheduler::CheckHolder and
-  // Ledger::CheckInStep.
-  absl::Status CheckHolder(const Lease& lease) const;
+  // Whether a call comes from the holder of a task, without recording anything. Errors: those of Ledger::CheckHolder.
+  absl::Status CheckHolder(const Lease& lease);
 
   // From the journal on standby, then without progress. Errors: NotFound (JOB_UNKNOWN); those of JobStore.
   absl::StatusOr<StandingJob> FindJob(std::string_view job_id) const;
@@ -117,6 +116,8 @@ class Coordinator {
   JobStore& store() const { return store_; }
 
  private:
+  // The same status; counts it if it shows a rollback.
+  absl::Status CountRollback(absl::Status status);
   absl::StatusOr<Decision> RecordLocked(const Event& event, std::optional<DeletionCount> seen = std::nullopt);
   void WakePolls();
   void LetTimePass();

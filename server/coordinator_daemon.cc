@@ -66,12 +66,20 @@ std::string NameOfThisProcess() {
   return absl::StrCat(host.data(), ", process ", getpid());
 }
 
-absl::StatusOr<std::unique_ptr<JobStore>> OpenJournal(const CoordinatorDaemonOptions& options, Clock& clock) {
+absl::StatusOr<std::unique_ptr<JobStore>> OpenJournal(const CoordinatorDaemonOptions& options, Clock& clock,
+                                                      Logger& log) {
   if (options.journal_uri.empty()) return SqliteJobStore::Open(options.data_directory);
   PostgresJobStore::Options journal;
   journal.leader.uri = options.journal_uri;
   journal.leader.name = NameOfThisProcess();
-  return PostgresJobStore::Open(journal, clock);
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<PostgresJobStore> store, PostgresJobStore::Open(journal, clock));
+  if (!store->knows_timeline()) {
+    log.Warning(
+        "the database does not say which cluster and timeline it is, so every start of its server begins a "
+        "generation of epochs",
+        {{"remedy", "GRANT EXECUTE ON FUNCTION pg_control_system() to the role of --journal"}});
+  }
+  return store;
 }
 
 absl::StatusOr<ObjectUri> ArtifactStoreUri(const CoordinatorDaemonOptions& options) {
@@ -218,7 +226,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorDaemon>> CoordinatorDaemon::Start(cons
   GPTVQ_RETURN_IF_ERROR(options.Validate());
   GPTVQ_ASSIGN_OR_RETURN(AccessControl access, AccessControlFor(options, clock, log));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<AuditLog> audit_log, AuditLogFor(options, log));
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<JobStore> job_store, OpenJournal(options, clock));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<JobStore> job_store, OpenJournal(options, clock, log));
   GPTVQ_ASSIGN_OR_RETURN(std::string secret, job_store->Secret());
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri uri, ArtifactStoreUri(options));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> object_store,

@@ -175,6 +175,10 @@ void DeclareFlags(CommandLine& command_line, CoordinatorFlags& flags) {
   restore.AddString({.name = "--input", .help = "The backup.", .value = "FILE", .presence = Presence::kRequired},
                     &flags.restore.input);
 
+  Command& accept_loss = command_line.AddCommand(
+      "accept-loss", "Lets a coordinator start again whose journal lacks changes that it acknowledged.");
+  accept_loss.AddString(DataDirectory(), &flags.accept_loss.data_directory);
+
   Command& verify = command_line.AddCommand(
       "verify-audit-log", "Checks that no line of an audit log was changed, removed or put in; names the first one.");
   verify.AddArgument({.name = "FILE", .help = "The audit log, or a copy of it.", .presence = Presence::kRequired},

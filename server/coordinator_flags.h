@@ -12,8 +12,8 @@
 
 namespace gptvq {
 
-// The command line of gptvq-coordinator: without a command it serves; `backup` and `restore` deal with its journal,
-// `verify-audit-log` with its audit log.
+// The command line of gptvq-coordinator: without a command it serves; `backup`, `restore` and `accept-loss` deal with its
+// journal, `verify-audit-log` with its audit log.
 
 struct ServeOptions {
   CoordinatorDaemonOptions daemon;
@@ -35,6 +35,9 @@ struct CoordinatorFlags {
     std::string data_directory;
     std::string input;
   } restore;
+  struct {
+    std::string data_directory;
+  } accept_loss;
   struct {
     std::string file;
     std::string known_value;

@@ -55,6 +55,10 @@ CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
     : published_bytes(registry.AddCounter("published_bytes_total", "Bytes of packed layers that were received.")),
       journal_seconds(registry.AddHistogram("decision_seconds", "From taking the lock to the durable journal entry.",
                                             JournalSeconds())),
+      rollbacks(registry.AddCounter("rollbacks_suspected_total",
+                                    "Calls that showed an epoch which the journal does not know: it went back.")),
+      generation(registry.AddGauge("journal_generation",
+                                   "Generation of the journal; greater when it was restored, moved, or went back.")),
       ready(registry.AddGauge("ready", "1 while this coordinator leads and its journal answers, else 0.")),
       waiting_polls(registry.AddGauge("waiting_polls", "Polls of workers that wait for a task.")),
       watchers(registry.AddGauge("watchers", "Clients that watch a job.")),
@@ -181,6 +185,7 @@ void CoordinatorMetrics::ShowStanding(const Scheduler& scheduler, Instant now) {
   std::size_t slots = 0;
   for (const auto& [key, presence] : scheduler.workers()) slots += presence.registration.slots.size();
   slots_.Set(static_cast<double>(slots));
+  generation.Set(static_cast<double>(scheduler.generation()));
   ShowTrust(scheduler, now.monotonic);
   job_metrics_.Show(scheduler, now);
 }

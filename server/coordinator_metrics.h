@@ -39,6 +39,8 @@ class CoordinatorMetrics {
 
   Counter& published_bytes;
   Histogram& journal_seconds;
+  Counter& rollbacks;
+  Gauge& generation;
   Gauge& ready;
   Gauge& waiting_polls;
   Gauge& watchers;

@@ -14,6 +14,16 @@ absl::Status JournalUnavailable(const absl::Status& cause) {
   return Refuse(ErrorReason::kJournalUnavailable, absl::StrCat("journal: ", cause.message()));
 }
 
+// The epoch that the sender of an event holds its task under; 0 in an event about no lease.
+std::int64_t EpochOf(const Event& event) {
+  return std::visit(
+      [](const auto& one) {
+        if constexpr (requires { one.lease; }) return one.lease.epoch;
+        return std::int64_t{0};
+      },
+      event);
+}
+
 }  // namespace
 
 absl::Status Ledger::Load(Instant now) {
@@ -26,7 +36,8 @@ absl::Status Ledger::Load(Instant now) {
   }
   GPTVQ_RETURN_IF_ERROR(state.status());
   artifacts_.Restore(std::move(state->doomed_artifacts), now.monotonic);
-  scheduler_.Restore({std::move(state->active_jobs), state->last_sequence, std::move(state->workers)}, now);
+  scheduler_.Restore(
+      {std::move(state->active_jobs), state->last_sequence, std::move(state->workers), state->generation}, now);
   return absl::OkStatus();
 }
 
@@ -41,7 +52,7 @@ absl::StatusOr<Decision> Ledger::Record(const Event& event, Instant now, std::op
   GPTVQ_ASSIGN_OR_RETURN(std::optional<Decision> answered, AnswerFromStore(event));
   if (answered) return *std::move(answered);
 
-  GPTVQ_ASSIGN_OR_RETURN(Decision decision, scheduler_.Decide(event, now));
+  GPTVQ_ASSIGN_OR_RETURN(Decision decision, Decide(event, now));
   Transition& transition = decision.transition;
   if (!transition.empty()) {
     if (const JobSnapshot* job = scheduler_.FindJob(transition.job_id)) {
@@ -56,7 +67,7 @@ absl::StatusOr<Decision> Ledger::Record(const Event& event, Instant now, std::op
 
 absl::StatusOr<bool> Ledger::WasRecorded(const Event& event, Instant now) {
   GPTVQ_RETURN_IF_ERROR(GetInStep(now));
-  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, scheduler_.Decide(event, now));
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, Decide(event, now));
   return decision.outcome == Outcome::kRepeated;
 }
 
@@ -86,6 +97,29 @@ absl::Status Ledger::DoomUnknown(const std::vector<Digest>& stored, Instant now)
   GPTVQ_RETURN_IF_ERROR(Append(plan));
   artifacts_.Apply(plan.artifacts, now.monotonic);
   return absl::OkStatus();
+}
+
+absl::Status Ledger::CheckHolder(const Lease& lease, Instant now) {
+  GPTVQ_RETURN_IF_ERROR(GetInStep(now));
+  const absl::Status held = scheduler_.CheckHolder(lease);
+  if (ReasonOf(held) == ErrorReason::kRollbackSuspected) GPTVQ_RETURN_IF_ERROR(LeaveLostHistory(lease.epoch));
+  return held;
+}
+
+absl::StatusOr<Decision> Ledger::Decide(const Event& event, Instant now) {
+  absl::StatusOr<Decision> decision = scheduler_.Decide(event, now);
+  if (ReasonOf(decision.status()) == ErrorReason::kRollbackSuspected) {
+    GPTVQ_RETURN_IF_ERROR(LeaveLostHistory(EpochOf(event)));
+  }
+  return decision;
+}
+
+// A lease of ours names an epoch that the journal does not know: it has forgotten more than this one. From here on nothing that it has
+// forgotten is granted again.
+absl::Status Ledger::LeaveLostHistory(std::int64_t forgotten_epoch) {
+  in_step_ = false;
+  const absl::Status begun = store_.BeginGeneration(GenerationOf(forgotten_epoch));
+  return begun.ok() ? begun : JournalUnavailable(begun);
 }
 
 absl::Status Ledger::GetInStep(Instant now) {

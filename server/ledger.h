@@ -15,7 +15,8 @@ namespace gptvq {
 // The scheduler, the doomed artifacts and their journal, in step: an event is decided, the decision journaled, and only then applied to memory. When
 // the journal fails, memory stays as it was and is read anew before the next event, because nobody knows what was stored.
 // Where coordinators share a journal, the ledger of one that stands by is not in step, and each event tries whether the other
-// one still leads. Thread-compatible. Borrows the store.
+// one still leads. A lease that the journal must have forgotten (ROLLBACK_SUSPECTED) is refused and begins a generation of
+// epochs, whichever call shows it. Thread-compatible. Borrows the store.
 class Ledger {
  public:
   Ledger(JobStore& store, const SchedulerOptions& options, const GarbageOptions& garbage = {})
@@ -32,6 +33,9 @@ class Ledger {
   // Whether an event was recorded before, so that recording it would change nothing. What its artifacts became since is no
   // matter then. Errors: as Record, which would not take it.
   absl::StatusOr<bool> WasRecorded(const Event& event, Instant now);
+
+  // Whether a call comes from the holder of a task. Errors: those of Scheduler::CheckHolder; as Record.
+  absl::Status CheckHolder(const Lease& lease, Instant now);
 
   // Lets the deletion of artifacts begin that nobody needs, and returns all that are to be deleted from the store now, also
   // those of earlier calls. Errors: as Record.
@@ -52,6 +56,8 @@ class Ledger {
 
  private:
   absl::Status GetInStep(Instant now);
+  absl::StatusOr<Decision> Decide(const Event& event, Instant now);
+  absl::Status LeaveLostHistory(std::int64_t forgotten_epoch);
   absl::Status Append(const Transition& transition);
   absl::StatusOr<std::optional<Decision>> AnswerFromStore(const Event& event);
 

@@ -95,6 +95,11 @@ int Report(const absl::StatusOr<JournalSummary>& done, std::string_view what) {
   return kOk;
 }
 
+int ReportLoss(const absl::StatusOr<JournalSummary>& done) {
+  if (done.ok()) std::cout << "acknowledged changes given up: " << done->lost_changes << "\n";
+  return Report(done, "left");
+}
+
 int VerifyAuditLog(const std::string& file, const std::string& known_value) {
   const absl::StatusOr<AuditLogCheck> done = CheckAuditLog(file, known_value);
   if (!done.ok()) {
@@ -129,6 +134,7 @@ int Main(int argc, char** argv) {
   if (parsed.command == "restore") {
     return Report(RestoreJournal(flags.restore.input, flags.restore.data_directory), "restored");
   }
+  if (parsed.command == "accept-loss") return ReportLoss(AcceptLoss(flags.accept_loss.data_directory));
   if (parsed.command == "verify-audit-log") {
     return VerifyAuditLog(flags.verify_audit_log.file, flags.verify_audit_log.known_value);
   }

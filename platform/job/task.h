@@ -1,6 +1,7 @@
 #ifndef GPTVQ_PLATFORM_JOB_TASK_H_
 #define GPTVQ_PLATFORM_JOB_TASK_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -123,7 +124,7 @@ inline constexpr std::size_t kMaxFailedAttempts = 16;
 struct TaskStatus {
   std::int64_t revision = 0;
   TaskState state = TaskState::kBlocked;
-  std::int64_t epoch = 0;  // +1 with every grant, never falls
+  std::int64_t epoch = 0;  // rises with every grant, never falls; see NextEpoch
   int attempt = 0;
   std::string worker_name;  // holder of the latest grant
   std::string incarnation;
@@ -138,6 +139,13 @@ struct TaskStatus {
 
 // The job of a task.
 std::string_view JobIdOf(std::string_view task_id);
+
+// An epoch is the store's generation in its high 32 bits and a count of grants in the low ones: a store that went back in time
+// begins a new generation, and never grants again what it has forgotten.
+constexpr std::int64_t GenerationOf(std::int64_t epoch) { return epoch >> 32; }
+constexpr std::int64_t NextEpoch(std::int64_t epoch, std::int64_t generation) {
+  return std::max(epoch, generation << 32) + 1;
+}
 
 struct Task {
   TaskDescription description;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "platform/job_store/store_history.h"
 #include "platform/rpc/record_codec.h"
 
 namespace gptvq {
@@ -384,6 +385,7 @@ absl::StatusOr<JobStore::State> SelectActive(SqlDatabase& database) {
   }
   GPTVQ_ASSIGN_OR_RETURN(state.doomed_artifacts, ReadDoomed(database));
   GPTVQ_RETURN_IF_ERROR(ReadWorkers(database, state.workers));
+  GPTVQ_ASSIGN_OR_RETURN(state.generation, SelectGeneration(database));
   return state;
 }
 

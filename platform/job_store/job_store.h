@@ -21,6 +21,7 @@ class JobStore {
     std::int64_t last_sequence = 0;        // greatest of all jobs; 0 without jobs
     std::vector<DoomedArtifact> doomed_artifacts = {};
     std::vector<WorkerRecord> workers = {};  // by name; none that IsBlank
+    std::int64_t generation = 0;             // rises whenever the store may have forgotten what it acknowledged
   };
 
   // Which jobs a list holds. Newest first.
@@ -34,8 +35,14 @@ class JobStore {
   virtual ~JobStore() = default;
 
   // What a coordinator that starts goes on from. Where coordinators share the store, the caller leads from then on.
+  // A store that finds itself somewhere else than before (a copy of the file, another server, another timeline of its
+  // history) begins a new generation.
   // Errors: DataLoss (the store is damaged, naming the record), Unavailable, also while another one leads (NOT_LEADING).
   virtual absl::StatusOr<State> LoadActive() = 0;
+
+  // Begins a generation greater than the current one and than `after`, durably: something shows that the store has forgotten
+  // what it acknowledged. The caller must load again. Errors: those of Append.
+  virtual absl::Status BeginGeneration(std::int64_t after) = 0;
 
   // Stores all of `transition` or nothing of it, and returns when it is durable. A row is written only over its previous
   // revision, so that a writer with an outdated memory can never undo what another one stored.

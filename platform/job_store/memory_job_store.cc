@@ -70,7 +70,14 @@ absl::StatusOr<JobStore::State> MemoryJobStore::LoadActive() {
             [](const JobSnapshot& a, const JobSnapshot& b) { return a.description.sequence < b.description.sequence; });
   for (const auto& [artifact, row] : doomed_) state.doomed_artifacts.push_back(row);
   for (const auto& [name, record] : workers_) state.workers.push_back(record);
+  state.generation = generation_;
   return state;
+}
+
+absl::Status MemoryJobStore::BeginGeneration(std::int64_t after) {
+  const std::lock_guard lock(mutex_);
+  generation_ = std::max(generation_, after) + 1;
+  return absl::OkStatus();
 }
 
 absl::Status MemoryJobStore::Append(const Transition& transition) {

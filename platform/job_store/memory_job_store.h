@@ -15,6 +15,7 @@ namespace gptvq {
 class MemoryJobStore final : public JobStore {
  public:
   absl::StatusOr<State> LoadActive() override;
+  absl::Status BeginGeneration(std::int64_t after) override;
   absl::Status Append(const Transition& transition) override;
   absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;
   absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) override;
@@ -35,6 +36,7 @@ class MemoryJobStore final : public JobStore {
   std::mutex mutex_;
   std::map<std::string, Entry, std::less<>> entries_;         // by job id; guarded by mutex_
   std::map<std::string, std::string, std::less<>> requests_;  // request id -> job id; guarded by mutex_
+  std::int64_t generation_ = 0;                               // guarded by mutex_
   std::map<Digest, DoomedArtifact> doomed_;                   // guarded by mutex_
   std::map<std::string, WorkerRecord, std::less<>> workers_;  // by name; guarded by mutex_
 };

@@ -6,6 +6,7 @@
 #include "core/base/status_macros.h"
 #include "platform/job_store/job_rows.h"
 #include "platform/job_store/postgres_schema.h"
+#include "platform/job_store/store_history.h"
 
 namespace gptvq {
 namespace {
@@ -22,6 +23,15 @@ constexpr BackoffOptions kRetryPause = {.first = std::chrono::milliseconds(40),
 constexpr BackoffOptions kReconnectPause = {.first = std::chrono::milliseconds(100),
                                             .longest = std::chrono::milliseconds(3'000)};
 
+// Tells a journal from every other history of it: the cluster, the timeline that a promotion or a recovery begins, and the table,
+// which a restored dump makes anew.
+constexpr char kSelectPlace[] =
+    "SELECT 'cluster ' || (SELECT system_identifier FROM pg_control_system()) || ' timeline ' || "
+    "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || ' table ' || 'tasks'::regclass::oid";
+// For a role that may not ask, or a server that does not say: whatever begins another timeline starts a server, too.
+constexpr char kSelectStart[] =
+    "SELECT 'server of ' || extract(epoch FROM pg_postmaster_start_time()) || ' table ' || 'tasks'::regclass::oid";
+
 Backoff SeededBackoff(BackoffOptions options) {
   options.seed = std::random_device()();
   return Backoff(options);
@@ -35,23 +45,70 @@ absl::StatusOr<std::unique_ptr<PostgresJobStore>> PostgresJobStore::Open(const O
                          PostgresConnection::Connect(options.leader.uri, options.leader.timeouts));
   GPTVQ_RETURN_IF_ERROR(MigratePostgresSchema(*connection));
   GPTVQ_RETURN_IF_ERROR(EnsureSecret(*connection));
-  return std::unique_ptr<PostgresJobStore>(new PostgresJobStore(options, clock, std::move(connection)));
+  GPTVQ_ASSIGN_OR_RETURN(const Place place, PlaceOf(*connection));
+  return std::unique_ptr<PostgresJobStore>(new PostgresJobStore(options, clock, std::move(connection), place));
 }
 
-PostgresJobStore::PostgresJobStore(const Options& options, Clock& clock, std::unique_ptr<PostgresConnection> connection)
-    : options_(options), clock_(clock), leader_(options.leader, clock), connection_(std::move(connection)) {}
+PostgresJobStore::PostgresJobStore(const Options& options, Clock& clock, std::unique_ptr<PostgresConnection> connection,
+                                   Place place)
+    : options_(options),
+      knows_timeline_(place.is_exact),
+      clock_(clock),
+      leader_(options.leader, clock),
+      connection_(std::move(connection)),
+      place_(std::move(place)) {}
 
 PostgresJobStore::~PostgresJobStore() { leader_.Resign(*connection_); }
 
 absl::StatusOr<JobStore::State> PostgresJobStore::LoadActive() {
   const std::lock_guard lock(mutex_);
   GPTVQ_RETURN_IF_ERROR(Retry([&](PostgresConnection& connection) { return leader_.Lead(connection); }));
+  place_ = {};  // wherever the connection leads by now
+  is_there_ = false;
+  GPTVQ_RETURN_IF_ERROR(
+      AppendInTerm([this](PostgresConnection& connection) { return NotePlace(connection, place_.text); }));
   State state;
   GPTVQ_RETURN_IF_ERROR(ReadSnapshot([&](PostgresConnection& connection) -> absl::Status {
     GPTVQ_ASSIGN_OR_RETURN(state, SelectActive(connection));
     return absl::OkStatus();
   }));
   return state;
+}
+
+absl::Status PostgresJobStore::BeginGeneration(std::int64_t after) {
+  const std::lock_guard lock(mutex_);
+  return AppendInTerm(
+      [&](PostgresConnection& connection) { return gptvq::BeginGeneration(connection, after).status(); });
+}
+
+absl::StatusOr<PostgresJobStore::Place> PostgresJobStore::PlaceOf(PostgresConnection& connection) {
+  absl::StatusOr<SqlRows> rows = connection.Run(SqlStatement(kSelectPlace));
+  const bool is_exact = rows.ok();
+  if (!is_exact && connection.trouble() == Trouble::kStatement) rows = connection.Run(SqlStatement(kSelectStart));
+  GPTVQ_RETURN_IF_ERROR(rows.status());
+  if (rows->empty()) return absl::UnavailableError("the server does not say where it is");
+  return Place{rows->front().Bytes(), is_exact};
+}
+
+// What this process remembers is of the server that it was read from. A connection that was made again may lead to another one,
+// whose history is shorter.
+absl::Status PostgresJobStore::CheckPlace(PostgresConnection& connection) {
+  if (is_there_) return absl::OkStatus();
+  GPTVQ_ASSIGN_OR_RETURN(const Place place, PlaceOf(connection));
+  if (place_.text.empty()) place_ = place;
+  if (place.text != place_.text) return absl::AbortedError("the journal is at another place than when it was read");
+  is_there_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status PostgresJobStore::AppendInTerm(absl::FunctionRef<absl::Status(PostgresConnection&)> body) {
+  return Retry([&](PostgresConnection& connection) -> absl::Status {
+    GPTVQ_RETURN_IF_ERROR(CheckPlace(connection));
+    return connection.InTransaction("BEGIN", [&]() -> absl::Status {
+      GPTVQ_RETURN_IF_ERROR(leader_.CountAppend(connection).status());
+      return body(connection);
+    });
+  });
 }
 
 absl::Status PostgresJobStore::Append(const Transition& transition) {
@@ -135,6 +192,7 @@ absl::StatusOr<PostgresConnection*> PostgresJobStore::Connected() {
   }
   reconnects_.reset();
   connection_ = *std::move(connection);
+  is_there_ = false;
   return connection_.get();
 }
 
@@ -159,6 +217,7 @@ absl::Status PostgresJobStore::ReadSnapshot(absl::FunctionRef<absl::Status(Postg
 
 absl::Status PostgresJobStore::AppendOnce(PostgresConnection& connection, const Transition& transition,
                                           std::optional<std::int64_t>& in_doubt) {
+  GPTVQ_RETURN_IF_ERROR(CheckPlace(connection));
   std::int64_t append_count = 0;
   bool complete = false;  // all but the COMMIT
   const absl::Status status = connection.InTransaction("BEGIN", [&]() -> absl::Status {

@@ -38,9 +38,14 @@ class PostgresJobStore final : public JobStore {
 
   // Takes the term first. Errors also: Unavailable (NOT_LEADING) while another coordinator leads.
   absl::StatusOr<State> LoadActive() override;
+  absl::Status BeginGeneration(std::int64_t after) override;
   // Errors also: Aborted when the term is over; Unavailable (NOT_LEADING) without one.
   absl::Status Append(const Transition& transition) override;
   absl::Status CheckLeading() const override { return leader_.Check(); }
+
+  // Whether the server said which cluster and timeline it is, when the store was opened. Where it does not, every start of the
+  // server begins a generation.
+  bool knows_timeline() const { return knows_timeline_; }
 
   absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;
   absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) override;
@@ -50,11 +55,22 @@ class PostgresJobStore final : public JobStore {
   absl::StatusOr<std::string> Secret() override;
 
  private:
-  PostgresJobStore(const Options& options, Clock& clock, std::unique_ptr<PostgresConnection> connection);
+  struct Place {
+    std::string text;
+    bool is_exact = false;
+  };
+  static absl::StatusOr<Place> PlaceOf(PostgresConnection& connection);
+
+  PostgresJobStore(const Options& options, Clock& clock, std::unique_ptr<PostgresConnection> connection, Place place);
 
   absl::StatusOr<PostgresConnection*> Connected();
   // Runs `body` on a connection, and again after what passes by itself.
   absl::Status Retry(absl::FunctionRef<absl::Status(PostgresConnection&)> body);
+  // Errors: Aborted when the connection leads to another place than that of the last load.
+  absl::Status CheckPlace(PostgresConnection& connection);
+  // Runs `body` in a transaction that only the one that leads can commit, and again after what passes by itself: it may happen
+  // twice.
+  absl::Status AppendInTerm(absl::FunctionRef<absl::Status(PostgresConnection&)> body);
   // Runs `body` in a transaction that sees one moment of the database.
   absl::Status ReadSnapshot(absl::FunctionRef<absl::Status(PostgresConnection&)> body);
   // OK with `in_doubt` set to the count of the append when its COMMIT got no answer.
@@ -63,6 +79,7 @@ class PostgresJobStore final : public JobStore {
   absl::Status ResolveCommit(std::int64_t append_count);
 
   const Options options_;
+  const bool knows_timeline_;
   Clock& clock_;
   PostgresLeader leader_;
 
@@ -72,6 +89,8 @@ class PostgresJobStore final : public JobStore {
   std::optional<Backoff> reconnects_;  // while the server is away
   MonotonicTime reconnect_time_;
   absl::Status connect_error_;
+  Place place_;            // of the last load; empty while it is not known
+  bool is_there_ = false;  // the connection leads to place_
 };
 
 }  // namespace gptvq

@@ -120,6 +120,10 @@ absl::StatusOr<SqlRows> SqliteDatabase::RunPrepared(sqlite3_stmt* prepared, cons
   return rows;
 }
 
+void SqliteDatabase::KeepLogOnClose() {
+  GPTVQ_CHECK(sqlite3_db_config(database_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr) == SQLITE_OK);
+}
+
 absl::Status SqliteDatabase::InTransaction(absl::FunctionRef<absl::Status()> body) {
   GPTVQ_RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
   absl::Status status = body();

@@ -27,6 +27,10 @@ class SqliteDatabase final : public SqlDatabase {
   absl::Status Execute(const std::string& sql);
   absl::StatusOr<std::vector<SqlRows>> RunAll(const std::vector<SqlStatement>& statements) override;
 
+  // Leaves files and log as they are when the database is closed, for whoever has to find out what became of them. Otherwise
+  // closing moves the log into the database as far as it can be read, and deletes it.
+  void KeepLogOnClose();
+
   // Runs `body` inside one transaction: all of it is durable when OK is returned, none of it was done otherwise.
   absl::Status InTransaction(absl::FunctionRef<absl::Status()> body);
 

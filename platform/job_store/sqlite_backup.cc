@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -12,15 +13,16 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "platform/job_store/directory_lock.h"
+#include "platform/job_store/high_water_mark.h"
 #include "platform/job_store/sqlite.h"
 #include "platform/job_store/sqlite_schema.h"
+#include "platform/job_store/store_history.h"
 
 namespace gptvq {
 namespace {
 
 constexpr char kJournalName[] = "/coordinator.db";
-// More grants than any task gets between a backup and its return: one a second for thirty years.
-constexpr std::int64_t kEpochLeap = 1'000'000'000;
+constexpr char kMarkName[] = "/coordinator.mark";
 
 // A file under a name of its own until it is complete; removed if that does not happen.
 class UnfinishedFile {
@@ -93,19 +95,37 @@ absl::Status CopyInto(SqliteDatabase& from, const std::string& path) {
 }
 
 // One that is there: SQLite would make an empty one.
-absl::StatusOr<SqliteDatabase> OpenExisting(const std::string& path) {
+absl::Status RequirePresent(const std::string& path) {
   struct stat info = {};
-  if (stat(path.c_str(), &info) != 0) return absl::NotFoundError(absl::StrCat(path, ": ", std::strerror(errno)));
+  if (stat(path.c_str(), &info) == 0) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat(path, ": ", std::strerror(errno)));
+}
+
+absl::StatusOr<SqliteDatabase> OpenExisting(const std::string& path) {
+  GPTVQ_RETURN_IF_ERROR(RequirePresent(path));
   GPTVQ_ASSIGN_OR_RETURN(SqliteDatabase database, SqliteDatabase::Open(path));
   GPTVQ_RETURN_IF_ERROR(database.Execute("PRAGMA busy_timeout = 5000"));  // the coordinator may be just starting
   GPTVQ_RETURN_IF_ERROR(WithContext(CheckSqliteOwner(database), path));
   return database;
 }
 
+// Nothing that was granted since what the journal holds is granted again, and it counts on above what was acknowledged.
+absl::Status LeaveLostHistory(SqliteDatabase& journal, const HighWaterMark::Value& mark) {
+  return journal.InTransaction([&]() -> absl::Status {
+    GPTVQ_RETURN_IF_ERROR(BeginGeneration(journal, mark.generation).status());
+    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t count, SelectChangeCount(journal));
+    return WriteChangeCount(journal, std::max(count, mark.change_count) + 1);
+  });
+}
+
 absl::Status RequireAbsent(const std::string& path) {
   struct stat info = {};
   if (lstat(path.c_str(), &info) != 0 && errno == ENOENT) return absl::OkStatus();
   return absl::AlreadyExistsError(absl::StrCat(path, " exists already; nothing was changed. Move it away first"));
+}
+
+HighWaterMark::Value MarkIn(const std::string& data_directory) {
+  return HighWaterMark::Read(data_directory + kMarkName).value_or(HighWaterMark::Value());
 }
 
 }  // namespace
@@ -140,12 +160,28 @@ absl::StatusOr<JournalSummary> RestoreJournal(const std::string& input, const st
   JournalSummary summary;
   {
     GPTVQ_ASSIGN_OR_RETURN(SqliteDatabase copy, SqliteDatabase::Open(file.path()));
-    GPTVQ_RETURN_IF_ERROR(copy.Execute(absl::StrCat("UPDATE tasks SET epoch = epoch + ", kEpochLeap,
-                                                    " WHERE state NOT IN ('committed', 'failed', 'cancelled')")));
+    GPTVQ_RETURN_IF_ERROR(LeaveLostHistory(copy, MarkIn(data_directory)));
     GPTVQ_RETURN_IF_ERROR(WithContext(CheckEveryPage(copy), path));
     GPTVQ_ASSIGN_OR_RETURN(summary, Summarize(copy));
   }
   GPTVQ_RETURN_IF_ERROR(file.Finish());
+  return summary;
+}
+
+absl::StatusOr<JournalSummary> AcceptLoss(const std::string& data_directory) {
+  const std::string path = data_directory + kJournalName;
+  GPTVQ_RETURN_IF_ERROR(RequirePresent(path));
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<DirectoryLock> lock, DirectoryLock::Acquire(data_directory));
+  GPTVQ_ASSIGN_OR_RETURN(SqliteDatabase journal, SqliteDatabase::Open(path));
+  GPTVQ_RETURN_IF_ERROR(journal.Execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL"));
+  GPTVQ_RETURN_IF_ERROR(WithContext(CheckSqliteOwnerOrEmpty(journal), path));
+  GPTVQ_RETURN_IF_ERROR(WithContext(CheckEveryPage(journal), path));
+  GPTVQ_RETURN_IF_ERROR(WithContext(MigrateSqliteSchema(journal), path));  // nothing may be left of it
+  const HighWaterMark::Value mark = MarkIn(data_directory);
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t count, SelectChangeCount(journal));
+  GPTVQ_RETURN_IF_ERROR(WithContext(LeaveLostHistory(journal, mark), path));
+  GPTVQ_ASSIGN_OR_RETURN(JournalSummary summary, Summarize(journal));
+  summary.lost_changes = std::max<std::int64_t>(0, mark.change_count - count);
   return summary;
 }
 

@@ -12,16 +12,10 @@
 #include "core/base/status_macros.h"
 #include "platform/job_store/job_rows.h"
 #include "platform/job_store/sqlite_schema.h"
+#include "platform/job_store/store_history.h"
 
 namespace gptvq {
 namespace {
-
-absl::Status CheckIntegrity(SqliteDatabase& database) {
-  GPTVQ_ASSIGN_OR_RETURN(SqlRows verdicts, database.Run(SqlStatement("PRAGMA quick_check(1)")));
-  const std::string verdict = verdicts.empty() ? "" : verdicts.front().Bytes();
-  if (verdict == "ok") return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("the database is damaged: ", verdict));
-}
 
 // The database holds the key of lease tokens. SQLite gives its other files the mode of this one.
 absl::Status MakePrivate(const std::string& path) {
@@ -32,7 +26,45 @@ absl::Status MakePrivate(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path) {
+// Tells a file from every copy of it: its number, and when it was made where the file system knows. A file that was overwritten in
+// place is not noticed here, but by the first epoch that it has forgotten.
+absl::StatusOr<std::string> PlaceOf(const std::string& path) {
+  struct statx info = {};
+  if (statx(AT_FDCWD, path.c_str(), 0, STATX_INO | STATX_BTIME, &info) != 0) {
+    return absl::UnavailableError(std::strerror(errno));
+  }
+  const bool dated = (info.stx_mask & STATX_BTIME) != 0;
+  return absl::StrCat("file ", info.stx_ino, " of ", dated ? info.stx_btime.tv_sec : 0, ".",
+                      dated ? info.stx_btime.tv_nsec : 0);
+}
+
+absl::Status CheckIntegrity(SqliteDatabase& database) {
+  GPTVQ_ASSIGN_OR_RETURN(SqlRows verdicts, database.Run(SqlStatement("PRAGMA quick_check(1)")));
+  const std::string verdict = verdicts.empty() ? "" : verdicts.front().Bytes();
+  if (verdict == "ok") return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("the database is damaged: ", verdict));
+}
+
+absl::StatusOr<std::int64_t> CountChanges(SqliteDatabase& database) {
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t tables,
+                         database.QueryInteger("SELECT count(*) FROM sqlite_schema WHERE name = 'store_info'"));
+  if (tables == 0) return 0;  // a new file, or one of which nothing is left
+  return SelectChangeCount(database);
+}
+
+// What was acknowledged is there.
+absl::Status CheckMark(SqliteDatabase& database, const HighWaterMark& mark) {
+  if (!mark.found()) return absl::OkStatus();
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t count, CountChanges(database));
+  if (count >= mark.found()->change_count) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("ACKNOWLEDGED_CHANGES_MISSING: ", mark.found()->change_count,
+                   " changes were acknowledged, the journal holds ", count,
+                   ": its log is damaged, or an older file was put in its place. Nothing was changed. Restore a backup "
+                   "(gptvq-coordinator restore), or go on without them (gptvq-coordinator accept-loss)"));
+}
+
+absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path, const HighWaterMark& mark) {
   GPTVQ_RETURN_IF_ERROR(MakePrivate(path));
   // A log that was not checkpointed means that the last owner did not end cleanly.
   std::error_code ignored;
@@ -42,10 +74,17 @@ absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path) {
       database.Execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"));
   // The kind of journal is written into the file, which may be another program's.
   GPTVQ_RETURN_IF_ERROR(CheckSqliteOwnerOrEmpty(database));
+  absl::Status whole = unclean ? CheckIntegrity(database) : absl::OkStatus();
+  if (whole.ok()) whole = CheckMark(database, mark);
+  if (!whole.ok()) {
+    database.KeepLogOnClose();
+    return whole;
+  }
   GPTVQ_RETURN_IF_ERROR(database.Execute("PRAGMA journal_mode = WAL"));
-  if (unclean) GPTVQ_RETURN_IF_ERROR(CheckIntegrity(database));
   GPTVQ_RETURN_IF_ERROR(MigrateSqliteSchema(database));
   GPTVQ_RETURN_IF_ERROR(EnsureSecret(database));
+  GPTVQ_ASSIGN_OR_RETURN(const std::string place, PlaceOf(path));
+  GPTVQ_RETURN_IF_ERROR(database.InTransaction([&] { return NotePlace(database, place); }));
   return database;
 }
 
@@ -53,14 +92,18 @@ absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(const std::string& directory) {
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<DirectoryLock> lock, DirectoryLock::Acquire(directory));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<HighWaterMark> mark, HighWaterMark::Open(directory + "/coordinator.mark"));
   const std::string path = directory + "/coordinator.db";
-  absl::StatusOr<SqliteDatabase> database = OpenDatabase(path);
+  absl::StatusOr<SqliteDatabase> database = OpenDatabase(path, *mark);
   if (!database.ok()) return WithContext(database.status(), path);
-  return std::unique_ptr<SqliteJobStore>(new SqliteJobStore(std::move(lock), *std::move(database)));
+  GPTVQ_ASSIGN_OR_RETURN(const std::int64_t generation, SelectGeneration(*database));
+  return std::unique_ptr<SqliteJobStore>(
+      new SqliteJobStore(std::move(lock), std::move(mark), *std::move(database), generation));
 }
 
-SqliteJobStore::SqliteJobStore(std::unique_ptr<DirectoryLock> lock, SqliteDatabase database)
-    : lock_(std::move(lock)), database_(std::move(database)) {}
+SqliteJobStore::SqliteJobStore(std::unique_ptr<DirectoryLock> lock, std::unique_ptr<HighWaterMark> mark,
+                               SqliteDatabase database, std::int64_t generation)
+    : lock_(std::move(lock)), mark_(std::move(mark)), database_(std::move(database)), generation_(generation) {}
 
 SqliteJobStore::~SqliteJobStore() = default;
 
@@ -69,12 +112,32 @@ absl::StatusOr<JobStore::State> SqliteJobStore::LoadActive() {
   return SelectActive(database_);
 }
 
+absl::Status SqliteJobStore::BeginGeneration(std::int64_t after) {
+  const std::lock_guard lock(mutex_);
+  return Change([&]() -> absl::Status {
+    GPTVQ_ASSIGN_OR_RETURN(generation_, gptvq::BeginGeneration(database_, after));
+    return absl::OkStatus();
+  });
+}
+
 absl::Status SqliteJobStore::Append(const Transition& transition) {
   const std::lock_guard lock(mutex_);
-  return database_.InTransaction([&]() -> absl::Status {
+  return Change([&]() -> absl::Status {
     GPTVQ_ASSIGN_OR_RETURN(const std::int64_t sequence, SequenceOf(database_, transition));
     return database_.RunAll(StatementsOf(transition, sequence)).status();
   });
+}
+
+absl::Status SqliteJobStore::Change(absl::FunctionRef<absl::Status()> body) {
+  std::int64_t change_count = 0;
+  GPTVQ_RETURN_IF_ERROR(database_.InTransaction([&]() -> absl::Status {
+    GPTVQ_RETURN_IF_ERROR(body());
+    // Read anew, because nobody knows whether a COMMIT that failed was stored.
+    GPTVQ_ASSIGN_OR_RETURN(change_count, SelectChangeCount(database_));
+    return WriteChangeCount(database_, ++change_count);
+  }));
+  mark_->Raise({generation_, change_count});
+  return absl::OkStatus();
 }
 
 absl::StatusOr<JobSnapshot> SqliteJobStore::ReadJob(std::string_view job_id) {

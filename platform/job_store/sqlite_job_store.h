@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "platform/job_store/directory_lock.h"
+#include "platform/job_store/high_water_mark.h"
 #include "platform/job_store/job_store.h"
 #include "platform/job_store/sqlite.h"
 
@@ -14,18 +16,21 @@ namespace gptvq {
 
 // A journal in one SQLite file, `coordinator.db` in a directory of its own: write-ahead log, fsync at every commit, foreign
 // keys on. One coordinator at a time, by an exclusive lock on `coordinator.lock`; other processes may read the database
-// meanwhile, which is how a backup is made. Owns both. Thread-safe, by one mutex.
+// meanwhile, which is how a backup is made. `coordinator.mark` notes how many changes were acknowledged. Owns all three.
+// Thread-safe, by one mutex.
 // What several coordinators share is PostgresJobStore.
 class SqliteJobStore final : public JobStore {
  public:
   // Makes the directory and the database if they are not there, and brings an older schema to the newest. After an
   // unclean end the database is checked.
   // Errors: FailedPrecondition (the directory is in use by another coordinator; the database belongs to another program or a
-  // newer version), PermissionDenied, DataLoss (damaged), ResourceExhausted, Unavailable, naming the path.
+  // newer version), PermissionDenied, DataLoss (damaged, or changes are missing that were acknowledged; the files stay as they
+  // are then), ResourceExhausted, Unavailable, naming the path.
   static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(const std::string& directory);
   ~SqliteJobStore() override;
 
   absl::StatusOr<State> LoadActive() override;
+  absl::Status BeginGeneration(std::int64_t after) override;
   absl::Status Append(const Transition& transition) override;
   absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;
   absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) override;
@@ -35,11 +40,17 @@ class SqliteJobStore final : public JobStore {
   absl::StatusOr<std::string> Secret() override;
 
  private:
-  SqliteJobStore(std::unique_ptr<DirectoryLock> lock, SqliteDatabase database);
+  SqliteJobStore(std::unique_ptr<DirectoryLock> lock, std::unique_ptr<HighWaterMark> mark, SqliteDatabase database,
+                 std::int64_t generation);
+
+  // Runs `body` in a transaction that counts as one change.
+  absl::Status Change(absl::FunctionRef<absl::Status()> body);
 
   const std::unique_ptr<DirectoryLock> lock_;
+  const std::unique_ptr<HighWaterMark> mark_;
   std::mutex mutex_;
   SqliteDatabase database_;  // guarded by mutex_
+  std::int64_t generation_;  // guarded by mutex_
 };
 
 }  // namespace gptvq

@@ -57,7 +57,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PollTask& event, Instant now)
   const TaskKey key = ready->first;
   const JobSnapshot& job = jobs_.at(key.sequence);
   JobStep step(job, now.wall);
-  step.GrantTask(key.index, event.worker, event.poll_id);
+  step.GrantTask(key.index, generation_, event.worker, event.poll_id);
   if (job.status.numerics_class.empty()) step.PinNumericsClass(worker->second.registration.numerics_class);
   decision.task_id = job.tasks[key.index].description.task_id;
   decision.key = key;

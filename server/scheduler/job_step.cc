@@ -37,10 +37,10 @@ TaskStatus& JobStep::MoveTask(int index, TaskTrigger trigger, std::optional<Task
   return status;
 }
 
-void JobStep::GrantTask(int index, const WorkerKey& worker, const std::string& poll_id) {
+void JobStep::GrantTask(int index, std::int64_t generation, const WorkerKey& worker, const std::string& poll_id) {
   const TaskState from = StatusOf(index).state;
   TaskStatus& status = ChangeState(index, TaskTrigger::kGrant);
-  ++status.epoch;
+  status.epoch = NextEpoch(status.epoch, generation);
   ++status.attempt;
   status.worker_name = worker.name;
   status.incarnation = worker.incarnation;

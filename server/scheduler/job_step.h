@@ -19,8 +19,8 @@ class JobStep {
   // kRenew (a renewal changes nothing durable). Returns its new status, to be filled in further.
   TaskStatus& MoveTask(int index, TaskTrigger trigger, std::optional<TaskFailure> failure = std::nullopt);
 
-  // Leases a READY task: the next epoch, the next attempt, this holder.
-  void GrantTask(int index, const WorkerKey& worker, const std::string& poll_id);
+  // Leases a READY task: the next epoch of this generation, the next attempt, this holder.
+  void GrantTask(int index, std::int64_t generation, const WorkerKey& worker, const std::string& poll_id);
 
   // A task's status in this step.
   const TaskStatus& StatusOf(int index) const;

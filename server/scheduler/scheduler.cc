@@ -25,6 +25,7 @@ void Scheduler::Restore(Memory memory, Instant instant) {
   ended_.clear();
   standings_.clear();
   last_sequence_ = memory.last_sequence;
+  generation_ = memory.generation;
   for (const WorkerRecord& record : memory.workers) {
     WorkerStanding& standing = standings_[record.name];
     standing = {record, QuarantineEnd(record, instant), now};
@@ -173,12 +174,13 @@ absl::Status Scheduler::CheckHolder(const Lease& lease) const {
 absl::StatusOr<Scheduler::FoundTask> Scheduler::FindGranted(const Lease& lease) const {
   GPTVQ_ASSIGN_OR_RETURN(const FoundTask found, FindTask(lease.task_id));
   const TaskStatus& status = found.task->status;
-  if (lease.epoch > status.epoch) {
+  // Of an earlier generation, it was granted in a history that the journal has lost, and knows that it has.
+  if (lease.epoch > status.epoch && GenerationOf(lease.epoch) >= generation_) {
     return Refuse(ErrorReason::kRollbackSuspected,
                   absl::StrCat("task ", lease.task_id, ": epoch ", lease.epoch, " was never granted, the latest is ",
                                status.epoch, "; the journal may have been replaced by an older one"));
   }
-  if (lease.epoch < status.epoch || lease.worker_name != status.worker_name ||
+  if (lease.epoch != status.epoch || lease.worker_name != status.worker_name ||
       lease.incarnation != status.incarnation) {
     return Refuse(ErrorReason::kStaleEpoch, absl::StrCat("task ", lease.task_id, " was granted to ", status.worker_name,
                                                          " under epoch ", status.epoch, " since epoch ", lease.epoch));

@@ -57,6 +57,7 @@ class Scheduler {
     std::vector<JobSnapshot> jobs;   // that have not ended
     std::int64_t last_sequence = 0;  // the greatest ever given
     std::vector<WorkerRecord> workers;
+    std::int64_t generation = 0;  // of the journal: epochs begin with it
   };
   // Begins from `memory`. Every held task gets a fresh ttl, so that an outage of ours never costs a living worker its lease. Who
   // is there is not remembered: workers register again. What is left of a quarantine goes by the wall clock, and is never
@@ -88,6 +89,7 @@ class Scheduler {
   const std::map<TaskKey, Rest>& ready() const { return ready_; }
   const std::map<WorkerKey, WorkerPresence>& workers() const { return workers_; }
   const WorkerStandings& standings() const { return standings_; }
+  std::int64_t generation() const { return generation_; }
   // Numerics classes that get no work because too many of their workers fail (docs/protocol.md, "Workers that fail").
   std::set<std::string> StoppedClasses() const;
   const SchedulerOptions& options() const { return options_; }
@@ -161,6 +163,7 @@ class Scheduler {
 
   const SchedulerOptions options_;
   std::int64_t last_sequence_ = 0;
+  std::int64_t generation_ = 0;                                   // of the journal: epochs begin with it
   std::map<std::int64_t, JobSnapshot> jobs_;                      // by sequence
   std::map<std::string, std::int64_t, std::less<>> sequence_of_;  // by job id
   std::map<TaskKey, HeldLease> held_;                             // LEASED and CANCELLING

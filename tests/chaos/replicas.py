@@ -56,9 +56,10 @@ class ChaosPostgres(PostgresServer):
 
 
 class Standby(ChaosPostgres):
-    """A second server that streams from the first; once it has caught up, the first waits for it at every commit."""
+    """A second server that streams from the first; once it has caught up, the first waits for it at every commit, unless it is
+    asynchronous."""
 
-    def __init__(self, primary):  # pylint: disable=super-init-not-called  # its data come from the primary
+    def __init__(self, primary, synchronous=True):  # pylint: disable=super-init-not-called  # its data come from the primary
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gptvq-e2e-postgres-"))
         as_owner = []
         if os.geteuid() == 0:
@@ -69,9 +70,17 @@ class Standby(ChaosPostgres):
                         str(self.directory / "data"), "--write-recovery-conf"], check=True, capture_output=True)
         self.uri = f"postgresql://postgres@/postgres?host={self.directory}"
         self.start()
-        primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        primary.ask("SELECT pg_reload_conf()")
-        wait_until(lambda: primary.ask("SELECT sync_state FROM pg_stat_replication") == "sync", "the standby to stream")
+        if synchronous:
+            primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            primary.ask("SELECT pg_reload_conf()")
+        state = "sync" if synchronous else "async"
+        wait_until(lambda: primary.ask("SELECT sync_state FROM pg_stat_replication") == state, "the standby to stream")
+
+    def fall_behind(self):
+        """Receives nothing any more."""
+        self.ask("ALTER SYSTEM SET primary_conninfo = ''")
+        self.ask("SELECT pg_reload_conf()")
+        wait_until(lambda: self.ask("SELECT count(*) FROM pg_stat_wal_receiver") == "0", "the stream to end")
 
     def promote(self):
         assert self.ask("SELECT pg_promote()") == "t"

@@ -2,6 +2,7 @@
 coordinator that goes on from it."""
 
 import pathlib
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -64,15 +65,14 @@ class BackupTest(unittest.TestCase):
             cluster.client("wait", first)
             cluster.client("verify", self.root / "first")
 
-    def test_epochs_of_unfinished_tasks_leap_beyond_what_can_have_been_granted(self):
+    def test_a_restored_journal_begins_a_new_generation_of_epochs(self):
         with Cluster(self.root / "cluster") as cluster:
             self.submit(cluster, "first")
             self.back_up(cluster)
         self.assertEqual(self.restore(self.root / "new").returncode, 0)
         with sqlite3.connect(self.root / "new/coordinator.db") as journal:
-            epochs = [row[0] for row in journal.execute("SELECT epoch FROM tasks")]
-        self.assertTrue(epochs)
-        self.assertTrue(all(epoch >= 10**9 for epoch in epochs), epochs)
+            generation = journal.execute("SELECT value FROM store_info WHERE name='generation'").fetchone()
+        self.assertGreater(int(generation[0]), 0)
 
     def test_nothing_is_restored_over_a_running_or_an_existing_journal(self):
         with Cluster(self.root / "cluster") as cluster:
@@ -82,6 +82,33 @@ class BackupTest(unittest.TestCase):
             self.assertEqual((running.returncode, "in use" in running.stderr), (6, True), running.stderr)
         existing = self.restore(data)
         self.assertEqual((existing.returncode, "exists already" in existing.stderr), (6, True), existing.stderr)
+
+    def test_a_journal_that_lacks_acknowledged_changes_is_served_only_when_the_loss_is_accepted(self):
+        with Cluster(self.root / "cluster") as cluster:
+            self.submit(cluster, "first")
+            self.assertEqual(self.back_up(cluster).returncode, 0)
+            lost = self.submit(cluster, "lost")
+        data = cluster.directory / "data"
+        for file in data.glob("coordinator.db*"):
+            file.unlink()
+        shutil.copy(self.backup, data / "coordinator.db")
+
+        refused = coordinator("--listen", "127.0.0.1:0", "--data-dir", data)
+        accepted = coordinator("accept-loss", "--data-dir", data)
+
+        self.assertEqual((refused.returncode, "ACKNOWLEDGED_CHANGES_MISSING: 2 changes were acknowledged, the journal "
+                          "holds 1" in refused.stderr), (4, True), refused.stderr)
+        self.assertEqual(accepted.returncode, 0, accepted.stderr)
+        self.assertEqual(accepted.stdout, "acknowledged changes given up: 1\nleft: 1 jobs, 1 of them active; schema 4\n")
+        with Cluster(self.root / "cluster") as cluster:
+            cluster.client("get", lost, check=3)
+
+    def test_a_loss_is_not_accepted_under_a_running_coordinator_or_where_no_journal_is(self):
+        with Cluster(self.root / "cluster") as cluster:
+            running = coordinator("accept-loss", "--data-dir", cluster.directory / "data")
+        nowhere = coordinator("accept-loss", "--data-dir", self.root / "nowhere")
+        self.assertEqual((running.returncode, "in use" in running.stderr), (6, True), running.stderr)
+        self.assertEqual((nowhere.returncode, "nowhere/coordinator.db" in nowhere.stderr), (4, True), nowhere.stderr)
 
     def test_what_is_no_sound_backup_is_refused_and_leaves_nothing(self):
         with Cluster(self.root / "cluster") as cluster:
@@ -104,6 +131,7 @@ class BackupTest(unittest.TestCase):
     def test_usage_errors_name_the_flag(self):
         for words, flag in ((["backup", "--data-dir", "x"], "--output"), (["backup", "--output", "x"], "--data-dir"),
                             (["restore", "--data-dir", "x"], "--input"), (["restore", "--input", "x"], "--data-dir"),
+                            (["accept-loss"], "--data-dir"),
                             (["backup", "--listen", "127.0.0.1:0"], "--listen"), (["bakcup"], "backup")):
             with self.subTest(words):
                 result = coordinator(*words)

@@ -38,6 +38,7 @@ class StubbornJobStore final : public JobStore {
     const absl::Status status = store.Append(transition);
     return mood == Mood::kStoresAndDeniesIt ? absl::UnavailableError("answer lost") : status;
   }
+  absl::Status BeginGeneration(std::int64_t after) override { return store.BeginGeneration(after); }
   absl::StatusOr<State> LoadActive() override {
     if (mood == Mood::kUnreadable) return absl::UnavailableError("disk away");
     return store.LoadActive();
@@ -105,6 +106,45 @@ TEST(Ledger, AsLongAsTheJournalCannotBeReadNothingIsDecided) {
   store.mood = Mood::kWorks;
 
   EXPECT_TRUE(ledger.Record(CancelJob{"job-1"}, kNow).ok());
+}
+
+TEST(Ledger, ALeaseThatTheJournalHasForgottenBeginsAGenerationInWhichNothingIsGrantedTwice) {
+  MemoryJobStore store;
+  Ledger ledger(store, {});
+  ASSERT_TRUE(ledger.Record(ASubmission("job-1"), kNow).ok());
+  ASSERT_TRUE(ledger.Record(RegisterWorker{kWorker, "cpu", "1", {}}, kNow).ok());
+  const auto grant = ledger.Record(PollTask{kWorker, "p"}, kNow);
+  const Lease forgotten = {grant->task_id, 7, "b", "1", ""};
+
+  EXPECT_EQ(ReasonOf(ledger.Record(RenewLease{forgotten, {}}, kNow).status()), ErrorReason::kRollbackSuspected);
+  EXPECT_EQ(ReasonOf(ledger.Record(RenewLease{forgotten, {}}, kNow).status()), ErrorReason::kStaleEpoch);
+
+  EXPECT_GT(store.LoadActive()->generation, 0);
+  const Lease held = {grant->task_id, 1, "a", "1", ""};
+  ASSERT_TRUE(ledger.Record(ReleaseTask{held}, kNow).ok()) << "who holds it still does";
+  ASSERT_TRUE(ledger.Record(PollTask{kWorker, "q"}, kNow).ok());
+  EXPECT_EQ(ledger.scheduler().FindTask(grant->task_id)->task->status.epoch,
+            (store.LoadActive()->generation << 32) + 1);
+}
+
+TEST(Ledger, AnyQuestionUnderAForgottenLeaseBeginsAGenerationThatIsGreaterThanThatOfTheLease) {
+  MemoryJobStore store;
+  Ledger ledger(store, {});
+  ASSERT_TRUE(ledger.Record(ASubmission("job-1"), kNow).ok());
+  ASSERT_TRUE(ledger.Record(RegisterWorker{kWorker, "cpu", "1", {}}, kNow).ok());
+  const auto grant = ledger.Record(PollTask{kWorker, "p"}, kNow);
+  Lease forgotten = {grant->task_id, (std::int64_t{500} << 32) + 3, "b", "1", ""};
+
+  EXPECT_EQ(ReasonOf(ledger.CheckHolder(forgotten, kNow)), ErrorReason::kRollbackSuspected);
+  const std::int64_t first = store.LoadActive()->generation;
+  forgotten.epoch += std::int64_t{1000} << 32;
+  EXPECT_EQ(ReasonOf(ledger.WasRecorded(CompleteTask{forgotten, {}}, kNow).status()), ErrorReason::kRollbackSuspected);
+  const std::int64_t second = store.LoadActive()->generation;
+  EXPECT_EQ(ReasonOf(ledger.CheckHolder(forgotten, kNow)), ErrorReason::kStaleEpoch);
+
+  EXPECT_GT(first, 500);
+  EXPECT_GT(second, 1500);
+  EXPECT_EQ(store.LoadActive()->generation, second);
 }
 
 TEST(Ledger, OneThatStandsByDecidesNothingAndForgetsWhatTheOtherNowChanges) {

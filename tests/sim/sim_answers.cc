@@ -24,6 +24,7 @@ bool IsRefusal(const absl::StatusOr<Decision>& decision) {
 
 void SimChecker::OnAnswered(const Event& event, const absl::StatusOr<Decision>& decision, const Scheduler& scheduler) {
   scheduler_ = &scheduler;
+  if (ReasonOf(decision.status()) == ErrorReason::kRollbackSuspected) rollback_suspected_ = true;
   if (!std::holds_alternative<Tick>(event)) {
     world_.Trace("answer to call " + std::to_string(event.index()) + ": " +
                  (decision.ok() ? std::to_string(static_cast<int>(decision->outcome)) + " " + decision->task_id

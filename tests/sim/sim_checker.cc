@@ -156,8 +156,12 @@ void SimChecker::CheckTask(Known& known, const Transition& transition, const Tra
 void SimChecker::CheckGrant(Known& known, const Task& before, const Transition& transition, const TaskStatus& after) {
   const std::string& id = before.description.task_id;
   const JobStatus& job_before = known.job.status;
-  Require(Invariant::kEpochRises, after.epoch == before.status.epoch + 1 && after.attempt == before.status.attempt + 1,
-          id, " was granted without the next epoch and attempt");
+  Require(Invariant::kEpochRises, !rollback_suspected_, id, " was granted although a rollback was suspected");
+  // The next count, or the first one of a generation that began since.
+  const std::int64_t first = (generation_ << 32) + 1;
+  const std::int64_t next = before.status.epoch < first ? first : before.status.epoch + 1;
+  Require(Invariant::kEpochRises, after.epoch == next && after.attempt == before.status.attempt + 1, id,
+          " was granted without the next epoch and attempt");
   Require(Invariant::kGrantedOnce, granted_.insert({id, after.epoch}).second, id, " was granted an epoch twice");
   Require(Invariant::kCancelWins, !IsEnding(job_before.state), id, " was granted although its job is ending");
   for (int dependency : before.description.dependencies) {
@@ -339,6 +343,11 @@ void SimChecker::OnLoaded(const JobStore::State& state) {
   Require(Invariant::kAcknowledgedPersists, state.last_sequence == last_sequence_, "the journal forgot a number");
   for (const JobSnapshot& job : state.active_jobs) OnStored(job);
   NoteLoadedWorkers(state);
+  Require(Invariant::kEpochRises, state.generation >= generation_, "the journal went back to an earlier generation");
+  Require(Invariant::kEpochRises, !rollback_suspected_ || state.generation > generation_,
+          "a rollback was suspected and no generation began");
+  generation_ = state.generation;
+  rollback_suspected_ = false;
   last_call_.clear();
   for (auto& [id, known] : known_) {
     for (Watch& watch : known.watches) watch = {now(), {}, {}, {}, now(), now(), 0, std::move(watch.trials)};

@@ -154,7 +154,7 @@ SimCoordinator::Looked SimCoordinator::Receive(const PublishLayer& event, const 
 }
 
 absl::Status SimCoordinator::Store(const PublishLayer& event, const std::string& upload, DeletionCount& seen) {
-  GPTVQ_RETURN_IF_ERROR(ledger_->scheduler().CheckHolder(event.lease));
+  GPTVQ_RETURN_IF_ERROR(ledger_->CheckHolder(event.lease, world_.now()));
   std::string bytes = upload;
   // Damage that no checksum of a chunk would show: only the digest can.
   if (world_.Strikes(SimFault::kDamagedUpload)) bytes[0] = static_cast<char>(bytes[0] ^ 1);

@@ -42,7 +42,8 @@ struct InvariantEntry {
 
 inline constexpr std::array kInvariants = {
     InvariantEntry{Invariant::kGrantedOnce, "I1", "no (task, epoch) is granted twice, no poll gets two tasks"},
-    InvariantEntry{Invariant::kEpochRises, "I2", "the epoch of a task rises by one with every grant and never falls"},
+    InvariantEntry{Invariant::kEpochRises, "I2",
+                   "the epoch of a task rises with every grant, to the next of its generation, and never falls"},
     InvariantEntry{Invariant::kHolderChanges, "I3", "a held task is changed by its holder under its epoch, or by time"},
     InvariantEntry{Invariant::kCommittedOnce, "I4",
                    "a task is committed once; repetitions are told so, others refused"},

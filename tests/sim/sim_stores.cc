@@ -38,6 +38,13 @@ absl::Status FaultyJobStore::Append(const Transition& transition) {
   return world_.Strikes(SimFault::kJournalGhost) ? NoAnswer() : absl::OkStatus();
 }
 
+absl::Status FaultyJobStore::BeginGeneration(std::int64_t after) {
+  GPTVQ_RETURN_IF_ERROR(CheckThere());
+  if (world_.Strikes(SimFault::kJournalRefusal)) return NoAnswer();
+  GPTVQ_RETURN_IF_ERROR(store_.BeginGeneration(after));
+  return world_.Strikes(SimFault::kJournalGhost) ? NoAnswer() : absl::OkStatus();
+}
+
 absl::StatusOr<JobStore::State> FaultyJobStore::LoadActive() {
   GPTVQ_RETURN_IF_ERROR(CheckThere());
   GPTVQ_ASSIGN_OR_RETURN(State state, store_.LoadActive());

@@ -24,6 +24,7 @@ class FaultyJobStore final : public JobStore {
   // Neither stores nor reads until then.
   void GoAway(std::chrono::milliseconds duration) { back_at_ = world_.now().monotonic + duration; }
 
+  absl::Status BeginGeneration(std::int64_t after) override;
   absl::Status Append(const Transition& transition) override;
   absl::StatusOr<State> LoadActive() override;
   absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;

@@ -32,6 +32,10 @@ class SharedJobStore final : public JobStore {
     if (!leads_) return absl::AbortedError("deposed");
     return journal_.Append(transition);
   }
+  absl::Status BeginGeneration(std::int64_t after) override {
+    if (!leads_) return absl::AbortedError("deposed");
+    return journal_.BeginGeneration(after);
+  }
   absl::Status CheckLeading() const override {
     return leads_ ? absl::OkStatus() : Refuse(ErrorReason::kNotLeading, "the other one leads");
   }

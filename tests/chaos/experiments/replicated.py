@@ -5,10 +5,11 @@ import os
 import signal
 import time
 
-from experiment import check, experiment, not_run
+from experiment import check, experiment
 from fault_proxy import FaultProxy
 from laboratory import eventually, pause, shown
 from process_faults import need
+from experiments.database import history_lost
 from replicas import ChaosPostgres, ReplicatedCluster, Standby
 from services import LEASE_SECONDS
 
@@ -160,8 +161,36 @@ def promote_the_standby(lab):
     return f"a submit was answered {seconds:.1f} s after the kill; {journal.count('expire')} leases expired"
 
 
-not_run("F34", "as F33, asynchronous, the standby 1 s behind", "store generation bumped, rollback incident",
-        "epochs have no store generation in the product: what an asynchronous standby lost would be granted again (see F40)")
+@experiment("F34", "as F33, asynchronous, and the standby received nothing since two layers and a submit before",
+            "a new generation of epochs: nothing is granted twice; the job reaches G; a lost submit is found or made anew by its request id")
+def promote_a_standby_that_is_behind(lab):
+    need("psql")
+    with contextlib.ExitStack() as stack:
+        primary = ChaosPostgres()
+        stack.callback(primary.remove)
+        standby = Standby(primary, synchronous=False)
+        stack.callback(standby.remove)
+        cluster = ReplicatedCluster(lab, lab.root / "cluster", primary)
+        cluster.journal = (f"postgresql://postgres@/postgres?host={primary.directory},{standby.directory}"
+                           "&target_session_attrs=read-write")
+        with cluster:
+            cluster.start_workers(2)
+            job_id = cluster.submit()
+            cluster.wait_for_layers(job_id, 2)
+            standby.fall_behind()
+            lost_job = cluster.submit()
+            cluster.wait_for_layers(job_id, 4)
+            primary.kill()
+            standby.promote()
+            again = cluster.client("submit", *lab.job_flags(cluster.outputs[lost_job]), "--request-id", cluster.requests[-1])
+            check(again.strip() == lost_job, f"the lost job {lost_job} came back as {again.strip()}")
+            for one in (job_id, lost_job):
+                cluster.finish(one)
+            generation = standby.ask("SELECT convert_from(value, 'UTF8') FROM gptvq.store_info WHERE name = 'generation'")
+        lost = history_lost(lab, cluster)
+    check(int(generation) > 0, f"generation {generation}")
+    check("S4" not in lost, lost)
+    return f"generation {generation}, the job and the lost one reach G; forgotten as expected: {lost or 'nothing'}"
 
 
 @experiment("F35", "another session locks the tables for 2.5 s, 4 times; the product waits 2 s for a lock",

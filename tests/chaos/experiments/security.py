@@ -93,7 +93,7 @@ not_run("F69", "workers of version N-1 at a coordinator of version N, and the re
         "there is one protocol version so far; tools/check_proto_compat.py guards the wire")
 
 
-@experiment("F70", "SIGKILL of the coordinator while it makes the schema of a new journal, at 20 moments",
+@experiment("F70", "SIGKILL of the coordinator while it makes the schema of a new journal, step by step, at 20 moments",
             "the next start completes it and serves", quick=True)
 def schema_killed(lab):
     unfinished = 0

@@ -289,6 +289,21 @@ TEST_P(JobStoreConformance, AnOwnerIsKeptAndCanBeFilteredBy) {
   EXPECT_EQ(store_->ReadJob("job-2")->description.owner, "client/bob");
 }
 
+TEST_P(JobStoreConformance, AGenerationIsGreaterThanTheLastAndThanWhatItIsToFollow) {
+  EXPECT_EQ(store_->LoadActive()->generation, 0);
+  EXPECT_EQ(store_->LoadActive()->generation, 0);
+
+  ASSERT_TRUE(store_->BeginGeneration(0).ok());
+  const std::int64_t first = store_->LoadActive()->generation;
+  ASSERT_TRUE(store_->BeginGeneration(first + 1'000'000).ok());
+  const std::int64_t second = store_->LoadActive()->generation;
+  ASSERT_TRUE(store_->BeginGeneration(first).ok());
+
+  EXPECT_GT(first, 0);
+  EXPECT_GT(second, first + 1'000'000);
+  EXPECT_GT(store_->LoadActive()->generation, second);
+}
+
 TEST_P(JobStoreConformance, DoomedArtifactsAreKeptInEveryFieldUntilTheyAreForgotten) {
   const WallTime since = WallTime(std::chrono::microseconds(1'234'567));
   const DoomedArtifact layer = {DigestOf("layer"), ArtifactKind::kLayer, DoomState::kDoomed, since};

@@ -33,6 +33,72 @@ TEST_F(PostgresJobStoreTest, KeepsEverythingAcrossARestartAndTheSecretToo) {
   EXPECT_EQ(*again->Secret(), secret);
 }
 
+TEST_F(PostgresJobStoreTest, ARoleWithNothingButItsDatabaseMayAskWhichTimelineItIsOn) {
+  const PostgresJobStore::Options options = OptionsOfAPlainRole();
+
+  const StorePtr store = Open(options);
+
+  EXPECT_TRUE(store->knows_timeline());
+  ASSERT_TRUE(store->LoadActive().ok());
+  EXPECT_THAT(Query("SELECT convert_from(value, 'UTF8') FROM gptvq.store_info WHERE name = 'place'"),
+              testing::MatchesRegex("cluster [0-9]+ timeline 00000001 table [0-9]+"));
+}
+
+TEST_F(PostgresJobStoreTest, WhereThatIsForbiddenEveryStartOfTheServerIsANewGeneration) {
+  const PostgresJobStore::Options options = OptionsOfAPlainRole();
+  Query("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
+  std::vector<std::int64_t> generations;
+  {
+    const StorePtr store = Open(options);
+    EXPECT_FALSE(store->knows_timeline());
+    for (int load = 0; load < 2; ++load) generations.push_back(store->LoadActive()->generation);
+  }
+
+  server_->Kill();
+  server_->Start();
+  {
+    const StorePtr store = Open(options);
+    for (int load = 0; load < 2; ++load) generations.push_back(store->LoadActive()->generation);
+  }
+
+  EXPECT_EQ(generations[1], 0);
+  EXPECT_GT(generations[2], 0);
+  EXPECT_EQ(generations[3], generations[2]);
+}
+
+TEST_F(PostgresJobStoreTest, ARestartOfTheServerIsNoNewGenerationAndTablesOfADumpAre) {
+  const StorePtr store = OpenLeader();
+  server_->Kill();
+  server_->Start();
+  absl::StatusOr<JobStore::State> state;
+  WaitUntil([&] { return (state = store->LoadActive()).ok(); }, "the store to connect again");
+  EXPECT_EQ(state->generation, 0);
+
+  Query(
+      "ALTER TABLE gptvq.tasks RENAME TO old; CREATE TABLE gptvq.tasks (LIKE gptvq.old INCLUDING ALL); "
+      "DROP TABLE gptvq.old");
+
+  state = store->LoadActive();
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_GT(state->generation, 0);
+}
+
+TEST_F(PostgresJobStoreTest, AConnectionThatLeadsToAnotherHistoryAppendsNothingUntilItIsReadAnew) {
+  const StorePtr store = OpenLeader();
+  ASSERT_TRUE(store->Append(Submission()).ok());
+  Query(
+      "ALTER TABLE gptvq.tasks RENAME TO old; CREATE TABLE gptvq.tasks (LIKE gptvq.old INCLUDING ALL); "
+      "INSERT INTO gptvq.tasks SELECT * FROM gptvq.old; DROP TABLE gptvq.old");
+  Query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()");
+
+  const absl::Status refused = store->Append(Change(2));
+
+  EXPECT_TRUE(absl::IsAborted(refused)) << refused;
+  EXPECT_EQ(StoredRevision(), 1);
+  EXPECT_GT(store->LoadActive()->generation, 0);
+  EXPECT_TRUE(store->Append(Change(2)).ok());
+}
+
 TEST_F(PostgresJobStoreTest, AServerThatIsKilledDuringAppendsLosesNothingThatWasAcknowledged) {
   const StorePtr store = OpenLeader();
   ASSERT_TRUE(store->Append(Submission()).ok());

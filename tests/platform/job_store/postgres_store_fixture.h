@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_replace.h"
+
 #include "platform/job_store/postgres_job_store.h"
 #include "server/planner.h"
 #include "server/scheduler/scheduler.h"
@@ -31,6 +33,16 @@ class PostgresStoreTest : public testing::Test {
     options.leader.uri = uri_;
     options.leader.term_ttl = std::chrono::hours(1);
     options.leader.name = "store of the test";
+    return options;
+  }
+  // The same for a role that owns the database and may do nothing else.
+  PostgresJobStore::Options OptionsOfAPlainRole() const {
+    Query(
+        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'plain') THEN CREATE ROLE plain LOGIN; "
+        "END IF; END $$");
+    Query("ALTER DATABASE journal OWNER TO plain");
+    PostgresJobStore::Options options = Options();
+    options.leader.uri = absl::StrReplaceAll(uri_, {{"postgres@", "plain@"}});
     return options;
   }
   StorePtr Open(const PostgresJobStore::Options& options) {

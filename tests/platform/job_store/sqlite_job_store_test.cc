@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "platform/job_store/sqlite_backup.h"
 #include "platform/job_store/sqlite_schema.h"
 #include "server/planner.h"
 #include "server/scheduler/scheduler.h"
@@ -74,6 +75,156 @@ TEST_F(SqliteJobStoreTest, KeepsEverythingAcrossARestartAndTheSecretToo) {
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ((*again)->LoadActive()->active_jobs.size(), 1u);
   EXPECT_EQ(*(*again)->Secret(), secret);
+}
+
+TEST_F(SqliteJobStoreTest, ACopyOfTheFileIsANewGenerationAndARestartIsNot) {
+  for (int start = 0; start < 2; ++start) {
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_EQ((*store)->LoadActive()->generation, 0);
+  }
+  std::filesystem::copy_file(database(), database() + ".kept");
+  std::filesystem::rename(database() + ".kept", database());
+
+  std::vector<std::int64_t> generations;
+  for (int start = 0; start < 2; ++start) {
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    generations.push_back((*store)->LoadActive()->generation);
+  }
+  EXPECT_GT(generations[0], 0);
+  EXPECT_EQ(generations[1], generations[0]);
+}
+
+// A journal with a submission, closed as a kill would leave it: with everything since the first start in its log.
+void Kill(std::unique_ptr<SqliteJobStore> store, const std::string& directory) {
+  const std::string kept = directory + ".killed";
+  std::filesystem::remove_all(kept);
+  std::filesystem::copy(directory, kept);
+  store.reset();
+  for (const auto& file : std::filesystem::directory_iterator(kept)) {
+    std::filesystem::copy_file(file, std::filesystem::path(directory) / file.path().filename(),
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  std::filesystem::remove_all(kept);
+}
+
+TEST_F(SqliteJobStoreTest, ADamagedFrameOfTheLogThatHidesAcknowledgedChangesIsFoundAndTheFilesStayAsTheyAre) {
+  {
+    auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    ASSERT_TRUE((*store)->Append(ASubmission()).ok());
+    Kill(*std::move(store), directory_);
+  }
+  const std::string log = database() + "-wal";
+  std::string bytes = BytesOf(log);
+  ASSERT_GT(bytes.size(), 5000u);
+  bytes[bytes.size() - 2000] ^= 1;  // in its last frame
+  std::ofstream(log, std::ios::binary) << bytes;
+
+  for (int start = 0; start < 2; ++start) {
+    const auto refused = SqliteJobStore::Open(directory_);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_TRUE(absl::IsDataLoss(refused.status())) << refused.status();
+    EXPECT_NE(refused.status().message().find("ACKNOWLEDGED_CHANGES_MISSING"), std::string::npos) << refused.status();
+    EXPECT_EQ(BytesOf(log), bytes);
+  }
+}
+
+TEST_F(SqliteJobStoreTest, AKillLosesNothingAndRaisesNoAlarm) {
+  for (int round = 0; round < 3; ++round) {
+    auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    if (round == 0) {
+      ASSERT_TRUE((*store)->Append(ASubmission()).ok());
+    }
+    EXPECT_EQ((*store)->LoadActive()->active_jobs.size(), 1u);
+    Kill(*std::move(store), directory_);
+  }
+}
+
+TEST_F(SqliteJobStoreTest, AMarkThatIsBehindMissingOrDamagedSaysNothing) {
+  const std::string mark = directory_ + "/coordinator.mark";
+  {
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE((*store)->BeginGeneration(0).ok());
+  }
+  const std::string behind = BytesOf(mark);
+  {
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE((*store)->Append(ASubmission()).ok());
+  }
+
+  for (const std::string& text : {behind, std::string(), std::string("nonsense"), std::string(64, '\0')}) {
+    std::ofstream(mark, std::ios::binary) << text;
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_EQ((*store)->LoadActive()->active_jobs.size(), 1u);
+  }
+  std::filesystem::remove(mark);
+  EXPECT_TRUE(SqliteJobStore::Open(directory_).ok());
+}
+
+TEST_F(SqliteJobStoreTest, AnOlderFileInThePlaceOfTheJournalIsRefusedUntilTheLossIsAccepted) {
+  { ASSERT_TRUE(SqliteJobStore::Open(directory_).ok()); }
+  std::filesystem::copy_file(database(), database() + ".kept");
+  {
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE((*store)->BeginGeneration(1'000'000).ok());
+    ASSERT_TRUE((*store)->Append(ASubmission()).ok());
+  }
+  const std::int64_t lost_generation = 1'000'000;
+  std::filesystem::rename(database() + ".kept", database());
+
+  const auto refused = SqliteJobStore::Open(directory_);
+  const auto accepted = AcceptLoss(directory_);
+  const auto store = SqliteJobStore::Open(directory_);
+
+  EXPECT_TRUE(absl::IsDataLoss(refused.status())) << refused.status();
+  ASSERT_TRUE(accepted.ok()) << accepted.status();
+  EXPECT_EQ(accepted->lost_changes, 2);
+  EXPECT_EQ(accepted->jobs, 0);
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_GT((*store)->LoadActive()->generation, lost_generation);
+  EXPECT_TRUE((*store)->Append(ASubmission()).ok());
+}
+
+TEST_F(SqliteJobStoreTest, AJournalOfWhichNothingIsLeftIsRefusedUntilTheLossIsAccepted) {
+  {
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE((*store)->Append(ASubmission()).ok());
+  }
+  std::filesystem::remove(database());
+
+  EXPECT_TRUE(absl::IsDataLoss(SqliteJobStore::Open(directory_).status()));
+  EXPECT_EQ(AcceptLoss(directory_)->lost_changes, 1);
+  EXPECT_TRUE(SqliteJobStore::Open(directory_).ok());
+}
+
+TEST_F(SqliteJobStoreTest, TheSameBackupRestoredTwiceBeginsTwoGenerationsAndNeitherRaisesAnAlarm) {
+  const std::string backup = directory_ + ".backup";
+  std::filesystem::remove(backup);
+  {
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE((*store)->Append(ASubmission()).ok());
+    ASSERT_TRUE(BackUpJournal(directory_, backup).ok());
+    ASSERT_TRUE((*store)->BeginGeneration(7'000'000).ok());
+  }
+  std::vector<std::int64_t> generations;
+
+  for (int time = 0; time < 2; ++time) {
+    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(database() + suffix);
+    const auto restored = RestoreJournal(backup, directory_);
+    ASSERT_TRUE(restored.ok()) << restored.status();
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    ASSERT_TRUE((*store)->BeginGeneration(0).ok());
+    generations.push_back((*store)->LoadActive()->generation);
+  }
+  std::filesystem::remove(backup);
+
+  EXPECT_GT(generations[0], 7'000'000) << "above that of the journal that was there before";
+  EXPECT_GT(generations[1], generations[0]);
 }
 
 TEST_F(SqliteJobStoreTest, TwoStoresHaveDifferentSecrets) {

@@ -163,6 +163,23 @@ TEST(Lease, AnEpochThatWasNeverGrantedProvesARollback) {
   EXPECT_EQ(ReasonOfError(h.Do(RenewLease{lease, {}}).status()), ErrorReason::kRollbackSuspected);
 }
 
+TEST(Lease, EpochsOfANewGenerationLieBeyondAllThatTheLostHistoryGranted) {
+  SchedulerHarness before;
+  before.Submit(QuantizeOnly(), 1);
+  const WorkerKey worker = before.Register("a");
+  SchedulerHarness after;
+  after.scheduler.Restore({{*before.scheduler.FindJob("job-1")}, 1, {}, 3}, after.now);
+  Lease lost = before.Poll(worker);  // and forgotten
+  lost.epoch += 5;
+
+  EXPECT_EQ(ReasonOfError(after.Do(RenewLease{lost, {}}).status()), ErrorReason::kStaleEpoch);
+  const Lease granted = after.Poll(after.Register("b"));
+  EXPECT_EQ(granted.epoch, (std::int64_t{3} << 32) + 1);
+  EXPECT_EQ(ReasonOfError(after.Do(RenewLease{lost, {}}).status()), ErrorReason::kStaleEpoch);
+  ASSERT_TRUE(after.Do(ReleaseTask{granted}).ok());
+  EXPECT_EQ(after.Poll(after.Register("b")).epoch, granted.epoch + 1);
+}
+
 TEST(Lease, UnknownTasksAndJobsAreSaidToBeUnknown) {
   SchedulerHarness h;
   h.Submit(QuantizeOnly(), 1);
