@@ -68,7 +68,7 @@ std::string NameOfThisProcess() {
 
 absl::StatusOr<std::unique_ptr<JobStore>> OpenJournal(const CoordinatorDaemonOptions& options, Clock& clock,
                                                       Logger& log) {
-  if (options.journal_uri.empty()) return SqliteJobStore::Open(options.data_directory);
+  if (options.journal_uri.empty()) return SqliteJobStore::Open(options.data_directory, options.on_sync_failure);
   PostgresJobStore::Options journal;
   journal.leader.uri = options.journal_uri;
   journal.leader.name = NameOfThisProcess();

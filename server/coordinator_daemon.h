@@ -2,6 +2,7 @@
 #define GPTVQ_SERVER_COORDINATOR_DAEMON_H_
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,7 +34,10 @@ struct CoordinatorDaemonOptions {
   std::chrono::milliseconds boundary_grace{600'000};
   bool prune_unknown = false;  // whether artifacts that no job names are deleted, a week after they are found
   std::chrono::milliseconds quarantine{600'000};  // the first of a worker; 1 s to 1 day
-  const S3Connector* s3 = nullptr;                // for an s3:// artifact store; borrowed; null: there can be none
+  // Told when the disk of an SQLite journal failed to keep something, by the thread that met it, before anybody is answered. It
+  // should end the process; empty: every change is refused from then on.
+  std::function<void(const absl::Status&)> on_sync_failure = {};
+  const S3Connector* s3 = nullptr;  // for an s3:// artifact store; borrowed; null: there can be none
 
   // Errors: InvalidArgument naming the field.
   absl::Status Validate() const;

@@ -54,7 +54,8 @@ enum CoordinatorExitCode {
   kUsage = 2,
   kNoSuchFile = 3,
   kCannotServe = 4,
-  kDirectoryInUse = 6
+  kDirectoryInUse = 6,
+  kJournalLost = 74  // EX_IOERR: the disk of the journal did not keep what it was given
 };
 
 CoordinatorExitCode ExitCodeOf(const absl::Status& status);

@@ -1,5 +1,7 @@
 // gptvq-coordinator: accepts jobs, hands tasks to workers, keeps the journal and the artifacts.
 
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -36,6 +38,14 @@ bool WriteAddressFile(const std::string& path, const std::string& address) {
   return std::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
+// Ends the process where it stands: a lucky second fsync would let it acknowledge what the disk has lost, and whatever is
+// closed in order writes. What starts next reads what is there.
+[[noreturn]] void EndWithoutJournal(const absl::Status& failure, Logger& log) {
+  log.Error("the journal's disk failed to keep what was written; ending, to be started again",
+            {{"error", failure.ToString()}});
+  _exit(kJournalLost);
+}
+
 int Serve(ServeOptions options, const sigset_t& stop_signals) {
   SystemClock clock;
   Logger log(options.log_level);
@@ -47,6 +57,7 @@ int Serve(ServeOptions options, const sigset_t& stop_signals) {
     return kUsage;
   }
   options.daemon.s3 = &*s3;
+  options.daemon.on_sync_failure = [&log](const absl::Status& failure) { EndWithoutJournal(failure, log); };
   const StorageOptions storage_options = {.file_roots = options.file_roots, .s3 = &*s3};
   if (const absl::Status status = storage_options.Validate(); !status.ok()) {
     std::cerr << "gptvq-coordinator: --file-root: " << status.message() << "\n";

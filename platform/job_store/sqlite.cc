@@ -11,6 +11,22 @@
 namespace gptvq {
 namespace {
 
+// How long the write-ahead log may grow before it is copied into the database: SQLite's own default.
+constexpr int kCheckpointPages = 1000;
+
+bool IsSyncFailure(int extended_code) {
+  return extended_code == SQLITE_IOERR_FSYNC || extended_code == SQLITE_IOERR_DIR_FSYNC;
+}
+
+// After a commit, in place of SQLite's own checkpoint, which keeps a failed fsync to itself. Other errors of a checkpoint are no
+// matter: the log keeps what was not copied, and the next one tries again.
+int Checkpoint(void*, sqlite3* database, const char* schema, int log_pages) {
+  if (log_pages < kCheckpointPages) return SQLITE_OK;
+  sqlite3_wal_checkpoint_v2(database, schema, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  const int code = sqlite3_extended_errcode(database);
+  return IsSyncFailure(code) ? code : SQLITE_OK;
+}
+
 absl::Status ErrorOf(sqlite3* database, absl::string_view what) {
   const std::string message = absl::StrCat("sqlite: ", what, ": ", sqlite3_errmsg(database));
   switch (sqlite3_extended_errcode(database)) {
@@ -71,15 +87,18 @@ absl::StatusOr<SqliteDatabase> SqliteDatabase::Open(const std::string& path) {
   GPTVQ_CHECK(handle != nullptr);
   SqliteDatabase database(handle);
   if (code != SQLITE_OK) return ErrorOf(handle, path);
+  sqlite3_wal_hook(handle, Checkpoint, nullptr);
   return database;
 }
 
 absl::Status SqliteDatabase::Execute(const std::string& sql) {
+  GPTVQ_RETURN_IF_ERROR(sync_failure_);
   if (sqlite3_exec(database_.get(), sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return absl::OkStatus();
-  return ErrorOf(database_.get(), sql);
+  return Failed(sql);
 }
 
 absl::StatusOr<std::vector<SqlRows>> SqliteDatabase::RunAll(const std::vector<SqlStatement>& statements) {
+  GPTVQ_RETURN_IF_ERROR(sync_failure_);
   std::vector<SqlRows> answers;
   for (const SqlStatement& statement : statements) {
     GPTVQ_ASSIGN_OR_RETURN(sqlite3_stmt * prepared, Prepare(statement.text()));
@@ -95,7 +114,7 @@ absl::StatusOr<sqlite3_stmt*> SqliteDatabase::Prepare(const std::string& text) {
   sqlite3_stmt* statement = nullptr;
   if (sqlite3_prepare_v3(database_.get(), text.data(), static_cast<int>(text.size()), SQLITE_PREPARE_PERSISTENT,
                          &statement, nullptr) != SQLITE_OK) {
-    const absl::Status error = ErrorOf(database_.get(), text);
+    const absl::Status error = Failed(text);
     prepared_.erase(text);
     return error;
   }
@@ -113,8 +132,8 @@ absl::StatusOr<SqlRows> SqliteDatabase::RunPrepared(sqlite3_stmt* prepared, cons
     for (int column = 0; column < sqlite3_column_count(prepared); ++column) values.push_back(Column(prepared, column));
     rows.emplace_back(std::move(values));
   }
-  const absl::Status status = code == SQLITE_DONE ? statement.CheckChangedRows(sqlite3_changes64(database_.get()))
-                                                  : ErrorOf(database_.get(), statement.text());
+  const absl::Status status =
+      code == SQLITE_DONE ? statement.CheckChangedRows(sqlite3_changes64(database_.get())) : Failed(statement.text());
   sqlite3_reset(prepared);
   GPTVQ_RETURN_IF_ERROR(status);
   return rows;
@@ -122,6 +141,15 @@ absl::StatusOr<SqlRows> SqliteDatabase::RunPrepared(sqlite3_stmt* prepared, cons
 
 void SqliteDatabase::KeepLogOnClose() {
   GPTVQ_CHECK(sqlite3_db_config(database_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr) == SQLITE_OK);
+}
+
+absl::Status SqliteDatabase::Failed(absl::string_view what) {
+  absl::Status error = ErrorOf(database_.get(), what);
+  if (IsSyncFailure(sqlite3_extended_errcode(database_.get()))) {
+    sync_failure_ = error;
+    if (on_sync_failure_) on_sync_failure_(error);
+  }
+  return error;
 }
 
 absl::Status SqliteDatabase::InTransaction(absl::FunctionRef<absl::Status()> body) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
@@ -81,6 +82,12 @@ absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path, const HighW
     return whole;
   }
   GPTVQ_RETURN_IF_ERROR(database.Execute("PRAGMA journal_mode = WAL"));
+  if (unclean) {
+    GPTVQ_RETURN_IF_ERROR(CheckIntegrity(database));
+    // The last owner may have ended because an fsync failed. Then the log can be read, from the kernel's memory, and need not be
+    // on the disk: what is written behind it would be lost with it.
+    GPTVQ_RETURN_IF_ERROR(database.Execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+  }
   GPTVQ_RETURN_IF_ERROR(MigrateSqliteSchema(database));
   GPTVQ_RETURN_IF_ERROR(EnsureSecret(database));
   GPTVQ_ASSIGN_OR_RETURN(const std::string place, PlaceOf(path));
@@ -90,13 +97,15 @@ absl::StatusOr<SqliteDatabase> OpenDatabase(const std::string& path, const HighW
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(const std::string& directory) {
+absl::StatusOr<std::unique_ptr<SqliteJobStore>> SqliteJobStore::Open(
+    const std::string& directory, SqliteDatabase::SyncFailureHandler on_sync_failure) {
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<DirectoryLock> lock, DirectoryLock::Acquire(directory));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<HighWaterMark> mark, HighWaterMark::Open(directory + "/coordinator.mark"));
   const std::string path = directory + "/coordinator.db";
   absl::StatusOr<SqliteDatabase> database = OpenDatabase(path, *mark);
   if (!database.ok()) return WithContext(database.status(), path);
   GPTVQ_ASSIGN_OR_RETURN(const std::int64_t generation, SelectGeneration(*database));
+  database->OnSyncFailure(std::move(on_sync_failure));
   return std::unique_ptr<SqliteJobStore>(
       new SqliteJobStore(std::move(lock), std::move(mark), *std::move(database), generation));
 }

@@ -22,11 +22,14 @@ namespace gptvq {
 class SqliteJobStore final : public JobStore {
  public:
   // Makes the directory and the database if they are not there, and brings an older schema to the newest. After an
-  // unclean end the database is checked.
+  // unclean end the database is checked, and what its log holds is written once more. `on_sync_failure` is told when the storage
+  // could not be made to keep something: whoever has a process to end ends it there, without an answer to anybody; else
+  // everything is refused with Unavailable from then on.
   // Errors: FailedPrecondition (the directory is in use by another coordinator; the database belongs to another program or a
   // newer version), PermissionDenied, DataLoss (damaged, or changes are missing that were acknowledged; the files stay as they
   // are then), ResourceExhausted, Unavailable, naming the path.
-  static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(const std::string& directory);
+  static absl::StatusOr<std::unique_ptr<SqliteJobStore>> Open(const std::string& directory,
+                                                              SqliteDatabase::SyncFailureHandler on_sync_failure = {});
   ~SqliteJobStore() override;
 
   absl::StatusOr<State> LoadActive() override;

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -13,6 +16,22 @@
 #include "server/scheduler/scheduler.h"
 #include "tests/support/job_builders.h"
 
+namespace {
+
+bool syncing_fails = false;
+
+int SyncOrFail(long call, int file) {
+  if (!syncing_fails) return static_cast<int>(syscall(call, file));
+  errno = EIO;
+  return -1;
+}
+
+}  // namespace
+
+// In place of the C library's, for SQLite too: a disk that loses what it was given.
+extern "C" int fsync(int file) { return SyncOrFail(SYS_fsync, file); }
+extern "C" int fdatasync(int file) { return SyncOrFail(SYS_fdatasync, file); }
+
 namespace gptvq {
 namespace {
 
@@ -22,7 +41,10 @@ class SqliteJobStoreTest : public testing::Test {
     directory_ = testing::TempDir() + "/sqlite_" + testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(directory_);
   }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
+  void TearDown() override {
+    syncing_fails = false;
+    std::filesystem::remove_all(directory_);
+  }
 
   std::string database() const { return directory_ + "/coordinator.db"; }
 
@@ -320,6 +342,76 @@ TEST_F(SqliteJobStoreTest, RecoversTheLogOfAProcessThatDied) {
   ASSERT_TRUE(recovered.ok()) << recovered.status();
   EXPECT_EQ((*recovered)->LoadActive()->active_jobs.size(), 1u);
   std::filesystem::remove_all(copy);
+}
+
+TEST_F(SqliteJobStoreTest, TellsAFailedSyncOnceAndTrustsTheDiskNoMore) {
+  std::vector<absl::Status> told;
+  const auto store = SqliteJobStore::Open(directory_, [&](const absl::Status& failure) { told.push_back(failure); });
+  ASSERT_TRUE(store.ok()) << store.status();
+
+  syncing_fails = true;
+  const absl::Status refused = (*store)->Append(ASubmission());
+  syncing_fails = false;
+
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0], refused);
+  EXPECT_EQ((*store)->Append(ASubmission()), refused);
+  EXPECT_EQ((*store)->LoadActive().status(), refused);
+  EXPECT_EQ(told.size(), 1u);
+}
+
+TEST_F(SqliteJobStoreTest, GoesOnAfterAFailedSyncWhenItIsOpenedAnew) {
+  {
+    const auto store = SqliteJobStore::Open(directory_);
+    syncing_fails = true;
+    ASSERT_FALSE((*store)->Append(ASubmission()).ok());
+  }
+  syncing_fails = false;
+
+  const auto again = SqliteJobStore::Open(directory_);
+
+  ASSERT_TRUE(again.ok()) << again.status();
+  // Nobody was told that the first one is stored, so both may be.
+  const bool stored = !(*again)->LoadActive()->active_jobs.empty();
+  EXPECT_TRUE(stored || (*again)->Append(ASubmission()).ok());
+  EXPECT_EQ((*again)->LoadActive()->active_jobs.size(), 1u);
+}
+
+// Else the log that an owner left behind might be lost with everything that is written behind it.
+TEST_F(SqliteJobStoreTest, WritesTheLogOfAProcessThatDiedOnceMore) {
+  const std::string copy = directory_ + "-copy";
+  {
+    const auto store = SqliteJobStore::Open(directory_);
+    ASSERT_TRUE((*store)->Append(ASubmission()).ok());
+    std::filesystem::remove_all(copy);
+    std::filesystem::copy(directory_, copy);
+  }
+
+  const auto recovered = SqliteJobStore::Open(copy);
+
+  ASSERT_TRUE(recovered.ok()) << recovered.status();
+  EXPECT_EQ(std::filesystem::file_size(copy + "/coordinator.db-wal"), 0u);
+  std::filesystem::remove_all(copy);
+}
+
+// SQLite itself keeps to itself what happens when it copies its log.
+TEST_F(SqliteJobStoreTest, NoticesAFailedSyncOfTheDatabaseBehindTheLog) {
+  std::filesystem::create_directories(directory_);
+  auto opened = SqliteDatabase::Open(database());
+  ASSERT_TRUE(opened->Execute("PRAGMA synchronous = NORMAL; PRAGMA journal_mode = WAL; CREATE TABLE t (x)").ok());
+  int told = 0;
+  opened->OnSyncFailure([&](const absl::Status&) { ++told; });
+
+  syncing_fails = true;  // NORMAL: nothing but the copying syncs
+  const absl::Status status = opened->InTransaction([&] {
+    return opened->Execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
+        "INSERT INTO t SELECT randomblob(4000) FROM n");
+  });
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(told, 1);
 }
 
 TEST(SqliteSchema, MigratingTwiceChangesNothing) {
