@@ -30,7 +30,20 @@ void SimChecker::OnAnswered(const Event& event, const absl::StatusOr<Decision>& 
                  (decision.ok() ? std::to_string(static_cast<int>(decision->outcome)) + " " + decision->task_id
                                 : std::string(decision.status().message())));
   }
-  std::visit([&](const auto& one) { Check(one, decision); }, event);
+  std::visit(
+      [&](const auto& one) {
+        if constexpr (requires { one.lease; }) CheckEpoch(one.lease, decision.status());
+        Check(one, decision);
+      },
+      event);
+}
+
+void SimChecker::CheckEpoch(const Lease& lease, const absl::Status& answer) {
+  const Place place = Find(lease.task_id);
+  if (place.task == nullptr) return;
+  const bool forgotten = lease.epoch > place.task->status.epoch && GenerationOf(lease.epoch) >= generation_;
+  Require(Invariant::kEpochRises, !forgotten || ReasonOf(answer) != ErrorReason::kStaleEpoch, lease.task_id,
+          ": an epoch that was never granted was taken for an old one");
 }
 
 void SimChecker::OnGranted(const TaskGrant& grant) {

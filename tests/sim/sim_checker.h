@@ -183,6 +183,7 @@ class SimChecker {
   void Check(const ForgiveSilence& event, const absl::StatusOr<Decision>& decision);
   void CheckExtended(const Task& task);
   // A holder whose task is being cancelled is told so, and nothing else.
+  void CheckEpoch(const Lease& lease, const absl::Status& answer);
   void CheckTold(const Lease& lease, const absl::Status& refusal);
   void CheckStarvation(const WorkerKey& worker);
 
