@@ -59,4 +59,9 @@ absl::StatusOr<std::unique_ptr<WritableFile>> ObservedWritableDirectory::Create(
   return std::make_unique<ObservedWritableFile>(std::move(file), observe_);
 }
 
+absl::Status ObservedWritableDirectory::PutNew(std::string_view file_name, absl::Span<const std::byte> bytes) {
+  GPTVQ_RETURN_IF_ERROR(observe_(bytes.size()));
+  return directory_->PutNew(file_name, bytes);
+}
+
 }  // namespace gptvq

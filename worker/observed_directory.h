@@ -42,6 +42,7 @@ class ObservedWritableDirectory final : public WritableDirectory {
 
   std::string_view name() const override { return directory_->name(); }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view file_name) override;
+  absl::Status PutNew(std::string_view file_name, absl::Span<const std::byte> bytes) override;
 
  private:
   const std::unique_ptr<WritableDirectory> directory_;

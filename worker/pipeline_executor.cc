@@ -111,6 +111,7 @@ class TaskRun {
   absl::StatusOr<std::vector<LayerArtifact>> OpenPublishedLayers();
   absl::StatusOr<Digest> StoreBoundary(const Activations& boundary);
   absl::StatusOr<ManifestFacts> Facts(const ReadableDirectory& model, const Checkpoint& checkpoint);
+  absl::Status CheckOutputIsFree(const ManifestFacts& facts) const;
   absl::Status VerifyOutput(const Digest& manifest);
 
   const Team& team_;
@@ -165,15 +166,26 @@ absl::StatusOr<FinalizeResult> TaskRun::Finalize() {
 
   GPTVQ_ASSIGN_OR_RETURN(const ObjectUri output_uri, ObjectUri::Parse(grant_.spec.output_uri));
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store, storage_.CreateStore(output_uri));
+  GPTVQ_RETURN_IF_ERROR(CheckOutputIsFree(options.facts));
   GPTVQ_RETURN_IF_ERROR(store->RemoveAbandonedWrites(ListScope::kDirect));  // of an attempt that was killed
-  ObservedWritableDirectory output(std::make_unique<ObjectDirectory>(std::move(store)), [this](std::size_t bytes) {
-    metrics_.written_bytes.Increment(static_cast<double>(bytes));
-    return session_.ReportProgress(grant_.layer_count, "write", 0);
-  });
+  ObservedWritableDirectory output(std::make_unique<ObjectDirectory>(std::move(store)),
+                                   [&](std::size_t bytes) -> absl::Status {
+                                     metrics_.written_bytes.Increment(static_cast<double>(bytes));
+                                     // In front of every file that becomes visible: another job may have been faster.
+                                     if (bytes == 0) GPTVQ_RETURN_IF_ERROR(CheckOutputIsFree(options.facts));
+                                     return session_.ReportProgress(grant_.layer_count, "write", 0);
+                                   });
   GPTVQ_ASSIGN_OR_RETURN(const AssembledCheckpoint assembled,
                          AssembleCheckpoint(*directory, checkpoint, layers, options, output));
   GPTVQ_RETURN_IF_ERROR(VerifyOutput(assembled.manifest));
   return FinalizeResult{.output_bytes = assembled.output_bytes, .manifest = assembled.manifest};
+}
+
+absl::Status TaskRun::CheckOutputIsFree(const ManifestFacts& facts) const {
+  const absl::StatusOr<std::unique_ptr<ReadableDirectory>> output = OpenDirectory(grant_.spec.output_uri);
+  if (absl::IsNotFound(output.status())) return absl::OkStatus();
+  GPTVQ_RETURN_IF_ERROR(output.status());
+  return CheckNoOtherResult(**output, facts);
 }
 
 absl::StatusOr<EvaluateResult> TaskRun::Evaluate() {

@@ -14,6 +14,7 @@ FailureClass FailureClassOf(const absl::Status& status) {
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kOutOfRange: return FailureClass::kInput;
+    case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kUnimplemented: return FailureClass::kFatal;
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kAborted:

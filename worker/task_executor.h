@@ -40,8 +40,8 @@ class TaskExecutor {
 };
 
 // How an error of an executor counts: IsDeviceLost() is DEVICE; Unavailable and ResourceExhausted are INFRA;
-// InvalidArgument, NotFound, PermissionDenied, FailedPrecondition and OutOfRange are INPUT; Unimplemented is FATAL;
-// DataLoss, Aborted and DeadlineExceeded are TRANSIENT; everything else is BUG.
+// InvalidArgument, NotFound, PermissionDenied, FailedPrecondition and OutOfRange are INPUT; Unimplemented and AlreadyExists
+// are FATAL; DataLoss, Aborted and DeadlineExceeded are TRANSIENT; everything else is BUG.
 FailureClass FailureClassOf(const absl::Status& status);
 
 }  // namespace gptvq

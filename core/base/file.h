@@ -60,6 +60,10 @@ class WritableDirectory {
   virtual std::string_view name() const = 0;
   // Errors: InvalidArgument for a name that is not a plain segment; ResourceExhausted when out of space; Unavailable.
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view file_name) = 0;
+  // Puts a small file that must not replace another: OK when these bytes are durable under this name, also when they were there
+  // before. Of several that put different bytes at once, one succeeds.
+  // Errors: those of Create; AlreadyExists when a file of other bytes has the name.
+  virtual absl::Status PutNew(std::string_view file_name, absl::Span<const std::byte> bytes) = 0;
 };
 
 // True for a name that may be joined to a directory: [A-Za-z0-9_.-]{1,255}, not "." and not "..".

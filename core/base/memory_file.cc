@@ -90,6 +90,16 @@ absl::StatusOr<std::unique_ptr<WritableFile>> MemoryDirectory::Create(std::strin
   return std::make_unique<MemoryWritableFile>(*this, std::string(file_name));
 }
 
+absl::Status MemoryDirectory::PutNew(std::string_view file_name, absl::Span<const std::byte> bytes) {
+  if (!IsPlainFileName(file_name)) return InvalidName(file_name);
+  const std::string contents(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::lock_guard lock(mutex_);
+  const auto [it, is_new] = files_.try_emplace(std::string(file_name), contents);
+  if (is_new || it->second == contents) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat(name_, ": another file '", std::string(file_name), "' is there already"));
+}
+
 void MemoryDirectory::Put(std::string file_name, std::string contents) {
   std::lock_guard lock(mutex_);
   files_[std::move(file_name)] = std::move(contents);

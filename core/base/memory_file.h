@@ -36,6 +36,7 @@ class MemoryDirectory final : public ReadableDirectory, public WritableDirectory
   absl::StatusOr<std::vector<std::string>> List() const override;
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view file_name) const override;
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view file_name) override;
+  absl::Status PutNew(std::string_view file_name, absl::Span<const std::byte> bytes) override;
 
   // Puts or replaces a file.
   void Put(std::string file_name, std::string contents);

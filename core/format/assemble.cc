@@ -132,6 +132,11 @@ std::vector<std::string> ModulesNotToConvert(const Checkpoint& checkpoint, const
   return {names.begin(), names.end()};
 }
 
+absl::Status Conflict(std::string_view output) {
+  return absl::AlreadyExistsError(
+      absl::StrCat("CONFLICT: ", std::string(output), " holds the result of another job; choose another output"));
+}
+
 struct SourceConfig {
   std::string text;
   nlohmann::json value;
@@ -178,11 +183,27 @@ absl::StatusOr<AssembledCheckpoint> AssembleCheckpoint(const ReadableDirectory& 
 
   GPTVQ_ASSIGN_OR_RETURN(const std::string text, ManifestText(manifest));
   AssembledCheckpoint result;
-  GPTVQ_ASSIGN_OR_RETURN(result.manifest, WriteSmallFile(kManifestFile, text, output));
+  const absl::Status put = output.PutNew(kManifestFile, AsBytes(text));
+  if (absl::IsAlreadyExists(put)) return Conflict(output.name());
+  GPTVQ_RETURN_IF_ERROR(WithContext(put, kManifestFile));
+  result.manifest = Digest::Of(AsBytes(text));
   result.output_bytes = result.manifest.size_bytes();
   for (const auto& [file, digest] : manifest.files) result.output_bytes += digest.size_bytes();
   result.bits = manifest.bits;
   return result;
+}
+
+absl::Status CheckNoOtherResult(const ReadableDirectory& output, const ManifestFacts& facts) {
+  const absl::StatusOr<std::unique_ptr<RandomAccessFile>> file = output.Open(kManifestFile);
+  if (absl::IsNotFound(file.status())) return absl::OkStatus();
+  GPTVQ_RETURN_IF_ERROR(WithContext(file.status(), kManifestFile));
+  GPTVQ_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(**file, kMaxManifestBytes));
+  const absl::StatusOr<Manifest> manifest = ParseManifest(text);
+  if (!manifest.ok()) return Conflict(output.name());
+  // Facts compare as they are written.
+  GPTVQ_ASSIGN_OR_RETURN(const std::string there, ManifestText({.facts = manifest->facts, .bits = {}, .files = {}}));
+  GPTVQ_ASSIGN_OR_RETURN(const std::string ours, ManifestText({.facts = facts, .bits = {}, .files = {}}));
+  return there == ours ? absl::OkStatus() : Conflict(output.name());
 }
 
 }  // namespace gptvq

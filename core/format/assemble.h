@@ -31,10 +31,15 @@ struct AssembledCheckpoint {
 // Memory: O(headers) plus 1 MiB. `source` and `checkpoint` are the same model.
 // Errors: InvalidArgument naming layer or linear when artifacts, reports and source do not belong together (spec, order
 // of layers, a linear twice, a shape), and for a source that is quantized already; NotFound for a missing config.json or
-// weight; those of reading and writing.
+// weight; AlreadyExists when the manifest of another result is there by then; those of reading and writing.
 absl::StatusOr<AssembledCheckpoint> AssembleCheckpoint(const ReadableDirectory& source, const Checkpoint& checkpoint,
                                                        absl::Span<const LayerArtifact> layers,
                                                        const AssembleOptions& options, WritableDirectory& output);
+
+// Whether a directory is free for the result of a job: it has no manifest, or that of the same job. To be asked before the first
+// byte is written: the files of another result would be replaced one by one.
+// Errors: AlreadyExists (the manifest of another result, or one that can not be read as such); those of reading.
+absl::Status CheckNoOtherResult(const ReadableDirectory& output, const ManifestFacts& facts);
 
 }  // namespace gptvq
 

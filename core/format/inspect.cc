@@ -5,11 +5,7 @@
 #include "core/format/packed_tensors.h"
 
 namespace gptvq {
-namespace {
-
-constexpr std::uint64_t kMaxManifestBytes = 256 << 20;
-
-}  // namespace
+namespace {}  // namespace
 
 absl::StatusOr<CheckpointSummary> InspectCheckpoint(const ReadableDirectory& directory) {
   GPTVQ_ASSIGN_OR_RETURN(const auto manifest_file, directory.Open(kManifestFile));

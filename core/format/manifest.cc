@@ -17,7 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxManifestBytes = 256 << 20;
 constexpr char kFullHessian[] = "full";
 constexpr char kDiagonalHessian[] = "diagonal-only";
 

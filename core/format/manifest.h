@@ -16,6 +16,7 @@
 namespace gptvq {
 
 inline constexpr std::string_view kManifestFile = "gptvq_manifest.json";
+inline constexpr std::uint64_t kMaxManifestBytes = 256 << 20;  // a longer file is none
 
 // What the work was, known to whoever ordered it. Plain value.
 struct ManifestFacts {

@@ -13,8 +13,6 @@
 namespace gptvq {
 namespace {
 
-constexpr std::uint64_t kMaxManifestBytes = 256 << 20;
-
 bool IsStorageError(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsPermissionDenied(status) || absl::IsDeadlineExceeded(status);
 }

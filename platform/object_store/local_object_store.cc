@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <functional>
 #include <utility>
 
@@ -74,53 +75,6 @@ class LocalFile final : public RandomAccessFile {
   const std::uint64_t size_;
 };
 
-class LocalWritableFile final : public WritableFile {
- public:
-  LocalWritableFile(ConfinedDirectory directory, std::string name, FileDescriptor fd, std::string temporary_name)
-      : directory_(std::move(directory)),
-        name_(std::move(name)),
-        temporary_name_(std::move(temporary_name)),
-        fd_(std::move(fd)) {}
-
-  ~LocalWritableFile() override {
-    if (!is_renamed_) unlinkat(directory_.fd(), temporary_name_.c_str(), 0);
-  }
-
-  absl::Status Append(absl::Span<const std::byte> bytes) override {
-    GPTVQ_RETURN_IF_ERROR(status_);
-    while (!bytes.empty()) {
-      const ssize_t count = write(fd_.get(), bytes.data(), bytes.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return Fail();
-      bytes.remove_prefix(static_cast<std::size_t>(count));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Close() override {
-    GPTVQ_RETURN_IF_ERROR(status_);
-    if (fsync(fd_.get()) != 0) return Fail();
-    if (renameat(directory_.fd(), temporary_name_.c_str(), directory_.fd(), name_.c_str()) != 0) return Fail();
-    is_renamed_ = true;
-    if (fsync(directory_.fd()) != 0) return Fail();
-    return absl::OkStatus();
-  }
-
- private:
-  // A file that failed once never becomes visible: nobody knows which of its bytes arrived.
-  absl::Status Fail() {
-    status_ = ErrnoToStatus(errno, absl::StrCat(directory_.path(), "/", name_));
-    return status_;
-  }
-
-  const ConfinedDirectory directory_;
-  const std::string name_;
-  const std::string temporary_name_;
-  const FileDescriptor fd_;
-  bool is_renamed_ = false;
-  absl::Status status_;
-};
-
 std::string NewTemporaryName() {
   std::uint64_t random = 0;
   while (getrandom(&random, sizeof(random), 0) != sizeof(random)) continue;
@@ -179,10 +133,91 @@ absl::Status VisitTree(const ConfinedDirectory& directory, std::string_view key,
 
 }  // namespace
 
+class LocalObjectStore::NewFile final : public WritableFile {
+ public:
+  NewFile(ConfinedDirectory directory, std::string name, FileDescriptor fd, std::string temporary_name,
+          Existing existing)
+      : directory_(std::move(directory)),
+        name_(std::move(name)),
+        temporary_name_(std::move(temporary_name)),
+        fd_(std::move(fd)),
+        existing_(existing) {}
+
+  ~NewFile() override {
+    if (!is_renamed_) unlinkat(directory_.fd(), temporary_name_.c_str(), 0);
+  }
+
+  absl::Status Append(absl::Span<const std::byte> bytes) override {
+    GPTVQ_RETURN_IF_ERROR(status_);
+    while (!bytes.empty()) {
+      const ssize_t count = write(fd_.get(), bytes.data(), bytes.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return Fail();
+      bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return absl::OkStatus();
+  }
+
+  // Errors: also AlreadyExists where something has the name and is kept.
+  absl::Status Close() override {
+    GPTVQ_RETURN_IF_ERROR(status_);
+    if (fsync(fd_.get()) != 0) return Fail();
+    if (Rename() != 0) {
+      if (errno == EEXIST) return absl::AlreadyExistsError(absl::StrCat(directory_.path(), "/", name_));
+      return Fail();
+    }
+    if (fsync(directory_.fd()) != 0) return Fail();
+    return absl::OkStatus();
+  }
+
+ private:
+  // 0, or -1 and errno.
+  int Rename() {
+    const int directory = directory_.fd();
+    const unsigned flags = existing_ == Existing::kKeep ? RENAME_NOREPLACE : 0;
+    is_renamed_ = renameat2(directory, temporary_name_.c_str(), directory, name_.c_str(), flags) == 0;
+    if (is_renamed_ || existing_ == Existing::kReplace || (errno != EINVAL && errno != ENOSYS)) {
+      return is_renamed_ ? 0 : -1;
+    }
+    // The file system can not. Our other name goes with this object, or with RemoveAbandonedWrites.
+    return linkat(directory, temporary_name_.c_str(), directory, name_.c_str(), 0);
+  }
+
+  // A file that failed once never becomes visible: nobody knows which of its bytes arrived.
+  absl::Status Fail() {
+    status_ = ErrnoToStatus(errno, absl::StrCat(directory_.path(), "/", name_));
+    return status_;
+  }
+
+  const ConfinedDirectory directory_;
+  const std::string name_;
+  const std::string temporary_name_;
+  const FileDescriptor fd_;
+  const Existing existing_;
+  bool is_renamed_ = false;
+  absl::Status status_;
+};
+
 LocalObjectStore::LocalObjectStore(ConfinedDirectory root)
     : root_(std::move(root)), name_(absl::StrCat("file://", root_.path())) {}
 
 absl::StatusOr<std::unique_ptr<WritableFile>> LocalObjectStore::Create(std::string_view key) {
+  return Begin(key, Existing::kReplace);
+}
+
+absl::Status LocalObjectStore::PutNew(std::string_view key, absl::Span<const std::byte> bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<NewFile> file, Begin(key, Existing::kKeep));
+  if (bytes.size() > kMaxNewObjectBytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(name_, "/", std::string(key), ": longer than ", kMaxNewObjectBytes, " bytes"));
+  }
+  GPTVQ_RETURN_IF_ERROR(file->Append(bytes));
+  const absl::Status closed = file->Close();
+  return absl::IsAlreadyExists(closed) ? CheckSameObject(*this, key, bytes) : closed;
+}
+
+absl::StatusOr<std::unique_ptr<LocalObjectStore::NewFile>> LocalObjectStore::Begin(std::string_view key,
+                                                                                   Existing existing) {
   GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
   const SplitKey split = Split(key);
   GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, root_.MakeDirectories(split.directory));
@@ -197,8 +232,8 @@ absl::StatusOr<std::unique_ptr<WritableFile>> LocalObjectStore::Create(std::stri
       unlinkat(directory.fd(), temporary_name.c_str(), 0);
       continue;
     }
-    return std::make_unique<LocalWritableFile>(std::move(directory), std::string(split.name), std::move(fd),
-                                               std::move(temporary_name));
+    return std::make_unique<NewFile>(std::move(directory), std::string(split.name), std::move(fd),
+                                     std::move(temporary_name), existing);
   }
   return absl::UnavailableError(absl::StrCat(name_, ": cannot make a temporary file that stays locked"));
 }

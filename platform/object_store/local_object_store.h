@@ -14,13 +14,14 @@ namespace gptvq {
 // Objects as files below one directory, for file:// URIs. A write goes to a temporary file beside its target and
 // becomes visible by fsync, rename and fsync of the directory; it is locked (flock) while its writer lives, which is
 // how RemoveAbandonedWrites knows the dead ones. Reads are pread, never mmap, so a file that shrinks is an error and
-// not a signal. Nothing above or outside the directory can be reached (ConfinedDirectory). Thread-safe.
+// not a signal. PutNew renames with RENAME_NOREPLACE, or makes a hard link where the file system has no such rename. Nothing above or outside the directory can be reached (ConfinedDirectory). Thread-safe.
 class LocalObjectStore final : public ObjectStore {
  public:
   explicit LocalObjectStore(ConfinedDirectory root);
 
   std::string_view name() const override { return name_; }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
+  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override;
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override;
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
   absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override;
@@ -28,6 +29,11 @@ class LocalObjectStore final : public ObjectStore {
   absl::Status RemoveAbandonedWrites(ListScope scope) override;
 
  private:
+  // What Close() does where something has the name.
+  enum class Existing { kReplace, kKeep };
+  class NewFile;
+  absl::StatusOr<std::unique_ptr<NewFile>> Begin(std::string_view key, Existing existing);
+
   const ConfinedDirectory root_;
   const std::string name_;
 };

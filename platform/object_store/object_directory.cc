@@ -34,4 +34,9 @@ absl::StatusOr<std::unique_ptr<WritableFile>> ObjectDirectory::Create(std::strin
   return store_->Create(file_name);
 }
 
+absl::Status ObjectDirectory::PutNew(std::string_view file_name, absl::Span<const std::byte> bytes) {
+  GPTVQ_RETURN_IF_ERROR(CheckFileName(file_name));
+  return store_->PutNew(file_name, bytes);
+}
+
 }  // namespace gptvq

@@ -22,6 +22,7 @@ class ObjectDirectory final : public ReadableDirectory, public WritableDirectory
   absl::StatusOr<std::vector<std::string>> List() const override;
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view file_name) const override;
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view file_name) override;
+  absl::Status PutNew(std::string_view file_name, absl::Span<const std::byte> bytes) override;
 
  private:
   const std::unique_ptr<ObjectStore> store_;

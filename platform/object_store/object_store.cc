@@ -1,7 +1,10 @@
 #include "platform/object_store/object_store.h"
 
+#include <algorithm>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
 
 namespace gptvq {
 
@@ -23,6 +26,16 @@ absl::Status CheckObjectKey(std::string_view key) {
   return absl::InvalidArgumentError(absl::StrCat(
       "not an object key: '",
       absl::Utf8SafeCHexEscape(absl::string_view(key.data(), std::min<std::size_t>(key.size(), 120))), "'"));
+}
+
+absl::Status CheckSameObject(const ObjectStore& store, std::string_view key, absl::Span<const std::byte> bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<RandomAccessFile> file, store.Open(key));
+  if (file->size() == bytes.size()) {
+    GPTVQ_ASSIGN_OR_RETURN(const std::string there, ReadWholeFile(*file, bytes.size()));
+    if (std::equal(bytes.begin(), bytes.end(), AsBytes(there).begin())) return absl::OkStatus();
+  }
+  return absl::AlreadyExistsError(
+      absl::StrCat(std::string(store.name()), "/", std::string(key), ": another object is there already"));
 }
 
 }  // namespace gptvq

@@ -47,6 +47,12 @@ class ObjectStore {
   // Errors: FailedPrecondition when something that is no object (a directory, a pipe, a device) has that name.
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) = 0;
 
+  // Puts a small object that must not replace another: OK when these bytes are durable under this key, also when they were there
+  // before, as those of an attempt whose answer was lost. Of several that put different bytes at once, one succeeds, where
+  // the implementation does not say otherwise.
+  // Errors: as Create; AlreadyExists when an object of other bytes has the key; ResourceExhausted above kMaxNewObjectBytes.
+  virtual absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) = 0;
+
   // The object as it is now: after it was replaced or deleted this file reads the same bytes or, where the storage does not keep
   // them (S3), fails with FailedPrecondition; it never reads others. Its name() is the key.
   virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const = 0;
@@ -68,6 +74,7 @@ class ObjectStore {
 inline constexpr std::size_t kMaxListedObjects = 1'000'000;
 inline constexpr std::size_t kMaxKeyBytes = 1024;
 inline constexpr int kMaxKeySegments = 16;
+inline constexpr std::size_t kMaxNewObjectBytes = 256 << 20;  // one request and one buffer
 
 // Names that begin so belong to writes in progress.
 inline constexpr std::string_view kTemporaryPrefix = ".gptvq-tmp-";
@@ -77,6 +84,10 @@ bool IsObjectKey(std::string_view key);
 
 // OK, or InvalidArgument naming the key.
 absl::Status CheckObjectKey(std::string_view key);
+
+// For implementations of PutNew, when something has the key already: OK if it holds these very bytes, else AlreadyExists.
+// Errors: those of Open.
+absl::Status CheckSameObject(const ObjectStore& store, std::string_view key, absl::Span<const std::byte> bytes);
 
 }  // namespace gptvq
 

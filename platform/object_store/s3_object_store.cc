@@ -37,6 +37,11 @@ class S3File final : public RandomAccessFile {
   const S3ObjectHead head_;
 };
 
+absl::Status TooLongForOneRequest(const S3Place& place) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat(place.ToString(), ": longer than ", kMaxNewObjectBytes, " bytes, which are put in one request"));
+}
+
 absl::Status TooManyPages(const std::string& name) {
   return absl::UnavailableError(absl::StrCat(name, ": the server's listing does not end"));
 }
@@ -53,6 +58,27 @@ S3ObjectStore::S3ObjectStore(std::shared_ptr<const S3Client> client, S3Place roo
 absl::StatusOr<std::unique_ptr<WritableFile>> S3ObjectStore::Create(std::string_view key) {
   GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
   return std::make_unique<S3WritableFile>(client_, PlaceOf(key));
+}
+
+absl::Status S3ObjectStore::PutNew(std::string_view key, absl::Span<const std::byte> bytes) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  const S3Place place = PlaceOf(key);
+  if (bytes.size() > kMaxNewObjectBytes) return TooLongForOneRequest(place);
+  const absl::Status there = CheckSameObject(*this, key, bytes);
+  if (!absl::IsNotFound(there)) return there;
+  S3Call call = {.method = "PUT", .place = place, .headers = {{"if-none-match", "*"}}, .body = bytes};
+  absl::StatusOr<HttpResponse> response = client_->Send(call);
+  if (absl::IsFailedPrecondition(response.status())) {
+    // 412 or 409: somebody else was faster, or we were, and the answer was lost.
+    const absl::Status now_there = CheckSameObject(*this, key, bytes);
+    if (!absl::IsNotFound(now_there)) return now_there;
+    return absl::UnavailableError(absl::StrCat(response.status().message(), ", but nothing is there"));
+  }
+  if (absl::IsUnimplemented(response.status())) {
+    call.headers.clear();
+    response = client_->Send(call);
+  }
+  return response.status();
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> S3ObjectStore::Open(std::string_view key) const {

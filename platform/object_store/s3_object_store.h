@@ -20,7 +20,11 @@ struct S3ObjectStoreOptions {
 
 // Objects below one prefix of a bucket, for s3:// URIs. A prefix needs no making and is never missing: an empty one lists
 // nothing. Files are pinned to the ETag that they had when they were opened: they read those bytes or fail with
-// FailedPrecondition, never others. Thread-safe.
+// FailedPrecondition, never others.
+//
+// PutNew is a PUT with `If-None-Match: *`, which Amazon S3 and Ceph's gateway honour; the key is looked up before, and where a
+// server answers that it does not know the condition, that is all. One that ignores it without a word, too, replaces an object
+// that appeared between the two: the window is one request long. Thread-safe.
 class S3ObjectStore final : public ObjectStore {
  public:
   // `root.key` is the prefix without a '/' at its end; "": the whole bucket. Files and writers share the client with
@@ -29,6 +33,7 @@ class S3ObjectStore final : public ObjectStore {
 
   std::string_view name() const override { return name_; }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
+  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override;
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override;
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
   absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override;

@@ -319,6 +319,9 @@ class StubbornObjectStore final : public ObjectStore {
  public:
   std::string_view name() const override { return store.name(); }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override { return store.Create(key); }
+  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
+    return store.PutNew(key, bytes);
+  }
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override {
     return store.Open(key);
   }

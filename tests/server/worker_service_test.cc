@@ -221,6 +221,9 @@ class InterruptedObjectStore final : public ObjectStore {
     if (!file.ok()) return file.status();
     return std::make_unique<File>(*std::move(file), *this);
   }
+  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
+    return store.PutNew(key, bytes);
+  }
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override {
     return store.Open(key);
   }

@@ -51,6 +51,9 @@ class FaultyObjectStore final : public ObjectStore {
 
   std::string_view name() const override { return store_.name(); }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
+  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
+    return store_.PutNew(key, bytes);
+  }
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override;
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
   absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override {

@@ -38,6 +38,15 @@ absl::StatusOr<std::unique_ptr<WritableFile>> MemoryObjectStore::Create(std::str
   return std::make_unique<WrittenObject>(*this, key);
 }
 
+absl::Status MemoryObjectStore::PutNew(std::string_view key, absl::Span<const std::byte> bytes) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  const std::string contents(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::lock_guard lock(mutex_);
+  const auto [it, is_new] = objects_.try_emplace(std::string(key), contents);
+  if (is_new || it->second == contents) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat("memory/", std::string(key), ": another object is there already"));
+}
+
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> MemoryObjectStore::Open(std::string_view key) const {
   GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
   std::lock_guard lock(mutex_);

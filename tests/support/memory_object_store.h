@@ -17,6 +17,7 @@ class MemoryObjectStore final : public ObjectStore {
  public:
   std::string_view name() const override { return "memory"; }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
+  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override;
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override;
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
   absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override;

@@ -13,6 +13,7 @@ TEST(FailureClassOf, FollowsFromTheCode) {
   EXPECT_EQ(FailureClassOf(absl::InvalidArgumentError("weights are not finite")), FailureClass::kInput);
   EXPECT_EQ(FailureClassOf(absl::DataLossError("digest")), FailureClass::kTransient);
   EXPECT_EQ(FailureClassOf(absl::UnimplementedError("no such task")), FailureClass::kFatal);
+  EXPECT_EQ(FailureClassOf(absl::AlreadyExistsError("another result")), FailureClass::kFatal);
   EXPECT_EQ(FailureClassOf(absl::InternalError("invariant")), FailureClass::kBug);
 }
 

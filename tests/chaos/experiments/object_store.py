@@ -3,15 +3,17 @@
 import contextlib
 import errno
 import json
+import os
 import pathlib
+import subprocess
 import threading
 
-from experiment import Weaker, check, experiment, not_run
+from experiment import Weaker, check, experiment
 from http_fault_proxy import LOSE, TRUNCATE, HttpFaultProxy, Reply
 from laboratory import LAYERS, eventually, pause
 from process_faults import FailingCalls, filled, small_file_system
 from service_harness import wait_until
-from services import LEASE_SECONDS
+from services import BIN, LEASE_SECONDS
 
 ERROR_BODY = b"<?xml version='1.0'?><Error><Code>%s</Code><Message>injected</Message></Error>"
 
@@ -34,6 +36,7 @@ def stored_in_s3(lab, fault, credentials=None):
                        "GPTVQ_STORAGE_PROFILES": str(profiles)}
         store = f"s3://{rgw.bucket}/{lab.root.name}"
         with lab.cluster(store=store, coordinator_environment=environment) as cluster:
+            cluster.environment = environment
             for name in ("a", "b"):
                 cluster.start_worker(name, environment=environment)
             yield cluster, proxy
@@ -135,8 +138,51 @@ def complete_that_fails(lab):
     return f"{len(completed)} completions asked, the first answered with an error; {journal.count('retry')} task retries"
 
 
-not_run("F56", "412 or 409 on the manifest's PUT", "read back; equal is success, other is CONFLICT",
-        "the product sends no conditional PUT: objects are named by their bytes, results belong to one job each")
+def is_manifest(request):
+    return request.method == "PUT" and request.path.endswith("/gptvq_manifest.json")
+
+
+def ends_of_jobs(lab, cluster, output, *seeds):
+    """Submits one job for each seed, all with this output; their final states, sorted, and what the failed ones say."""
+    job_ids = [cluster.client("submit", *lab.job_flags(output, seed=seed)).strip() for seed in seeds]
+    for job_id in job_ids:
+        wait_until(lambda job_id=job_id: cluster.state(job_id) in ("succeeded", "failed"), f"{job_id} to end")
+    subprocess.run([str(BIN / "gptvq-client"), "verify", output], env={**os.environ, **cluster.environment}, check=True,
+                   capture_output=True)
+    return (sorted(cluster.state(job_id) for job_id in job_ids),
+            [cluster.job(job_id).get("failure", {}).get("message", "") for job_id in job_ids])
+
+
+@experiment("F56", "the manifest's PUT is answered 412, or 409, without being done, or after it was done; two jobs of different seeds "
+            "write to one place",
+            "read back: equal is success; other is a job that FAILED with CONFLICT, naming the place, and the first result is whole")
+def conflicting_manifests(lab):
+    refusals = {"412": Reply(412, ERROR_BODY % b"PreconditionFailed"), "409": Reply(409, ERROR_BODY % b"OperationAborted"),
+                "lost": LOSE}
+    faults = []  # for the next PUTs of a manifest
+    puts = []
+
+    def fault(request):
+        if not is_manifest(request):
+            return None
+        puts.append(request)
+        return faults.pop() if faults else None
+
+    with stored_in_s3(lab, fault) as (cluster, _):
+        for name, refusal in refusals.items():
+            faults.append(refusal)
+            states, failures = ends_of_jobs(lab, cluster, f"{cluster.store}/result-{name}", 1)
+            check(states == ["succeeded"], f"{name}: {failures}")
+        states, failures = ends_of_jobs(lab, cluster, f"{cluster.store}/both", 1, 2)
+        check(states == ["failed", "succeeded"], f"{states}: {failures}")
+    lab.verify(cluster)
+    check(all(request.headers.get("if-none-match") == "*" for request in puts), "a manifest was put without condition")
+    failure = "".join(failures)
+    check("CONFLICT" in failure and f"{cluster.store}/both" in failure, failure)
+    return (f"{len(puts)} PUTs of manifests, all with a condition; answered 412, 409 or not at all: succeeded; two jobs: one "
+            f"succeeded and is whole, one failed: {failure}")
+
+
 @experiment("F59", "six jobs that make the same bytes, two at a time, while artifacts are deleted as soon as nobody needs them",
             "never committed but missing: every job has its result; in the end the store is empty")
 def garbage_race(lab):

@@ -46,6 +46,46 @@ TEST(AssembleCheckpoint, PutsPackedTensorsInThePlaceOfWeights) {
   EXPECT_EQ(packed->ReadLinear("model.embed_tokens").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST(AssembleCheckpoint, MayBeRepeatedOverItsOwnResult) {
+  FinishedJob job(Spec());
+  MemoryDirectory output;
+  const auto first = job.Assemble(output);
+
+  EXPECT_TRUE(CheckNoOtherResult(output, job.Options().facts).ok());
+  const auto second = job.Assemble(output);
+
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->manifest, first->manifest);
+}
+
+TEST(AssembleCheckpoint, LeavesTheManifestOfAnotherJobAloneAndNamesTheOutput) {
+  FinishedJob job(Spec());
+  AssembleOptions other = job.Options();
+  other.facts.seed += 1;
+  MemoryDirectory output("s3://bucket/result");
+  ASSERT_TRUE(job.Assemble(output, other).ok());
+  const std::string manifest = FileText(output, "gptvq_manifest.json");
+
+  const auto result = job.Assemble(output);
+  const absl::Status asked = CheckNoOtherResult(output, job.Options().facts);
+
+  for (const absl::Status& status : {result.status(), asked}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists) << status;
+    EXPECT_THAT(status.message(), HasSubstr("CONFLICT: s3://bucket/result "));
+  }
+  EXPECT_EQ(FileText(output, "gptvq_manifest.json"), manifest);
+}
+
+TEST(CheckNoOtherResult, TakesADirectoryWithoutAManifestAndNoneThatIsNotOurs) {
+  const ManifestFacts facts = FinishedJob(Spec()).Options().facts;
+  MemoryDirectory output;
+  output.Put("model.safetensors", "left by an attempt that was killed");
+
+  EXPECT_TRUE(CheckNoOtherResult(output, facts).ok());
+  output.Put("gptvq_manifest.json", "{}");
+  EXPECT_EQ(CheckNoOtherResult(output, facts).code(), absl::StatusCode::kAlreadyExists);
+}
+
 TEST(AssembleCheckpoint, CopiesEverythingElseByteForByte) {
   FinishedJob job(Spec());
   MemoryDirectory output;

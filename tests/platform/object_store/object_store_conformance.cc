@@ -1,5 +1,9 @@
 #include "tests/platform/object_store/object_store_conformance.h"
 
+#include <atomic>
+#include <latch>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -121,6 +125,58 @@ TEST_P(ObjectStoreConformance, DeletesAndForgivesASecondDelete) {
   EXPECT_TRUE(store_->Delete("never/was").ok());
 
   EXPECT_EQ(store_->Open("d/x").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_P(ObjectStoreConformance, PutsANewObjectAndForgivesTheSameBytesAgain) {
+  ASSERT_TRUE(store_->PutNew("d/new", AsBytes("bytes")).ok());
+
+  EXPECT_TRUE(store_->PutNew("d/new", AsBytes("bytes")).ok());
+  EXPECT_EQ(Get("d/new"), "bytes");
+  ASSERT_TRUE(store_->PutNew("d/empty", AsBytes("")).ok());
+  EXPECT_EQ(Get("d/empty"), "");
+  ASSERT_TRUE(Put("d/new", "replaced").ok());
+  EXPECT_EQ(Get("d/new"), "replaced");
+}
+
+TEST_P(ObjectStoreConformance, NewObjectsReplaceNothing) {
+  ASSERT_TRUE(Put("x", "first").ok());
+
+  for (const char* other : {"other", "longer than that", "", "firsT"}) {
+    const absl::Status refused = store_->PutNew("x", AsBytes(other));
+    EXPECT_EQ(refused.code(), absl::StatusCode::kAlreadyExists) << refused;
+    EXPECT_THAT(refused.message(), testing::HasSubstr("/x"));
+  }
+
+  EXPECT_EQ(Get("x"), "first");
+  EXPECT_THAT(store_->List("", ListScope::kRecursive).value(), ElementsAre(ObjectInfo{"x", 5}));
+}
+
+TEST_P(ObjectStoreConformance, OfManyThatPutDifferentBytesAtOnceOneSucceeds) {
+  constexpr int kRounds = 8;
+  constexpr int kWriters = 8;
+  for (int round = 0; round < kRounds; ++round) {
+    const std::string key = "race/" + std::to_string(round);
+    std::atomic<int> winner = -1;
+    std::atomic<int> winners = 0;
+    std::vector<std::thread> writers;
+    std::latch begin(kWriters);
+    for (int writer = 0; writer < kWriters; ++writer) {
+      writers.emplace_back([&, writer] {
+        begin.arrive_and_wait();
+        const absl::Status put = store_->PutNew(key, AsBytes("of writer " + std::to_string(writer)));
+        if (put.ok()) {
+          winner = writer;
+          ++winners;
+        } else {
+          EXPECT_EQ(put.code(), absl::StatusCode::kAlreadyExists) << put;
+        }
+      });
+    }
+    for (std::thread& writer : writers) writer.join();
+
+    EXPECT_EQ(winners, 1);
+    EXPECT_EQ(Get(key), "of writer " + std::to_string(winner));
+  }
 }
 
 TEST_P(ObjectStoreConformance, RefusesKeysThatAreNotKeys) {

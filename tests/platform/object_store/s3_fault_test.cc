@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -359,6 +361,107 @@ TEST_F(S3Fault, FileThatFailedOnceNeverAppears) {
   EXPECT_FALSE(failed.ok());
   EXPECT_EQ((*file)->Append(AsBytes("y")), failed);
   EXPECT_EQ((*file)->Close(), failed);
+}
+
+// A bucket with at most one object, which knows conditions; `before_put` happens between look-up and PUT.
+class OneObject {
+ public:
+  ScriptedAnswer operator()(const ReceivedRequest& request) {
+    const std::string etag = "ETag: \"e\"\r\n";
+    if (request.method == "PUT") {
+      ++puts;
+      if (before_put) before_put();
+      conditions.push_back(request.Header("if-none-match"));
+      if (!conditions.back().empty() && unsupported) return Answer(501, ErrorXml("NotImplemented"));
+      if (!conditions.back().empty() && contents) return Answer(refusal, ErrorXml(refusal_code));
+      contents = request.body;
+      return lose_answers-- > 0 ? Answer(500, ErrorXml("InternalError")) : Answer(200, "", etag);
+    }
+    if (!contents) return Answer(404, request.method == "HEAD" ? "" : ErrorXml("NoSuchKey"));
+    if (request.method == "HEAD") {
+      return ScriptedAnswer{
+          absl::StrCat("HTTP/1.1 200 OK\r\nContent-Length: ", contents->size(), "\r\n", etag, "\r\n")};
+    }
+    return Answer(206, *contents,
+                  absl::StrCat(etag, "Content-Range: bytes 0-", contents->size() - 1, "/", contents->size(), "\r\n"));
+  }
+
+  std::optional<std::string> contents;
+  std::vector<std::string> conditions;
+  std::function<void()> before_put;
+  int refusal = 412;
+  std::string refusal_code = "PreconditionFailed";
+  bool unsupported = false;
+  int lose_answers = 0;
+  int puts = 0;
+};
+
+TEST_F(S3Fault, NewObjectIsPutUnderTheConditionThatNoneIsThere) {
+  OneObject object;
+  Serve([&](const ReceivedRequest& request) { return object(request); });
+
+  ASSERT_TRUE(Store()->PutNew("x", AsBytes("ours")).ok());
+
+  EXPECT_EQ(object.contents, "ours");
+  EXPECT_THAT(object.conditions, testing::ElementsAre("*"));
+}
+
+TEST_F(S3Fault, RefusedConditionIsReadBackAndOnlyOtherBytesAreAConflict) {
+  for (const auto& [status, code] : {std::pair(412, "PreconditionFailed"), {409, ""}, {412, ""}}) {
+    for (const std::string there : {"ours", "theirs"}) {
+      OneObject object;
+      object.refusal = status;
+      object.refusal_code = code;
+      object.before_put = [&] { object.contents = there; };
+      Serve([&](const ReceivedRequest& request) { return object(request); });
+
+      const absl::Status put = Store()->PutNew("x", AsBytes("ours"));
+
+      EXPECT_EQ(put.code(), there == "ours" ? absl::StatusCode::kOk : absl::StatusCode::kAlreadyExists) << put;
+      EXPECT_EQ(object.contents, there);
+    }
+  }
+}
+
+TEST_F(S3Fault, RefusedConditionThatHoldsIsWorthAnotherTry) {
+  OneObject object;
+  Serve([&](const ReceivedRequest& request) {
+    return request.method == "PUT" ? Answer(412, ErrorXml("PreconditionFailed")) : object(request);
+  });
+
+  EXPECT_EQ(Store()->PutNew("x", AsBytes("ours")).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(S3Fault, ConflictWithAnotherRequestIsTriedAgain) {
+  OneObject object;
+  int conflicts = 2;
+  Serve([&](const ReceivedRequest& request) {
+    if (request.method == "PUT" && conflicts-- > 0) return Answer(409, ErrorXml("ConditionalRequestConflict"));
+    return object(request);
+  });
+
+  EXPECT_TRUE(Store()->PutNew("x", AsBytes("ours")).ok());
+  EXPECT_EQ(object.contents, "ours");
+}
+
+TEST_F(S3Fault, NewObjectWhoseAnswerWasLostIsRecognized) {
+  OneObject object;
+  object.lose_answers = 1;
+  Serve([&](const ReceivedRequest& request) { return object(request); });
+
+  EXPECT_TRUE(Store()->PutNew("x", AsBytes("ours")).ok());
+  EXPECT_EQ(object.puts, 2);
+}
+
+TEST_F(S3Fault, ServerThatKnowsNoConditionsIsAskedWhatIsThere) {
+  OneObject object;
+  object.unsupported = true;
+  Serve([&](const ReceivedRequest& request) { return object(request); });
+
+  EXPECT_TRUE(Store()->PutNew("x", AsBytes("ours")).ok());
+  EXPECT_TRUE(Store()->PutNew("x", AsBytes("ours")).ok());
+  EXPECT_EQ(Store()->PutNew("x", AsBytes("theirs")).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(object.contents, "ours");
 }
 
 TEST_F(S3Fault, EveryPayloadIsSigned) {
