@@ -72,8 +72,8 @@ absl::StatusOr<Checkpoint> HoldLayer(const ModelConfig& config, const Checkpoint
   return Checkpoint::OpenFile(std::make_unique<MemoryFile>(absl::StrCat("layer ", layer), file.Take()));
 }
 
-LayerReadAhead::LayerReadAhead(const ModelConfig& config, const Checkpoint& source, LayerRange range)
-    : config_(config), source_(source), left_(range) {
+LayerReadAhead::LayerReadAhead(const ModelConfig& config, const Checkpoint& source, std::vector<int> layers)
+    : config_(config), source_(source), layers_(std::move(layers)) {
   Begin();
 }
 
@@ -85,8 +85,8 @@ absl::StatusOr<Checkpoint> LayerReadAhead::Next() {
 }
 
 void LayerReadAhead::Begin() {
-  if (left_.count() == 0) return;
-  reading_ = BackgroundCall<absl::StatusOr<Checkpoint>>([this, layer = left_.begin++](std::stop_token stop) {
+  if (next_ == layers_.size()) return;
+  reading_ = BackgroundCall<absl::StatusOr<Checkpoint>>([this, layer = layers_[next_++]](std::stop_token stop) {
     return HoldLayer(config_, source_, layer, std::move(stop));
   });
 }

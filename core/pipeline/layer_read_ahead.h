@@ -1,13 +1,14 @@
 #ifndef GPTVQ_CORE_PIPELINE_LAYER_READ_AHEAD_H_
 #define GPTVQ_CORE_PIPELINE_LAYER_READ_AHEAD_H_
 
+#include <cstddef>
 #include <stop_token>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/base/background_call.h"
 #include "core/format/checkpoint.h"
 #include "core/model/model_config.h"
-#include "core/pipeline/layer_range.h"
 
 namespace gptvq {
 
@@ -16,16 +17,16 @@ namespace gptvq {
 absl::StatusOr<Checkpoint> HoldLayer(const ModelConfig& config, const Checkpoint& source, int layer,
                                      std::stop_token stop);
 
-// Reads the layers of a range one ahead of whoever works on them, on a thread of its own, so that storage is read while
+// Reads layers one ahead of whoever works on them, on a thread of its own, so that storage is read while
 // the backend computes, and every byte once. Memory: the layer that was taken, as long as its taker keeps it, and the next.
 // Borrows configuration and checkpoint; destruction ends the reading within a MiB. Thread-compatible.
 class LayerReadAhead {
  public:
   // Begins with the first layer at once.
-  LayerReadAhead(const ModelConfig& config, const Checkpoint& source, LayerRange range);
+  LayerReadAhead(const ModelConfig& config, const Checkpoint& source, std::vector<int> layers);
 
-  // The next layer of the range; then the one behind it is being read. Release the layer before before asking.
-  // Errors: those of HoldLayer, about this very layer. Precondition: the range is not used up.
+  // The next layer; then the one behind it is being read. Release the layer before before asking.
+  // Errors: those of HoldLayer, about this very layer. Precondition: one is left.
   absl::StatusOr<Checkpoint> Next();
 
  private:
@@ -33,7 +34,8 @@ class LayerReadAhead {
 
   const ModelConfig& config_;
   const Checkpoint& source_;
-  LayerRange left_;  // not yet begun
+  const std::vector<int> layers_;
+  std::size_t next_ = 0;  // not yet begun
   BackgroundCall<absl::StatusOr<Checkpoint>> reading_;
 };
 

@@ -30,6 +30,22 @@ absl::Status CheckRange(const StageContext& context, LayerRange range) {
       absl::StrCat("layers ", range.begin, " to ", range.end, " of a model with ", layer_count, " layers"));
 }
 
+// The layers of the range that are to be computed.
+absl::StatusOr<std::vector<int>> OpenLayers(LayerRange range, const std::vector<LayerArtifact>& published) {
+  std::vector<int> open;
+  auto next = published.begin();
+  for (int layer = range.begin; layer < range.end; ++layer) {
+    if (next != published.end() && next->layer() == layer) {
+      ++next;
+    } else {
+      open.push_back(layer);
+    }
+  }
+  if (next == published.end()) return open;
+  return absl::DataLossError(absl::StrCat("the artifact of layer ", next->layer(),
+                                          " was given out of order, or for layers ", range.begin, " to ", range.end));
+}
+
 // The layer in the memory of every rank. `tensors` holds norms and biases.
 absl::StatusOr<std::vector<DecoderLayer>> LoadLayers(const StageContext& context, const Checkpoint& tensors,
                                                      const LinearSource& linears, int layer) {
@@ -83,7 +99,8 @@ absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange
                                          StageObserver& observer) {
   GPTVQ_RETURN_IF_ERROR(CheckRange(context, range));
   GPTVQ_ASSIGN_OR_RETURN(TeamRows rows, TeamRows::ShareOut(context.team, context.model.config(), std::move(boundary)));
-  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), range);
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<int> layers, OpenLayers(range, {}));
+  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), layers);
   for (int layer = range.begin; layer < range.end; ++layer) {
     GPTVQ_RETURN_IF_ERROR(
         WithContext(CaptureOne(context, range, read_ahead, layer, rows, observer), absl::StrCat("layer ", layer)));
@@ -94,24 +111,19 @@ absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange
 absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRange range, Activations boundary,
                                           const QuantizeShardOptions& options, StageObserver& observer) {
   GPTVQ_RETURN_IF_ERROR(CheckRange(context, range));
-  const int first_open = range.begin + static_cast<int>(options.published.size());
-  if (first_open > range.end) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(options.published.size(), " published layers for a shard of ", range.count()));
-  }
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<int> open_layers, OpenLayers(range, options.published));
   GPTVQ_ASSIGN_OR_RETURN(TeamRows rows, TeamRows::ShareOut(context.team, context.model.config(), std::move(boundary)));
-  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), {first_open, range.end});
-  for (int layer = range.begin; layer < first_open; ++layer) {
-    const ArtifactLinears linears(options.published[layer - range.begin]);
-    GPTVQ_RETURN_IF_ERROR(
-        WithContext(RunLayer(context, range, context.model.checkpoint(), linears, layer, "replay", rows, observer),
-                    absl::StrCat("layer ", layer)));
-  }
+  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), open_layers);
   LayerPublisher publisher(options.spec, observer);
+  auto published = options.published.begin();
   absl::Status status;
-  for (int layer = first_open; layer < range.end && status.ok(); ++layer) {
-    status = WithContext(QuantizeOne(context, range, read_ahead, layer, options, rows, observer, publisher),
-                         absl::StrCat("layer ", layer));
+  for (int layer = range.begin; layer < range.end && status.ok(); ++layer) {
+    const bool is_published = published != options.published.end() && published->layer() == layer;
+    status =
+        WithContext(is_published ? RunLayer(context, range, context.model.checkpoint(), ArtifactLinears(*published++),
+                                            layer, "replay", rows, observer)
+                                 : QuantizeOne(context, range, read_ahead, layer, options, rows, observer, publisher),
+                    absl::StrCat("layer ", layer));
   }
   GPTVQ_RETURN_IF_ERROR(publisher.Finish());  // what became of an earlier layer comes first
   GPTVQ_RETURN_IF_ERROR(status);

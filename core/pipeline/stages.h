@@ -47,8 +47,8 @@ absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange
 struct QuantizeShardOptions {
   QuantSpec spec;
   std::uint64_t seed = 0;
-  // Artifacts of the first layers of the range that an earlier attempt finished; these are not computed again, only the
-  // forward pass through them is.
+  // Artifacts of layers of the range that earlier attempts finished, in order, not always the first ones; these are not computed
+  // again, only the forward pass through them is.
   std::vector<LayerArtifact> published = {};
 };
 
@@ -56,7 +56,7 @@ struct QuantizeShardOptions {
 // it. Hands every finished layer to the observer; returns the activations behind the last one, computed with the quantized
 // weights. While a layer is computed the next one is read and the one before is packed and handed over; the result and the
 // errors are those of doing one after the other. Errors: InvalidArgument for weights that are not finite (naming the tensor), DataLoss for a published artifact
-// that does not fit; those of reading weights; the observer's.
+// that does not fit, or is out of order; those of reading weights; the observer's.
 absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRange range, Activations boundary,
                                           const QuantizeShardOptions& options, StageObserver& observer);
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <semaphore>
 #include <stop_token>
@@ -62,7 +63,11 @@ class LayerReadAheadTest : public ::testing::Test, public ReadableDirectory {
     return std::make_unique<HookedFile>(*std::move(file), hook_);
   }
 
-  LayerReadAhead ReadAll() { return LayerReadAhead(source_->config(), source_->checkpoint(), {0, model_.layer_count}); }
+  LayerReadAhead ReadAll() {
+    std::vector<int> layers(static_cast<std::size_t>(model_.layer_count));
+    std::iota(layers.begin(), layers.end(), 0);
+    return LayerReadAhead(source_->config(), source_->checkpoint(), layers);
+  }
 
   // The layer that a read is of, if any.
   std::optional<int> LayerAt(std::uint64_t offset) const {
@@ -101,6 +106,16 @@ TEST_F(LayerReadAheadTest, GivesEveryTensorOfEveryLayerAsItIsStored) {
       EXPECT_EQ(BytesOf(*held, expected.name), BytesOf(source_->checkpoint(), expected.name)) << expected.name;
     }
   }
+}
+
+TEST_F(LayerReadAheadTest, GivesOnlyTheLayersThatAreWanted) {
+  LayerReadAhead read_ahead(source_->config(), source_->checkpoint(), {1});
+
+  const auto held = read_ahead.Next();
+
+  ASSERT_TRUE(held.ok()) << held.status();
+  EXPECT_TRUE(held->Get(LayerTensors(source_->config(), 1).front().name).ok());
+  EXPECT_FALSE(held->Get(LayerTensors(source_->config(), 0).front().name).ok());
 }
 
 TEST_F(LayerReadAheadTest, ReadsExactlyOneLayerAhead) {

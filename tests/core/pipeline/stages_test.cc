@@ -184,6 +184,29 @@ TEST(QuantizeShard, GoesOnFromPublishedLayersToTheSameBytes) {
   }
 }
 
+TEST(QuantizeShard, ComputesMissingLayersBetweenPublishedOnesToTheSameBytes) {
+  Station station;
+  const std::vector<std::string> expected = QuantizeWhole(station);
+  RecordingObserver whole_observer;
+  auto whole = QuantizeShard(station.context(), {0, station.layer_count()}, station.Embedded(),
+                             {.spec = TestSpec(), .seed = 3}, whole_observer);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+
+  for (int missing = 0; missing < station.layer_count(); ++missing) {
+    QuantizeShardOptions options{.spec = TestSpec(), .seed = 3};
+    for (int layer = 0; layer < station.layer_count(); ++layer) {
+      if (layer != missing) options.published.push_back(OpenArtifact(expected[layer]));
+    }
+    RecordingObserver observer;
+    observer.first_layer = missing;
+    auto end = QuantizeShard(station.context(), {0, station.layer_count()}, station.Embedded(), options, observer);
+
+    ASSERT_TRUE(end.ok()) << end.status();
+    EXPECT_EQ(observer.layers, std::vector<std::string>{expected[missing]});
+    EXPECT_EQ(station.HostValues(*end), station.HostValues(*whole));
+  }
+}
+
 TEST(QuantizeShard, ReturnsTheActivationsOfTheQuantizedModel) {
   for (LayerOrder order : {LayerOrder::kTrueSequential, LayerOrder::kOnePass}) {
     Station station;
@@ -288,17 +311,19 @@ TEST(QuantizeShard, RefusesLayersThatAreNotThere) {
   }
 }
 
-TEST(QuantizeShard, RefusesAnArtifactOfAnotherLayer) {
+TEST(QuantizeShard, RefusesArtifactsOfAnotherShardOrOutOfOrder) {
   Station station;
   const std::vector<std::string> layers = QuantizeWhole(station);
-  QuantizeShardOptions options{.spec = TestSpec(), .seed = 3};
-  options.published.push_back(OpenArtifact(layers[1]));
-  RecordingObserver observer;
 
-  const auto end = QuantizeShard(station.context(), {0, 2}, station.Embedded(), options, observer);
+  for (const auto& [given, named] : {std::pair(std::vector{2}, "layer 2"), {{1, 0}, "layer 0"}, {{1, 1}, "layer 1"}}) {
+    QuantizeShardOptions options{.spec = TestSpec(), .seed = 3};
+    for (int layer : given) options.published.push_back(OpenArtifact(layers[layer]));
+    RecordingObserver observer;
+    const auto end = QuantizeShard(station.context(), {0, 2}, station.Embedded(), options, observer);
 
-  EXPECT_EQ(end.status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(end.status().message()), HasSubstr("layer 0"));
+    EXPECT_EQ(end.status().code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(std::string(end.status().message()), HasSubstr(named));
+  }
 }
 
 TEST(CaptureShard, ShardsInAChainGiveTheActivationsOfTheWholeModel) {
