@@ -86,6 +86,7 @@ void Apply(const v1::JobEvent& event, JobView& job) {
     case v1::JobEvent::kTaskState: {
       const auto task = find(event.task_state().task_id());
       if (task == job.tasks.end()) break;
+      if (event.task_state().from() == v1::TASK_STATE_COMMITTED) --job.committed_task_count;  // its work was lost
       task->state = FromProtoOr(event.task_state().to(), task->state);
       if (!event.task_state().worker_name().empty()) task->worker = event.task_state().worker_name();
       if (event.task_state().has_failure()) task->last_failure = FailureText(event.task_state().failure());

@@ -119,6 +119,16 @@ absl::Status Coordinator::CheckHolder(const Lease& lease) {
   return CountRollback(ledger_.CheckHolder(lease, Now()));
 }
 
+absl::StatusOr<std::vector<Digest>> Coordinator::InputsOf(const Lease& lease) const {
+  const std::lock_guard lock(mutex_);
+  GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());
+  std::vector<Digest> artifacts;
+  if (!ledger_.scheduler().CheckHolder(lease).ok()) return artifacts;
+  GPTVQ_ASSIGN_OR_RETURN(const Scheduler::FoundTask found, ledger_.scheduler().FindTask(lease.task_id));
+  for (const TaskInput& input : gptvq::InputsOf(*found.job, *found.task)) artifacts.push_back(input.artifact);
+  return artifacts;
+}
+
 absl::StatusOr<StandingJob> Coordinator::FindJob(std::string_view job_id) const {
   StandingJob standing;
   {

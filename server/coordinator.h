@@ -88,6 +88,10 @@ class Coordinator {
   // Whether a call comes from the holder of a task, without recording anything. Errors: those of Ledger::CheckHolder.
   absl::Status CheckHolder(const Lease& lease);
 
+  // The artifacts that the holder of a task was granted to read; none for who does not hold it. Errors: as CheckHolder, but for
+  // those that say so.
+  absl::StatusOr<std::vector<Digest>> InputsOf(const Lease& lease) const;
+
   // From the journal on standby, then without progress. Errors: NotFound (JOB_UNKNOWN); those of JobStore.
   absl::StatusOr<StandingJob> FindJob(std::string_view job_id) const;
   // Who submitted a job. Errors: as FindJob.

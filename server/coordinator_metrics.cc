@@ -53,6 +53,9 @@ Histogram& RelativeErrorHistogram(MetricsRegistry& registry, std::string_view ro
 
 CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
     : published_bytes(registry.AddCounter("published_bytes_total", "Bytes of packed layers that were received.")),
+      lost_artifacts(
+          registry.AddCounter("artifacts_lost_total",
+                              "Artifacts that were gone or damaged when a task read them, and are computed again.")),
       journal_seconds(registry.AddHistogram("decision_seconds", "From taking the lock to the durable journal entry.",
                                             JournalSeconds())),
       rollbacks(registry.AddCounter("rollbacks_suspected_total",
@@ -134,7 +137,7 @@ void CoordinatorMetrics::CountDecision(const Decision& decision) {
     job_metrics_.AddLayer(transition.job_id, transition.layer->layer);
   }
   for (const Transition::TaskChange& change : transition.tasks) {
-    if (!change.status.result) continue;
+    if (change.status.state != TaskState::kCommitted) continue;
     for (const TaskPhaseSeconds& entry : change.status.result->seconds) {
       phase_seconds_.at(entry.phase)->Increment(entry.seconds);
     }

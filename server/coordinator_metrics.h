@@ -38,6 +38,7 @@ class CoordinatorMetrics {
   void CountCall(std::string_view method, const absl::Status& status, std::chrono::nanoseconds duration);
 
   Counter& published_bytes;
+  Counter& lost_artifacts;
   Histogram& journal_seconds;
   Counter& rollbacks;
   Gauge& generation;

@@ -1,15 +1,16 @@
 #include "server/grant.h"
 
 #include "core/base/check.h"
+#include "server/scheduler/task_inputs.h"
 
 namespace gptvq {
 namespace {
 
-// The layers of the shard that earlier attempts published, a prefix of it.
-std::vector<PublishedLayer> PublishedPrefix(const JobSnapshot& job, LayerRange range) {
+// The layers of the shard that earlier attempts published and the store did not lose.
+std::vector<PublishedLayer> PublishedLayers(const JobSnapshot& job, const Task& task) {
   std::vector<PublishedLayer> layers;
-  for (int layer = range.begin; layer < range.end && job.layers[layer] != Digest(); ++layer) {
-    layers.push_back({layer, job.layers[layer], {}});
+  for (int layer = task.description.layers.begin; layer < task.description.layers.end; ++layer) {
+    if (HasLayer(job, task, layer)) layers.push_back({layer, job.layers[layer], {}});
   }
   return layers;
 }
@@ -38,7 +39,7 @@ TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds
     grant.input_boundary = OutputBoundary(*producer.result);
   }
   switch (description.kind) {
-    case TaskKind::kQuantize: grant.published_layers = PublishedPrefix(job, description.layers); break;
+    case TaskKind::kQuantize: grant.published_layers = PublishedLayers(job, task); break;
     case TaskKind::kFinalize: grant.published_layers = layers; break;
     case TaskKind::kCapture:
     case TaskKind::kEvaluate: break;

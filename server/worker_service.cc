@@ -12,6 +12,8 @@
 #include "platform/rpc/protocol_version.h"
 #include "platform/version.h"
 #include "server/layer_receiver.h"
+#include "server/lost_inputs.h"
+#include "server/planner.h"
 #include "server/rpc_call.h"
 #include "server/stored_outputs.h"
 
@@ -20,6 +22,7 @@ namespace {
 
 constexpr std::size_t kMaxNameBytes = 128;
 constexpr int kMaxSlots = 64;
+constexpr int kMaxLostArtifacts = kMaxPlannedLayers + 1;  // a boundary and every layer
 // An empty poll that did not wait is repeated no sooner.
 constexpr std::chrono::milliseconds kPollPause(1'000);
 
@@ -247,13 +250,35 @@ absl::Status GrpcWorkerService::Complete(Call& call, const v1::CompleteTaskReque
 
 grpc::Status GrpcWorkerService::FailTask(grpc::ServerContext* context, const v1::FailTaskRequest* request,
                                          v1::FailTaskResponse*) {
-  return HandleUnaryCall("FailTask", *context, *request, desk_, [&](Call& call) -> absl::Status {
-    gptvq::FailTask event;
-    GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request->lease(), call));
-    event.failure = {FromProto(request->failure_class()), request->message().substr(0, kMaxFailureMessageBytes),
-                     event.lease.worker_name};
-    return coordinator_.Record(std::move(event)).status();
-  });
+  return HandleUnaryCall("FailTask", *context, *request, desk_, [&](Call& call) { return Fail(call, *request); });
+}
+
+absl::Status GrpcWorkerService::Fail(Call& call, const v1::FailTaskRequest& request) {
+  gptvq::FailTask event;
+  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease(), call));
+  event.failure = {FromProto(request.failure_class()), request.message().substr(0, kMaxFailureMessageBytes),
+                   event.lease.worker_name};
+  if (request.lost_artifacts_size() > 0) {
+    GPTVQ_ASSIGN_OR_RETURN(event.lost, FindLost(request, event.lease));
+  }
+  const auto lost_count = static_cast<double>(event.lost.size());
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
+  if (decision.outcome == Outcome::kDone) metrics_.lost_artifacts.Increment(lost_count);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Digest>> GrpcWorkerService::FindLost(const v1::FailTaskRequest& request,
+                                                                const Lease& lease) {
+  if (request.lost_artifacts_size() > kMaxLostArtifacts) {
+    return Invalid(absl::StrCat("lost_artifacts: more than ", kMaxLostArtifacts));
+  }
+  std::vector<Digest> named;
+  for (const v1::Digest& proto : request.lost_artifacts()) {
+    GPTVQ_ASSIGN_OR_RETURN(const Digest artifact, FromProto(proto));
+    named.push_back(artifact);
+  }
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<Digest> inputs, coordinator_.InputsOf(lease));
+  return FindLostInputs(named, inputs, store_);
 }
 
 grpc::Status GrpcWorkerService::ReleaseTask(grpc::ServerContext* context, const v1::ReleaseTaskRequest* request,

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "gptvq/v1/worker_service.grpc.pb.h"
 #include "platform/clock.h"
@@ -50,6 +51,9 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
                                         SilenceWatch& silence);
   absl::Status Complete(Call& call, const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response);
   // The lease of a request whose token is genuine and whose worker is the caller; tells `call` the job.
+  absl::Status Fail(Call& call, const v1::FailTaskRequest& request);
+  // What the request names and the store truly lost.
+  absl::StatusOr<std::vector<Digest>> FindLost(const v1::FailTaskRequest& request, const Lease& lease);
   absl::StatusOr<Lease> GenuineLease(const v1::Lease& proto, Call& call) const;
 
   Coordinator& coordinator_;

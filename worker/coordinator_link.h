@@ -39,6 +39,13 @@ struct PollAnswer {
   std::chrono::milliseconds retry_after{0};  // without a grant
 };
 
+// Why the work of a task failed.
+struct FailureReport {
+  FailureClass failure_class = FailureClass::kTransient;
+  std::string message;
+  std::vector<Digest> lost_artifacts = {};  // named by the grant, and gone or damaged
+};
+
 enum class RenewalAnswer { kContinue, kCancelRequested };
 
 // A layer as it is published; borrows.
@@ -63,8 +70,7 @@ class CoordinatorLink {
                                                    std::stop_token stop) = 0;
   virtual absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) = 0;
   virtual absl::Status CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) = 0;
-  virtual absl::Status FailTask(const Lease& lease, FailureClass failure_class, std::string_view message,
-                                std::stop_token stop) = 0;
+  virtual absl::Status FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) = 0;
   virtual absl::Status ReleaseTask(const Lease& lease, std::stop_token stop) = 0;
 };
 

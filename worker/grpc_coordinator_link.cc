@@ -23,6 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kCallTimeout(10'000);
+constexpr std::uint64_t kSlowestReadBytesPerMs = 8 << 10;
 constexpr std::size_t kSlowestBytesPerMs = 1 << 10;  // a slower upload is given up and repeated
 
 // One call: its deadline, and the stop token that ends it early.
@@ -155,13 +156,15 @@ absl::Status GrpcCoordinatorLink::CompleteTask(const Lease& lease, const TaskRes
   return call.Result(stub_->CompleteTask(call.context(), request, &response));
 }
 
-absl::Status GrpcCoordinatorLink::FailTask(const Lease& lease, FailureClass failure_class, std::string_view message,
-                                           std::stop_token stop) {
-  Call call(kCallTimeout, std::move(stop));
+absl::Status GrpcCoordinatorLink::FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) {
+  std::uint64_t lost_bytes = 0;  // the coordinator reads them before it answers
+  for (const Digest& artifact : failure.lost_artifacts) lost_bytes += artifact.size_bytes();
+  Call call(kCallTimeout + milliseconds(lost_bytes / kSlowestReadBytesPerMs), std::move(stop));
   v1::FailTaskRequest request;
   *request.mutable_lease() = ToProto(lease);
-  request.set_failure_class(ToProto(failure_class));
-  request.set_message(Printable(message));
+  request.set_failure_class(ToProto(failure.failure_class));
+  request.set_message(Printable(failure.message));
+  for (const Digest& artifact : failure.lost_artifacts) *request.add_lost_artifacts() = ToProto(artifact).digest();
   v1::FailTaskResponse response;
   return call.Result(stub_->FailTask(call.context(), request, &response));
 }

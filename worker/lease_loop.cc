@@ -13,6 +13,7 @@
 #include "core/base/status_macros.h"
 #include "platform/job/error_reason.h"
 #include "platform/thread_name.h"
+#include "worker/lost_artifacts.h"
 
 namespace gptvq {
 namespace {
@@ -316,9 +317,8 @@ TaskEnd LeaseLoop::Report(HeldTask& task, const absl::StatusOr<TaskResult>& resu
   }
   log_.Error("task failed",
              {{"task", task.lease().task_id}, {"class", Name(failure_class)}, {"error", failure.ToString()}});
-  const absl::Status status =
-      link_.FailTask(task.lease(), failure_class, std::string_view(failure.message().data(), failure.message().size()),
-                     std::move(stop));
+  const absl::Status status = link_.FailTask(
+      task.lease(), {failure_class, std::string(failure.message()), LostArtifactsOf(failure)}, std::move(stop));
   if (status.ok()) return TaskEnd::kFailed;
   log_.Warning("failure not reported", {{"task", task.lease().task_id}, {"error", status.ToString()}});
   if (const auto reason = StopReasonOf(status)) task.Stop(*reason);

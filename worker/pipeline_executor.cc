@@ -21,13 +21,13 @@
 #include "core/pipeline/source_model.h"
 #include "core/pipeline/stages.h"
 #include "platform/job/task.h"
-#include "platform/object_store/artifact_store.h"
 #include "platform/object_store/object_directory.h"
 #include "platform/stage_clock.h"
 #include "platform/version.h"
 #include "worker/job_texts.h"
 #include "worker/observed_directory.h"
 #include "worker/phase_clock.h"
+#include "worker/task_artifacts.h"
 
 namespace gptvq {
 namespace {
@@ -49,36 +49,6 @@ class SessionObserver final : public StageObserver {
  private:
   TaskSession& session_;
   PhaseClock& phases_;
-};
-
-// The artifact store of the coordinator, opened for one task. The coordinator names it, not whoever submitted the
-// job, so it need not lie in the directories that jobs are confined to.
-class OpenedArtifacts {
- public:
-  // Errors: Unavailable, because what this worker does not reach another one may.
-  static absl::StatusOr<OpenedArtifacts> Open(const Storage& storage, const std::string& uri) {
-    GPTVQ_ASSIGN_OR_RETURN(const ObjectUri parsed, ObjectUri::Parse(uri));
-    absl::StatusOr<std::unique_ptr<ObjectStore>> store = storage.WithoutRoots().OpenStore(parsed);
-    if (store.ok()) return OpenedArtifacts(*std::move(store));
-    return absl::UnavailableError(
-        absl::StrCat("the artifact store is not reachable from this worker: ", store.status().message()));
-  }
-
-  // Errors: DataLoss, also for an artifact that is gone: no input of the job is to blame.
-  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Read(const Digest& digest) const {
-    absl::StatusOr<std::unique_ptr<RandomAccessFile>> file = ArtifactStore(*objects_).OpenArtifact(digest);
-    if (absl::IsNotFound(file.status())) return absl::DataLossError(file.status().message());
-    return file;
-  }
-
-  absl::StatusOr<Digest> Write(absl::FunctionRef<absl::Status(WritableFile&)> write) {
-    return ArtifactStore(*objects_).PutArtifact(write);
-  }
-
- private:
-  explicit OpenedArtifacts(std::unique_ptr<ObjectStore> objects) : objects_(std::move(objects)) {}
-
-  std::unique_ptr<ObjectStore> objects_;
 };
 
 // One task being run.
@@ -216,30 +186,23 @@ absl::StatusOr<Activations> TaskRun::EnterShard(const StageContext& context) {
     if (grant_.layers.begin == 0) return EmbedCalibration(context);
     return absl::InternalError(absl::StrCat("no boundary in front of layer ", grant_.layers.begin));
   }
-  GPTVQ_ASSIGN_OR_RETURN(const OpenedArtifacts artifacts,
-                         OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, artifacts.Read(*grant_.input_boundary));
+  GPTVQ_ASSIGN_OR_RETURN(const TaskArtifacts artifacts, TaskArtifacts::Open(storage_, session_.artifact_store_uri()));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, artifacts.Read(*grant_.input_boundary, count_reads_));
   const Activations::Shape shape = {.sample_count = context.tokens.rows,
                                     .sequence_length = context.tokens.cols,
                                     .hidden_size = context.model.config().hidden_size};
-  return ReadBoundary(ObserveReads(std::move(file), count_reads_), shape, team_.lead());
+  return ReadBoundary(std::move(file), shape, team_.lead());
 }
 
 absl::StatusOr<std::vector<LayerArtifact>> TaskRun::OpenPublishedLayers() {
-  std::vector<LayerArtifact> layers;
-  if (grant_.published_layers.empty()) return layers;
-  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
-  for (const PublishedLayer& published : grant_.published_layers) {
-    GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, artifacts.Read(published.artifact));
-    GPTVQ_ASSIGN_OR_RETURN(LayerArtifact layer, LayerArtifact::Open(ObserveReads(std::move(file), count_reads_)));
-    layers.push_back(std::move(layer));
-  }
-  return layers;
+  if (grant_.published_layers.empty()) return std::vector<LayerArtifact>();
+  GPTVQ_ASSIGN_OR_RETURN(const TaskArtifacts artifacts, TaskArtifacts::Open(storage_, session_.artifact_store_uri()));
+  return artifacts.ReadLayers(grant_.published_layers, count_reads_);
 }
 
 absl::StatusOr<Digest> TaskRun::StoreBoundary(const Activations& boundary) {
   phases_.Enter(TaskPhase::kPublish);
-  GPTVQ_ASSIGN_OR_RETURN(OpenedArtifacts artifacts, OpenedArtifacts::Open(storage_, session_.artifact_store_uri()));
+  GPTVQ_ASSIGN_OR_RETURN(TaskArtifacts artifacts, TaskArtifacts::Open(storage_, session_.artifact_store_uri()));
   GPTVQ_ASSIGN_OR_RETURN(const Digest digest,
                          artifacts.Write([&](WritableFile& file) { return WriteBoundary(boundary, file); }));
   const ConstTensorView values = boundary.view();

@@ -49,9 +49,8 @@ absl::Status ReadyFileLink::CompleteTask(const Lease& lease, const TaskResult& r
   return status;
 }
 
-absl::Status ReadyFileLink::FailTask(const Lease& lease, FailureClass failure_class, std::string_view message,
-                                     std::stop_token stop) {
-  absl::Status status = link_.FailTask(lease, failure_class, message, std::move(stop));
+absl::Status ReadyFileLink::FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) {
+  absl::Status status = link_.FailTask(lease, failure, std::move(stop));
   See(status);
   return status;
 }

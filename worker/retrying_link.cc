@@ -76,9 +76,8 @@ absl::Status RetryingLink::CompleteTask(const Lease& lease, const TaskResult& re
   return Repeat("CompleteTask", stop, [&] { return link_.CompleteTask(lease, result, stop); });
 }
 
-absl::Status RetryingLink::FailTask(const Lease& lease, FailureClass failure_class, std::string_view message,
-                                    std::stop_token stop) {
-  return Repeat("FailTask", stop, [&] { return link_.FailTask(lease, failure_class, message, stop); });
+absl::Status RetryingLink::FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) {
+  return Repeat("FailTask", stop, [&] { return link_.FailTask(lease, failure, stop); });
 }
 
 absl::Status RetryingLink::ReleaseTask(const Lease& lease, std::stop_token stop) {

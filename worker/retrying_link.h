@@ -29,8 +29,7 @@ class RetryingLink final : public CoordinatorLink {
                                            std::stop_token stop) override;
   absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) override;
   absl::Status CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) override;
-  absl::Status FailTask(const Lease& lease, FailureClass failure_class, std::string_view message,
-                        std::stop_token stop) override;
+  absl::Status FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) override;
   absl::Status ReleaseTask(const Lease& lease, std::stop_token stop) override;
 
  private:

@@ -34,8 +34,8 @@ class TaskExecutor {
  public:
   virtual ~TaskExecutor() = default;
 
-  // Runs the task to its end, or until the session says Cancelled. What an error means for the task is
-  // FailureClassOf().
+  // Runs the task to its end, or until the session says Cancelled. What an error means for the task is FailureClassOf(); it may
+  // name artifacts that the task should have read (worker/lost_artifacts.h).
   virtual absl::StatusOr<TaskResult> Execute(const TaskGrant& grant, TaskSession& session) = 0;
 };
 

@@ -39,6 +39,7 @@ Entry EntryOf(ErrorReason reason) {
     case ErrorReason::kChunkOutOfOrder: return {"CHUNK_OUT_OF_ORDER", Code::kOutOfRange};
     case ErrorReason::kLayerOutOfOrder: return {"LAYER_OUT_OF_ORDER", Code::kFailedPrecondition};
     case ErrorReason::kLayerConflict: return {"LAYER_CONFLICT", Code::kFailedPrecondition};
+    case ErrorReason::kBoundaryConflict: return {"BOUNDARY_CONFLICT", Code::kFailedPrecondition};
     case ErrorReason::kOutputMissing: return {"OUTPUT_MISSING", Code::kFailedPrecondition};
     case ErrorReason::kArtifactDeleting: return {"ARTIFACT_DELETING", Code::kUnavailable};
     case ErrorReason::kInputMissing: return {"INPUT_MISSING", Code::kNotFound};

@@ -34,6 +34,7 @@ enum class ErrorReason {
   kChunkOutOfOrder,
   kLayerOutOfOrder,
   kLayerConflict,     // a layer was published with another digest
+  kBoundaryConflict,  // a task that is run again came to another boundary than before
   kOutputMissing,     // a result names an artifact that is not there
   kArtifactDeleting,  // what a layer or result names is being deleted, or was while it was looked for
   kInputMissing,      // nothing at the URI of the model or of a text
@@ -48,23 +49,23 @@ enum class ErrorReason {
   kNotReady,            // the coordinator is still loading its journal
   kStopping,
 };
-inline constexpr std::array kAllErrorReasons = {ErrorReason::kInvalidField,      ErrorReason::kJobUnknown,
-                                                ErrorReason::kTaskUnknown,       ErrorReason::kWorkerUnknown,
-                                                ErrorReason::kUpgradeRequired,   ErrorReason::kIdempotencyMismatch,
-                                                ErrorReason::kStaleEpoch,        ErrorReason::kNotHeld,
-                                                ErrorReason::kRollbackSuspected, ErrorReason::kJobCancelled,
-                                                ErrorReason::kBadLeaseToken,     ErrorReason::kAccessDenied,
-                                                ErrorReason::kIdentityMismatch,  ErrorReason::kCertificateRefused,
-                                                ErrorReason::kTokenRefused,      ErrorReason::kChecksumMismatch,
-                                                ErrorReason::kDigestMismatch,    ErrorReason::kChunkOutOfOrder,
-                                                ErrorReason::kLayerOutOfOrder,   ErrorReason::kLayerConflict,
-                                                ErrorReason::kOutputMissing,     ErrorReason::kArtifactDeleting,
-                                                ErrorReason::kInputMissing,      ErrorReason::kModelUnusable,
-                                                ErrorReason::kStoreFull,         ErrorReason::kTooManyJobs,
-                                                ErrorReason::kTooManyWorkers,    ErrorReason::kTooManyUploads,
-                                                ErrorReason::kTooManyWatchers,   ErrorReason::kJournalUnavailable,
-                                                ErrorReason::kNotLeading,        ErrorReason::kNotReady,
-                                                ErrorReason::kStopping};
+inline constexpr std::array kAllErrorReasons = {ErrorReason::kInvalidField,       ErrorReason::kJobUnknown,
+                                                ErrorReason::kTaskUnknown,        ErrorReason::kWorkerUnknown,
+                                                ErrorReason::kUpgradeRequired,    ErrorReason::kIdempotencyMismatch,
+                                                ErrorReason::kStaleEpoch,         ErrorReason::kNotHeld,
+                                                ErrorReason::kRollbackSuspected,  ErrorReason::kJobCancelled,
+                                                ErrorReason::kBadLeaseToken,      ErrorReason::kAccessDenied,
+                                                ErrorReason::kIdentityMismatch,   ErrorReason::kCertificateRefused,
+                                                ErrorReason::kTokenRefused,       ErrorReason::kChecksumMismatch,
+                                                ErrorReason::kDigestMismatch,     ErrorReason::kChunkOutOfOrder,
+                                                ErrorReason::kLayerOutOfOrder,    ErrorReason::kLayerConflict,
+                                                ErrorReason::kBoundaryConflict,   ErrorReason::kOutputMissing,
+                                                ErrorReason::kArtifactDeleting,   ErrorReason::kInputMissing,
+                                                ErrorReason::kModelUnusable,      ErrorReason::kStoreFull,
+                                                ErrorReason::kTooManyJobs,        ErrorReason::kTooManyWorkers,
+                                                ErrorReason::kTooManyUploads,     ErrorReason::kTooManyWatchers,
+                                                ErrorReason::kJournalUnavailable, ErrorReason::kNotLeading,
+                                                ErrorReason::kNotReady,           ErrorReason::kStopping};
 
 std::string_view Name(ErrorReason reason);    // STALE_EPOCH, ...
 absl::StatusCode CodeOf(ErrorReason reason);  // the one code that a reason travels with

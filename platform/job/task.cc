@@ -39,6 +39,8 @@ std::string_view Name(TaskTrigger trigger) {
     case TaskTrigger::kExpire: return "expire";
     case TaskTrigger::kStall: return "stall";
     case TaskTrigger::kRevoke: return "revoke";
+    case TaskTrigger::kRepair: return "repair";
+    case TaskTrigger::kAwait: return "await";
     case TaskTrigger::kCancel: return "cancel";
   }
   return "";

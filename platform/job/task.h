@@ -39,12 +39,14 @@ enum class TaskTrigger {
   kExpire,   // the holder was silent for too long
   kStall,    // the holder renewed but made no progress for too long
   kRevoke,   // the holder is in quarantine
+  kRepair,   // the store lost what it had made
+  kAwait,    // the store lost what it reads, which is being made again
   kCancel,   // the job was cancelled, or is failing
 };
 inline constexpr std::array kAllTaskTriggers = {
     TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,  TaskTrigger::kPublish, TaskTrigger::kCommit,
     TaskTrigger::kRetry,   TaskTrigger::kFail,   TaskTrigger::kPoison, TaskTrigger::kRelease, TaskTrigger::kExpire,
-    TaskTrigger::kStall,   TaskTrigger::kRevoke, TaskTrigger::kCancel};
+    TaskTrigger::kStall,   TaskTrigger::kRevoke, TaskTrigger::kRepair, TaskTrigger::kAwait,   TaskTrigger::kCancel};
 
 enum class FailureClass { kInfra, kTransient, kDevice, kInput, kFatal, kBug };
 inline constexpr std::array kAllFailureClasses = {FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,
@@ -59,7 +61,7 @@ std::string_view Name(FailureClass failure_class);
 std::string_view Name(EvaluationTarget target);
 std::optional<TaskTrigger> ParseTaskTrigger(std::string_view text);
 
-// True for states that are never left.
+// True for states in which nothing is left to do. Only a COMMITTED task whose work was lost leaves its state again.
 bool IsTerminal(TaskState state);
 // True while a worker holds the task: LEASED and CANCELLING.
 bool IsHeld(TaskState state);
@@ -119,6 +121,14 @@ struct FailedAttempt {
 };
 inline constexpr std::size_t kMaxFailedAttempts = 16;
 
+// What the store lost of what a task made, and how often that happened to what it reads.
+struct RepairStatus {
+  std::vector<int> lost_layers;  // published by the task, and to be computed again; ascending
+  int missing_inputs = 0;        // attempts that ended so, since it last made durable progress
+
+  friend bool operator==(const RepairStatus&, const RepairStatus&) = default;
+};
+
 // What changes of a task; one row of the journal. `revision` counts the changes: a store refuses to write revision n + 1
 // over anything but n.
 struct TaskStatus {
@@ -132,7 +142,8 @@ struct TaskStatus {
   FailureCounts failures;
   std::vector<FailedAttempt> failed_attempts;  // the latest of each worker and kind, latest last
   std::optional<TaskFailure> last_failure;
-  std::optional<TaskResult> result;  // COMMITTED only
+  std::optional<TaskResult> result;  // of the latest commit; kept while it is run again, to be compared
+  RepairStatus repair;
 
   friend bool operator==(const TaskStatus&, const TaskStatus&) = default;
 };

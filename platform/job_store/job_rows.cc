@@ -19,7 +19,7 @@ constexpr char kJobColumns[] =
 constexpr char kTaskColumns[] =
     "task_index, task_id, kind, layer_begin, layer_end, input_boundary_of, output_boundary_wanted, target, revision, "
     "state, epoch, attempt, worker_name, incarnation, poll_id, failures_uncounted, failures_transient, failures_bug, "
-    "failures_lost, last_failure, result, failed_attempts";
+    "failures_lost, last_failure, result, failed_attempts, repair";
 
 constexpr char kSecretName[] = "secret";
 constexpr std::size_t kSecretBytes = 32;
@@ -77,6 +77,7 @@ void BindTaskStatus(const TaskStatus& status, SqlStatement& statement) {
   status.result ? statement.BindBlob(EncodeTaskResult(*status.result)) : statement.BindNull();
   status.failed_attempts.empty() ? statement.BindNull()
                                  : statement.BindBlob(EncodeFailedAttempts(status.failed_attempts));
+  status.repair == RepairStatus() ? statement.BindNull() : statement.BindBlob(EncodeRepairStatus(status.repair));
 }
 
 SqlStatement InsertJobRow(const JobSnapshot& job) {
@@ -93,7 +94,7 @@ SqlStatement InsertJobRow(const JobSnapshot& job) {
 SqlStatement InsertTaskRow(std::int64_t sequence, const Task& task) {
   const TaskDescription& description = task.description;
   SqlStatement statement(
-      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(23, 1), ")"));
+      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(24, 1), ")"));
   statement.Bind(sequence).Bind(description.index).Bind(description.task_id).Bind(Name(description.kind));
   statement.Bind(description.layers.begin).Bind(description.layers.end);
   statement.Bind(description.input_boundary_of ? std::optional<std::int64_t>(*description.input_boundary_of)
@@ -129,7 +130,7 @@ SqlStatement UpdateTaskRow(std::int64_t sequence, const Transition::TaskChange& 
   SqlStatement statement(
       "UPDATE tasks SET revision=$1, state=$2, epoch=$3, attempt=$4, worker_name=$5, incarnation=$6, poll_id=$7, "
       "failures_uncounted=$8, failures_transient=$9, failures_bug=$10, failures_lost=$11, last_failure=$12, "
-      "result=$13, failed_attempts=$14 WHERE sequence=$15 AND task_index=$16 AND revision=$17");
+      "result=$13, failed_attempts=$14, repair=$15 WHERE sequence=$16 AND task_index=$17 AND revision=$18");
   BindTaskStatus(change.status, statement);
   statement.Bind(sequence).Bind(change.index).Bind(change.status.revision - 1);
   return statement.MustChangeOneRow(absl::StrCat("task ", change.index, " of job number ", sequence));
@@ -226,6 +227,11 @@ absl::StatusOr<Task> ReadTaskRow(SqlRow& row) {
   }
   if (!row.IsNull()) {
     GPTVQ_ASSIGN_OR_RETURN(status.failed_attempts, DecodeFailedAttempts(row.Bytes()));
+  } else {
+    row.Skip();
+  }
+  if (!row.IsNull()) {
+    GPTVQ_ASSIGN_OR_RETURN(status.repair, DecodeRepairStatus(row.Bytes()));
   }
   return task;
 }

@@ -11,7 +11,7 @@ namespace {
 // "gptv": the number of the advisory lock that those who migrate hold.
 constexpr std::int64_t kMigrationLock = 0x67707476;
 
-constexpr std::array<const char*, 4> kSteps = {
+constexpr std::array<const char*, 5> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -117,6 +117,9 @@ CREATE TABLE workers (
   revision BIGINT NOT NULL,
   record   BYTEA NOT NULL
 );
+)sql",
+    R"sql(
+ALTER TABLE tasks ADD COLUMN repair BYTEA;
 )sql",
 };
 

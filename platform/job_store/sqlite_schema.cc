@@ -13,7 +13,7 @@ namespace {
 // "gptv": tells our databases from those of other programs (PRAGMA application_id).
 constexpr std::int64_t kApplicationId = 0x67707476;
 
-constexpr std::array<const char*, 4> kSteps = {
+constexpr std::array<const char*, 5> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -110,6 +110,9 @@ CREATE TABLE workers (
   revision INTEGER NOT NULL,
   record   BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+)sql",
+    R"sql(
+ALTER TABLE tasks ADD COLUMN repair BLOB;
 )sql",
 };
 

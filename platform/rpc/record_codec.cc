@@ -69,6 +69,18 @@ absl::StatusOr<std::vector<FailedAttempt>> DecodeFailedAttempts(std::string_view
   return attempts;
 }
 
+std::string EncodeRepairStatus(const RepairStatus& repair) {
+  v1::TaskRepair proto;
+  for (int layer : repair.lost_layers) proto.add_lost_layers(layer);
+  proto.set_missing_inputs(repair.missing_inputs);
+  return proto.SerializeAsString();
+}
+
+absl::StatusOr<RepairStatus> DecodeRepairStatus(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::TaskRepair proto, Parse<v1::TaskRepair>(bytes));
+  return RepairStatus{{proto.lost_layers().begin(), proto.lost_layers().end()}, proto.missing_inputs()};
+}
+
 std::string EncodeWorkerRecord(const WorkerRecord& record) { return ToProto(record).SerializeAsString(); }
 
 absl::StatusOr<WorkerRecord> DecodeWorkerRecord(std::string_view bytes) {

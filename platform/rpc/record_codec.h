@@ -26,6 +26,9 @@ absl::StatusOr<TaskFailure> DecodeTaskFailure(std::string_view bytes);
 std::string EncodeFailedAttempts(const std::vector<FailedAttempt>& attempts);
 absl::StatusOr<std::vector<FailedAttempt>> DecodeFailedAttempts(std::string_view bytes);
 
+std::string EncodeRepairStatus(const RepairStatus& repair);
+absl::StatusOr<RepairStatus> DecodeRepairStatus(std::string_view bytes);
+
 // But for the revision, which has a column of its own.
 std::string EncodeWorkerRecord(const WorkerRecord& record);
 absl::StatusOr<WorkerRecord> DecodeWorkerRecord(std::string_view bytes);

@@ -23,10 +23,10 @@ absl::Status JobCancelled(const JobSnapshot& job) {
                                                          std::string(Name(job.status.state)), "; release the task"));
 }
 
-// The first layer of a quantize task that is not published yet; the end of its range if all are.
+// The first layer of a quantize task that is not published yet, or lost; the end of its range if there is none.
 int NextLayer(const JobSnapshot& job, const Task& task) {
   int layer = task.description.layers.begin;
-  while (layer < task.description.layers.end && job.layers[layer] != Digest()) ++layer;
+  while (layer < task.description.layers.end && HasLayer(job, task, layer)) ++layer;
   return layer;
 }
 
@@ -50,6 +50,13 @@ absl::Status CheckResult(const JobSnapshot& job, const Task& task, const TaskRes
   if (has_boundary != description.output_boundary_wanted) {
     return Refuse(ErrorReason::kInvalidField,
                   has_boundary ? "result: output_boundary was not wanted" : "result: output_boundary is required");
+  }
+  // It was committed before, and others may have read it.
+  const std::optional<TaskResult>& before = task.status.result;
+  if (before && OutputBoundary(*before) != OutputBoundary(result)) {
+    return Refuse(ErrorReason::kBoundaryConflict,
+                  absl::StrCat("the boundary of task ", description.task_id, " was committed as ",
+                               OutputBoundary(*before)->hex(), ", now comes ", OutputBoundary(result)->hex()));
   }
   if (description.kind == TaskKind::kQuantize && NextLayer(job, task) != description.layers.end) {
     return Refuse(ErrorReason::kOutputMissing,
@@ -78,12 +85,13 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   decision.task_id = event.lease.task_id;
   decision.key = found.key;
   decision.caller = HolderOf(event.lease);
-  if (job.layers[layer] != Digest()) {
-    if (job.layers[layer] != event.layer.artifact) {
-      return Refuse(ErrorReason::kLayerConflict,
-                    absl::StrCat("layer ", layer, " was published as ", job.layers[layer].hex(), ", now comes ",
-                                 event.layer.artifact.hex()));
-    }
+  const bool is_first = job.layers[layer] == Digest();
+  if (!is_first && job.layers[layer] != event.layer.artifact) {
+    return Refuse(ErrorReason::kLayerConflict,
+                  absl::StrCat("layer ", layer, " was published as ", job.layers[layer].hex(), ", now comes ",
+                               event.layer.artifact.hex()));
+  }
+  if (HasLayer(job, task, layer)) {
     decision.outcome = Outcome::kRepeated;
     return decision;
   }
@@ -94,9 +102,14 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   JobStep step(job, now.wall);
   TrustStep trust(standings_, now);
   TaskStatus& status = step.MoveTask(found.key.index, TaskTrigger::kPublish);
-  status.failures = {};  // durable progress: the failures before it say nothing about what comes next
   status.failed_attempts = NoteSuccess(found, trust, now);
-  step.AddLayer(found.key.index, event.layer);
+  if (is_first) {
+    status.failures = {};  // durable progress: the failures before it say nothing about what comes next
+    status.repair.missing_inputs = 0;
+    step.AddLayer(found.key.index, event.layer);
+  } else {  // lost, and here again: no further than the task was before
+    std::erase(status.repair.lost_layers, layer);
+  }
   decision.transition = step.Finish();
   decision.transition.workers = trust.Finish();
   decision.lease = held_.at(found.key);
@@ -125,6 +138,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CompleteTask& event, Instant 
   TrustStep trust(standings_, now);
   TaskStatus& status = step.MoveTask(found.key.index, TaskTrigger::kCommit);
   status.result = event.result;
+  status.repair = {};
   status.failed_attempts = NoteSuccess(found, trust, now);
   decision.transition = step.Finish();
   decision.transition.workers = trust.Finish();
@@ -147,6 +161,8 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const FailTask& event, Instant now)
   TrustStep trust(standings_, now);
   if (task.status.state == TaskState::kCancelling) {  // whatever it says, it ends
     step.MoveTask(found.key.index, TaskTrigger::kRetry, event.failure);
+  } else if (const auto lost = InputsAmong(*found.job, task, event.lost); !lost.empty()) {
+    AwaitRepair(found, event.failure, lost, step);
   } else {
     Verdict verdict = JudgeFailedAttempt(found, {event.lease.worker_name, event.failure.failure_class, false, false},
                                          TaskTrigger::kRetry, trust, now);
@@ -168,7 +184,10 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const ReleaseTask& event, Instant n
   decision.key = found.key;
   decision.caller = HolderOf(event.lease);
   if (!IsHeld(task.status.state)) {
-    if (task.status.state != TaskState::kReady && task.status.state != TaskState::kCancelled) return NotHeld(task);
+    const TaskState state = task.status.state;
+    const bool given_back =
+        state == TaskState::kReady || state == TaskState::kBlocked || state == TaskState::kCancelled;
+    if (!given_back) return NotHeld(task);
     decision.outcome = Outcome::kRepeated;
     return decision;
   }

@@ -60,6 +60,8 @@ struct CompleteTask {
 struct FailTask {
   Lease lease;
   TaskFailure failure;
+  // Artifacts that the holder names as the cause, and that whoever brings the event did not find in the store either.
+  std::vector<Digest> lost = {};
 };
 
 struct ReleaseTask {

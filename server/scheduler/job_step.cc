@@ -8,10 +8,17 @@
 namespace gptvq {
 namespace {
 
-// Who else the task was tried on; empty for a single one, whom the failure names.
-std::string Evidence(const std::vector<FailedAttempt>& attempts) {
-  if (attempts.size() < 2) return "";
-  std::string text = " (it did not succeed on";
+// What speaks for another cause than the latest failure: who else the task was tried on, if that is more than the one whom the
+// failure names, and how often its inputs were lost.
+std::string Evidence(const TaskStatus& status) {
+  std::string text;
+  if (status.repair.missing_inputs > 0) {
+    text = " (the artifact store lost what it reads " + std::to_string(status.repair.missing_inputs) +
+           " times in a row; it may not keep what it is given)";
+  }
+  const std::vector<FailedAttempt>& attempts = status.failed_attempts;
+  if (attempts.size() < 2) return text;
+  text += " (it did not succeed on";
   for (const FailedAttempt& attempt : attempts) {
     text += (&attempt == &attempts.front() ? " " : ", ") + attempt.worker_name + ": " +
             (attempt.lost ? "lost" : std::string(Name(attempt.failure_class)));
@@ -69,6 +76,7 @@ void JobStep::RequestCancellation() {
 }
 
 Transition JobStep::Finish() {
+  BlockTasks();
   UnblockTasks();
   SettleJobState();
   for (auto& [index, status] : moved_) {
@@ -105,14 +113,25 @@ void JobStep::MoveJob(JobState to) {
   AddEvent(JobStateChange{from, to});
 }
 
+bool JobStep::AreCommitted(const std::vector<int>& tasks) const {
+  return std::all_of(tasks.begin(), tasks.end(),
+                     [&](int index) { return StatusOf(index).state == TaskState::kCommitted; });
+}
+
+// Something that it depends on is being repaired.
+void JobStep::BlockTasks() {
+  for (const Task& task : job_.tasks) {
+    const int index = task.description.index;
+    if (StatusOf(index).state != TaskState::kReady || AreCommitted(task.description.dependencies)) continue;
+    MoveTask(index, TaskTrigger::kAwait);
+  }
+}
+
 void JobStep::UnblockTasks() {
   for (const Task& task : job_.tasks) {
     const int index = task.description.index;
-    if (StatusOf(index).state != TaskState::kBlocked) continue;
-    const auto& dependencies = task.description.dependencies;
-    const bool open = std::all_of(dependencies.begin(), dependencies.end(),
-                                  [&](int dependency) { return StatusOf(dependency).state == TaskState::kCommitted; });
-    if (open) MoveTask(index, TaskTrigger::kUnblock);
+    if (StatusOf(index).state != TaskState::kBlocked || !AreCommitted(task.description.dependencies)) continue;
+    MoveTask(index, TaskTrigger::kUnblock);
   }
 }
 
@@ -128,7 +147,7 @@ void JobStep::CancelOpenTasks() {
 void JobStep::FailJob(int failed_index) {
   const std::string& task_id = job_.tasks[failed_index].description.task_id;
   TaskFailure failure = StatusOf(failed_index).last_failure.value_or(TaskFailure());
-  failure.message = "task " + task_id + ": " + failure.message + Evidence(StatusOf(failed_index).failed_attempts);
+  failure.message = "task " + task_id + ": " + failure.message + Evidence(StatusOf(failed_index));
   failure.message.resize(std::min(failure.message.size(), kMaxFailureMessageBytes));
   MutableJob().failure = std::move(failure);
   MoveJob(JobState::kFailing);
@@ -156,8 +175,8 @@ void JobStep::SettleJobState() {
     MoveJob(JobState::kSucceeded);
   } else if (AllTasks(TaskKind::kQuantize, TaskState::kCommitted)) {
     MoveJob(JobState::kFinalizing);
-  } else if (state == JobState::kPending && AnyTask(IsHeld)) {
-    MoveJob(JobState::kRunning);
+  } else if (state == JobState::kFinalizing || (state == JobState::kPending && AnyTask(IsHeld))) {
+    MoveJob(JobState::kRunning);  // FINALIZING: a layer is computed again
   }
 }
 

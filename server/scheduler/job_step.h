@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "platform/job/transition.h"
 #include "server/scheduler/events.h"
@@ -42,6 +43,8 @@ class JobStep {
   JobStatus& MutableJob();
   const JobStatus& job_status() const;
   void MoveJob(JobState to);
+  bool AreCommitted(const std::vector<int>& tasks) const;
+  void BlockTasks();
   void UnblockTasks();
   void CancelOpenTasks();
   void FailJob(int failed_index);

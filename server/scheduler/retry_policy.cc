@@ -34,6 +34,10 @@ TaskTrigger RetryPolicy::JudgeStall(FailureCounts& counts) const {
   return Count(counts.transient, max_transient, TaskTrigger::kStall);
 }
 
+TaskTrigger RetryPolicy::JudgeMissingInput(int& missing_inputs) const {
+  return Count(missing_inputs, max_missing, TaskTrigger::kAwait);
+}
+
 bool RetryPolicy::IsPoison(const FailureCounts& counts, const std::vector<FailedAttempt>& attempts) const {
   std::set<std::string_view> lost, transient, bug;
   for (const FailedAttempt& attempt : attempts) {

@@ -17,6 +17,7 @@ struct RetryPolicy {
   int max_bug = 2;         // BUG: "retried twice"
   int max_lost = 5;        // leases that expired: a task that kills its host
   int max_uncounted = 64;  // INFRA and DEVICE are not the task's fault; bounded so that every job ends
+  int max_missing = 3;     // attempts that found lost what they read, however often it was computed again
   int poison_workers = 3;  // so many different workers that fail it alike show that it is the task
   int poison_lost = 5;     // the same of lost leases, if so many in all
   std::chrono::milliseconds backoff_base{1'000};
@@ -30,6 +31,9 @@ struct RetryPolicy {
 
   // What a stall does: kStall, or kPoison. Counts it.
   TaskTrigger JudgeStall(FailureCounts& counts) const;
+
+  // What it does when the store lost what a task reads: kAwait, or kPoison. Counts it.
+  TaskTrigger JudgeMissingInput(int& missing_inputs) const;
 
   // Whether it is the task that is at fault and not those who tried it: the same class, TRANSIENT or BUG, on `poison_workers`
   // different workers, or `poison_lost` lost leases on so many. `attempts` are those since the task last got further, on

@@ -14,9 +14,12 @@
 #include "absl/status/statusor.h"
 #include "server/scheduler/decision.h"
 #include "server/scheduler/retry_policy.h"
+#include "server/scheduler/task_inputs.h"
 #include "server/scheduler/worker_trust.h"
 
 namespace gptvq {
+
+class JobStep;
 
 struct SchedulerOptions {
   std::chrono::milliseconds lease_ttl{30'000};     // silence after which a task is offered to others
@@ -118,6 +121,11 @@ class Scheduler {
   DecisionOr DecideOn(const CompleteTask& event, Instant now) const;
   DecisionOr DecideOn(const FailTask& event, Instant now) const;
   DecisionOr DecideOn(const ReleaseTask& event, Instant now) const;
+
+  // decide_repair.cc: what the store lost
+  // The task waits until what it read and the store lost was made again; or fails, when that happened too often. Nobody is blamed.
+  void AwaitRepair(const FoundTask& found, TaskFailure failure, const std::vector<TaskInput>& lost,
+                   JobStep& step) const;
 
   // judge_worker.cc: what tasks show of workers
   DecisionOr DecideOn(const ReleaseWorker& event, Instant now) const;

@@ -20,6 +20,7 @@ inline constexpr std::array kTaskTransitions = {
     TaskTransition{TaskState::kBlocked, TaskTrigger::kUnblock, TaskState::kReady},
     TaskTransition{TaskState::kBlocked, TaskTrigger::kCancel, TaskState::kCancelled},
     TaskTransition{TaskState::kReady, TaskTrigger::kGrant, TaskState::kLeased},
+    TaskTransition{TaskState::kReady, TaskTrigger::kAwait, TaskState::kBlocked},
     TaskTransition{TaskState::kReady, TaskTrigger::kCancel, TaskState::kCancelled},
     TaskTransition{TaskState::kLeased, TaskTrigger::kRenew, TaskState::kLeased},
     TaskTransition{TaskState::kLeased, TaskTrigger::kPublish, TaskState::kLeased},
@@ -31,6 +32,7 @@ inline constexpr std::array kTaskTransitions = {
     TaskTransition{TaskState::kLeased, TaskTrigger::kExpire, TaskState::kReady},
     TaskTransition{TaskState::kLeased, TaskTrigger::kStall, TaskState::kReady},
     TaskTransition{TaskState::kLeased, TaskTrigger::kRevoke, TaskState::kReady},
+    TaskTransition{TaskState::kLeased, TaskTrigger::kAwait, TaskState::kBlocked},
     TaskTransition{TaskState::kLeased, TaskTrigger::kCancel, TaskState::kCancelling},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRenew, TaskState::kCancelling},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRetry, TaskState::kCancelled},
@@ -38,6 +40,7 @@ inline constexpr std::array kTaskTransitions = {
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRelease, TaskState::kCancelled},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kExpire, TaskState::kCancelled},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRevoke, TaskState::kCancelled},
+    TaskTransition{TaskState::kCommitted, TaskTrigger::kRepair, TaskState::kBlocked},
 };
 
 // Where the table leads; nullopt where it says nothing.

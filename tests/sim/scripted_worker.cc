@@ -42,6 +42,13 @@ SimRequest Publication(const Lease& lease, int layer, const std::string& bytes) 
   return {PublishLayer{lease, {layer, DigestOfText(bytes), {}}}, bytes};
 }
 
+std::vector<Digest> InputsOf(const TaskGrant& grant) {
+  std::vector<Digest> inputs;
+  if (grant.input_boundary) inputs.push_back(*grant.input_boundary);
+  for (const PublishedLayer& layer : grant.published_layers) inputs.push_back(layer.artifact);
+  return inputs;
+}
+
 }  // namespace
 
 ScriptedWorker::ScriptedWorker(std::string name, std::string numerics_class, SimWorld& world,
@@ -117,7 +124,8 @@ void ScriptedWorker::BeginTask(const TaskGrant& grant) {
   progress_ = 0;
   wedged_ = false;
   next_layer_ = grant.layers.begin;
-  if (grant.kind == TaskKind::kQuantize) next_layer_ += static_cast<int>(grant.published_layers.size());
+  has_read_ = false;
+  SkipPublishedLayers();
   Renew();
   InTask(world_.Between(500, 20'000), [this] { Work(); });
 }
@@ -146,6 +154,7 @@ void ScriptedWorker::Work() {
   if (world_.now().monotonic < bad_until_) return Fail(FailureClass::kTransient);
   if (world_.Strikes(SimFault::kTaskFailure)) return Fail(AnyFailureClass(world_));
   if (world_.Strikes(SimFault::kTaskRelease)) return Release();
+  if (!has_read_) return ReadInputs();
   if (task_->kind == TaskKind::kQuantize && next_layer_ < task_->layers.end) return PublishNextLayer();
   if (task_->output_boundary_wanted) return StoreBoundary();
   Complete();
@@ -175,9 +184,27 @@ void ScriptedWorker::Blunder() {
   }
 }
 
+void ScriptedWorker::SkipPublishedLayers() {
+  if (task_->kind != TaskKind::kQuantize) return;
+  for (const PublishedLayer& layer : task_->published_layers) next_layer_ += layer.layer == next_layer_ ? 1 : 0;
+}
+
+void ScriptedWorker::ReadInputs() {
+  std::vector<Digest> lost;
+  for (const Digest& input : InputsOf(*task_)) {
+    const absl::Status read = coordinator_.artifacts().OpenArtifact(input).status();
+    if (absl::IsUnavailable(read)) return InTask(milliseconds(1'000), [this] { ReadInputs(); });
+    if (!read.ok()) lost.push_back(input);
+  }
+  if (!lost.empty()) return Fail(FailureClass::kTransient, lost);
+  has_read_ = true;
+  InTask(world_.Between(500, 20'000), [this] { Work(); });
+}
+
 void ScriptedWorker::PublishNextLayer() {
   AskAboutTask(Publication(task_->lease, next_layer_, SimLayer(task_->spec, next_layer_)), [this] {
     ++next_layer_;
+    SkipPublishedLayers();
     InTask(world_.Between(500, 20'000), [this] { Work(); });
   });
 }
@@ -199,8 +226,12 @@ void ScriptedWorker::Complete() {
   });
 }
 
-void ScriptedWorker::Fail(FailureClass failure_class) {
-  AskAboutTask({FailTask{task_->lease, {failure_class, "simulated", name_}}, ""}, [this] { EndTask(); });
+void ScriptedWorker::Fail(FailureClass failure_class, const std::vector<Digest>& lost) {
+  FailTask event = {task_->lease, {failure_class, "simulated", name_}, lost};
+  // One that names what is there, or what it does not read, is not believed.
+  if (world_.Strikes(SimFault::kBlunder)) event.lost = InputsOf(*task_);
+  if (world_.Strikes(SimFault::kBlunder)) event.lost.push_back(DigestOfText(SimBoundary(task_->spec, 1)));
+  AskAboutTask({event, ""}, [this] { EndTask(); });
 }
 
 void ScriptedWorker::Release() {

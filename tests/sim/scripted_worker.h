@@ -33,10 +33,13 @@ class ScriptedWorker {
   void Work();
   // Sends what no correct worker sends, with its own lease and with forged ones, and ignores the answers.
   void Blunder();
+  void SkipPublishedLayers();
+  // What the grant names; then goes on, or says that it is lost.
+  void ReadInputs();
   void PublishNextLayer();
   void StoreBoundary();
   void Complete();
-  void Fail(FailureClass failure_class);
+  void Fail(FailureClass failure_class, const std::vector<Digest>& lost = {});
   void Release();
   void EndTask();
 
@@ -67,7 +70,8 @@ class ScriptedWorker {
   MonotonicTime bad_until_;    // it fails every task until then
   std::int64_t question_ = 0;  // numbers questions, so that late answers are known
   std::optional<TaskGrant> task_;
-  int next_layer_ = 0;
+  int next_layer_ = 0;  // to be computed; the end of the shard if none is
+  bool has_read_ = false;
   std::uint64_t progress_ = 0;
   bool wedged_ = false;
 };

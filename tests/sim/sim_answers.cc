@@ -59,17 +59,20 @@ void SimChecker::OnGranted(const TaskGrant& grant) {
   Require(Invariant::kPeers, grant.input_boundary == boundary, id, ": the grant has the wrong boundary");
   std::vector<Digest> layers;
   if (grant.kind == TaskKind::kQuantize) {
-    for (int layer = grant.layers.begin; layer < grant.layers.end; ++layer) layers.push_back(job.layers[layer]);
-    layers.erase(std::find(layers.begin(), layers.end(), Digest()), layers.end());
+    const std::vector<int>& lost = place.task->status.repair.lost_layers;
+    for (int layer = grant.layers.begin; layer < grant.layers.end; ++layer) {
+      const bool is_lost = std::find(lost.begin(), lost.end(), layer) != lost.end();
+      if (job.layers[layer] != Digest() && !is_lost) layers.push_back(job.layers[layer]);
+    }
   }
   if (grant.kind == TaskKind::kFinalize) layers = job.layers;
   const bool same =
       std::equal(layers.begin(), layers.end(), grant.published_layers.begin(), grant.published_layers.end(),
                  [](const Digest& a, const PublishedLayer& b) { return a == b.artifact; });
   Require(Invariant::kPeers, same, id, ": the grant names other layers than are published");
-  if (boundary) layers.push_back(*boundary);
+  if (boundary && !MayBeGone(*place.known, *place.task)) layers.push_back(*boundary);
   for (const Digest& artifact : layers) {
-    Require(Invariant::kNeededKept, IsStored(artifact), id, ": the grant names what is not stored");
+    Require(Invariant::kNeededKept, IsThere(artifact), id, ": the grant names what is not stored");
   }
 }
 
@@ -223,7 +226,8 @@ void SimChecker::Check(const ReleaseTask& event, const absl::StatusOr<Decision>&
   const Place place = Find(event.lease.task_id);
   if (place.task == nullptr) return;
   const TaskStatus& status = place.task->status;
-  const bool free = status.state == TaskState::kReady || status.state == TaskState::kCancelled;
+  const bool free =
+      status.state == TaskState::kReady || status.state == TaskState::kBlocked || status.state == TaskState::kCancelled;
   const bool done = free && Matches(event.lease, status);
   if (decision.ok()) {
     Require(Invariant::kAcknowledgedPersists, done, event.lease.task_id, ": an acknowledged release is not journaled");

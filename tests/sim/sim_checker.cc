@@ -25,14 +25,16 @@ bool MayFollow(TaskState from, TaskState to, const Event& event) {
              (to == TaskState::kCancelled && ends_job);
     case TaskState::kReady:
       return (to == TaskState::kLeased && std::holds_alternative<PollTask>(event)) ||
+             (to == TaskState::kBlocked && std::holds_alternative<FailTask>(event)) ||
              (to == TaskState::kCancelled && ends_job);
     case TaskState::kLeased:
       return (to == TaskState::kLeased && std::holds_alternative<PublishLayer>(event)) ||
              (to == TaskState::kCommitted && std::holds_alternative<CompleteTask>(event)) ||
-             (to == TaskState::kReady && given_back) || (to == TaskState::kFailed && over) ||
-             (to == TaskState::kCancelling && ends_job);
+             ((to == TaskState::kReady || to == TaskState::kBlocked) && given_back) ||
+             (to == TaskState::kFailed && over) || (to == TaskState::kCancelling && ends_job);
     case TaskState::kCancelling: return to == TaskState::kCancelled && given_back;
     case TaskState::kCommitted:
+      return (to == TaskState::kReady || to == TaskState::kBlocked) && std::holds_alternative<FailTask>(event);
     case TaskState::kFailed:
     case TaskState::kCancelled: return false;
   }
@@ -48,8 +50,8 @@ bool MayFollow(JobState from, JobState to) {
       return to == JobState::kFinalizing || to == JobState::kFailing || to == JobState::kFailed ||
              to == JobState::kCancelling || to == JobState::kCancelled;
     case JobState::kFinalizing:
-      return to == JobState::kSucceeded || to == JobState::kFailing || to == JobState::kFailed ||
-             to == JobState::kCancelling || to == JobState::kCancelled;
+      return to == JobState::kRunning || to == JobState::kSucceeded || to == JobState::kFailing ||
+             to == JobState::kFailed || to == JobState::kCancelling || to == JobState::kCancelled;
     case JobState::kFailing: return to == JobState::kFailed;
     case JobState::kCancelling: return to == JobState::kCancelled;
     case JobState::kSucceeded:
@@ -85,6 +87,7 @@ void SimChecker::OnJournaled(const Transition& transition) {
     world_.Trace("journal " + transition.job_id + " revision " +
                  std::to_string(transition.job ? transition.job->revision : 0));
   }
+  ++transitions_;
   NoteAttempt(transition);
   NoteWorkers(transition);
   if (transition.job_id.empty()) return;
@@ -105,8 +108,15 @@ void SimChecker::OnJournaled(const Transition& transition) {
   if (transition.layer) named_.insert(ArtifactStore::KeyOf(transition.layer->layer.artifact));
   for (const Transition::TaskChange& change : transition.tasks) {
     const auto boundary = change.status.result ? OutputBoundary(*change.status.result) : std::nullopt;
-    if (boundary) named_.insert(ArtifactStore::KeyOf(*boundary));
+    const bool is_named = boundary && change.status.state == TaskState::kCommitted;
+    if (is_named) named_.insert(ArtifactStore::KeyOf(*boundary));
     NoteRest(job.tasks[change.index], change.status, known.watches[change.index]);
+    Watch& watch = known.watches[change.index];
+    if (job.tasks[change.index].status.state == TaskState::kCommitted) {
+      watch.reopened = transitions_;
+      watch.trials.clear();
+    }
+    if (change.status.state == TaskState::kCommitted) watch.committed = transitions_;
     job.tasks[change.index].status = change.status;
     world_.Trace(job.tasks[change.index].description.task_id + " is " + std::string(Name(change.status.state)) +
                  ", epoch " + std::to_string(change.status.epoch));
@@ -150,6 +160,7 @@ void SimChecker::CheckTask(Known& known, const Transition& transition, const Tra
   }
   CheckHolder(before, after, watch);
   CheckFailures(before, after, watch);
+  CheckRepair(known, before, after, transition.layer.has_value());
   if (after.state == TaskState::kCommitted) CheckCommit(known, before, after);
 }
 
@@ -201,7 +212,7 @@ void SimChecker::CheckCommit(const Known& known, const Task& before, const TaskS
   const std::optional<Digest> boundary = OutputBoundary(*after.result);
   Require(Invariant::kOutputsStored, boundary.has_value() == description.output_boundary_wanted, id,
           " has a boundary too many or too few");
-  if (boundary) Require(Invariant::kOutputsStored, IsStored(*boundary), id, " names a boundary that is not stored");
+  if (boundary) Require(Invariant::kOutputsStored, IsThere(*boundary), id, " names a boundary that is not stored");
   const bool fits = (description.kind == TaskKind::kCapture && after.result->outcome.index() == 0) ||
                     (description.kind == TaskKind::kQuantize && after.result->outcome.index() == 1) ||
                     (description.kind == TaskKind::kFinalize && after.result->outcome.index() == 2) ||
@@ -209,7 +220,7 @@ void SimChecker::CheckCommit(const Known& known, const Task& before, const TaskS
   Require(Invariant::kOutputsStored, fits, id, " has the result of another kind of task");
   if (description.kind == TaskKind::kQuantize) {
     for (int layer = description.layers.begin; layer < description.layers.end; ++layer) {
-      Require(Invariant::kOutputsStored, IsStored(known.job.layers[layer]), id, " was committed without layer ",
+      Require(Invariant::kOutputsStored, IsThere(known.job.layers[layer]), id, " was committed without layer ",
               std::to_string(layer));
     }
   }
@@ -236,23 +247,30 @@ void SimChecker::CheckLayer(const JobSnapshot& job, const Transition::LayerChang
   Require(Invariant::kOutputsStored, inside, change.task_id, " published a layer of another shard");
   if (!inside) return;
   Require(Invariant::kCommittedOnce, job.layers[layer] == Digest(), "a layer was published twice");
-  Require(Invariant::kOutputsStored, layer == range.begin || job.layers[layer - 1] != Digest(), change.task_id,
-          " published out of order");
-  Require(Invariant::kOutputsStored, IsStored(change.layer.artifact), change.task_id,
+  const std::vector<int>& lost = task.status.repair.lost_layers;
+  Require(Invariant::kOutputsStored,
+          layer == range.begin || (job.layers[layer - 1] != Digest() && (lost.empty() || lost.front() > layer)),
+          change.task_id, " published out of order");
+  Require(Invariant::kOutputsStored, IsThere(change.layer.artifact), change.task_id,
           " published a layer that is not stored");
 }
 
 void SimChecker::CheckEvents(const JobSnapshot& before, const Transition& transition) {
   std::int64_t seq = before.status.last_event_seq;
   JobState state = before.status.state;
-  std::size_t task_changes = 0;
+  std::map<std::string, TaskState> moved;
   for (const JobEvent& event : transition.events) {
     Require(Invariant::kEventChain, event.seq == ++seq, transition.job_id, ": events have a gap");
     if (const auto* job = std::get_if<JobStateChange>(&event.what)) {
       Require(Invariant::kEventChain, job->from == state, transition.job_id, ": an event begins at another state");
       state = job->to;
     }
-    task_changes += std::holds_alternative<TaskStateChange>(event.what) ? 1 : 0;
+    if (const auto* task = std::get_if<TaskStateChange>(&event.what)) {
+      const TaskState from = Find(task->task_id).task->status.state;
+      TaskState& now = moved.try_emplace(task->task_id, from).first->second;
+      Require(Invariant::kEventChain, task->from == now, task->task_id, ": an event begins at another state");
+      now = task->to;
+    }
   }
   Require(Invariant::kEventChain, transition.job && transition.job->last_event_seq == seq, transition.job_id,
           ": the number of the last event is another");
@@ -260,19 +278,20 @@ void SimChecker::CheckEvents(const JobSnapshot& before, const Transition& transi
           ": no event tells how the job changed");
   for (const Transition::TaskChange& change : transition.tasks) {
     const Task& task = before.tasks[change.index];
-    if (task.status.state == change.status.state) {
-      ++task_changes;  // a publication, told by the event of its layer
-      continue;
-    }
-    const bool told = std::any_of(transition.events.begin(), transition.events.end(), [&](const JobEvent& event) {
-      const auto* what = std::get_if<TaskStateChange>(&event.what);
-      return what != nullptr && what->task_id == task.description.task_id && what->from == task.status.state &&
-             what->to == change.status.state && what->epoch == change.status.epoch;
-    });
-    Require(Invariant::kEventChain, told, task.description.task_id, ": no event tells how it changed");
+    const auto told = moved.find(task.description.task_id);
+    // A publication is told by the event of its layer, if it is the first.
+    const bool needs_none = task.status.state == change.status.state && told == moved.end();
+    Require(Invariant::kEventChain, needs_none || (told != moved.end() && told->second == change.status.state),
+            task.description.task_id, ": no event tells how it changed");
+    const bool right_epoch =
+        std::all_of(transition.events.begin(), transition.events.end(), [&](const JobEvent& event) {
+          const auto* what = std::get_if<TaskStateChange>(&event.what);
+          return what == nullptr || what->task_id != task.description.task_id || what->epoch == change.status.epoch;
+        });
+    Require(Invariant::kEventChain, right_epoch, task.description.task_id, ": an event tells of another epoch");
+    if (told != moved.end()) moved.erase(told);
   }
-  Require(Invariant::kEventChain, task_changes == transition.tasks.size(), transition.job_id,
-          ": an event tells of a change that did not happen");
+  Require(Invariant::kEventChain, moved.empty(), transition.job_id, ": an event tells of a change that did not happen");
 }
 
 void SimChecker::CheckJob(JobState before, const JobSnapshot& after) {
@@ -317,6 +336,7 @@ void SimChecker::OnDelete(std::string_view key) {
     for (const Task& task : known.job.tasks) {
       const auto& producer = task.description.input_boundary_of;
       if (!producer || IsTerminal(task.status.state) || !known.job.tasks[*producer].status.result) continue;
+      if (MayBeGone(known, task)) continue;
       const auto boundary = OutputBoundary(*known.job.tasks[*producer].status.result);
       Require(Invariant::kNeededKept, !boundary || ArtifactStore::KeyOf(*boundary) != key, task.description.task_id,
               " has still to read a boundary that is deleted");
@@ -350,7 +370,8 @@ void SimChecker::OnLoaded(const JobStore::State& state) {
   rollback_suspected_ = false;
   last_call_.clear();
   for (auto& [id, known] : known_) {
-    for (Watch& watch : known.watches) watch = {now(), {}, {}, {}, now(), now(), 0, std::move(watch.trials)};
+    for (Watch& watch : known.watches)
+      watch = {now(), {}, {}, {}, now(), now(), 0, std::move(watch.trials), watch.reopened, watch.committed};
   }
 }
 

@@ -49,6 +49,11 @@ class SimChecker {
   void OnLoaded(const JobStore::State& state);
   // In liveness mode, long after the last fault. `submitted`: whether every client got its job accepted.
   void OnHealed(bool submitted);
+  // An object of the artifact store that a fault takes, or changes; and one that is stored whole.
+  void OnLost(const std::string& key) { lost_.insert(key); }
+  void OnStoredAgain(const std::string& key) { lost_.erase(key); }
+  // What the coordinator takes for lost after it looked.
+  void OnFoundLost(const std::vector<Digest>& artifacts);
   // An object of the artifact store that is deleted just now.
   void OnDelete(std::string_view key);
   // In liveness mode, when every job ended long ago. `all_gone`: whether the artifact store is empty.
@@ -108,6 +113,8 @@ class SimChecker {
     MonotonicTime last_progress;
     std::uint64_t progress_counter = 0;
     std::vector<Trial> trials;
+    std::int64_t reopened = 0;   // number of the transition that had it made again, 0: none
+    std::int64_t committed = 0;  // of its latest commit
   };
   struct Known {
     JobSnapshot job;
@@ -138,6 +145,14 @@ class SimChecker {
   void CheckEvents(const JobSnapshot& before, const Transition& transition);
   void CheckJob(JobState before, const JobSnapshot& after);
   bool IsStored(const Digest& artifact) const;
+  // sim_repair.cc: what the store loses
+  bool IsAwaited(const Task& task) const;
+  RepairStatus ExpectedRepair(const JobSnapshot& job, const Task& before, const TaskStatus& after) const;
+  void CheckRepair(const Known& known, const Task& before, const TaskStatus& after, bool first_of_layer);
+  bool MayBeGone(const Known& known, const Task& reader) const;
+  bool IsThere(const Digest& artifact) const {
+    return IsStored(artifact) || lost_.contains(ArtifactStore::KeyOf(artifact));
+  }
   // sim_failures.cc: failures, rests, and leases that end
   void CheckHolder(const Task& before, const TaskStatus& after, const Watch& watch);
   void CheckFailures(const Task& before, const TaskStatus& after, const Watch& watch);
@@ -200,6 +215,8 @@ class SimChecker {
   std::map<WorkerKey, MonotonicTime> last_call_;            // honoured, since the coordinator last read its journal
   std::set<std::pair<std::string, std::int64_t>> granted_;  // (task, epoch)
   std::set<std::string> named_;      // keys of artifacts that a job named, until they are deleted
+  std::set<std::string> lost_;       // keys of artifacts that a fault took, until they are stored again
+  std::int64_t transitions_ = 0;
   std::int64_t generation_ = 0;      // of the journal, as it was last read
   bool rollback_suspected_ = false;  // since then: nothing may be granted before a generation begins
   std::int64_t last_sequence_ = 0;

@@ -6,6 +6,7 @@
 #include "platform/rpc/crc32c.h"
 #include "server/grant.h"
 #include "server/layer_receiver.h"
+#include "server/lost_inputs.h"
 #include "server/stored_outputs.h"
 
 namespace gptvq {
@@ -66,6 +67,8 @@ void SimCoordinator::Arrive(const SimRequest& request, const SimLink& link, cons
   if (ledger_ == nullptr) return;  // nobody listens
   const auto* publish = std::get_if<PublishLayer>(&request.event);
   const auto* complete = std::get_if<CompleteTask>(&request.event);
+  const auto* fail = std::get_if<FailTask>(&request.event);
+  if (fail != nullptr && !fail->lost.empty()) return LookForLost(*fail, link, on_answer);
   if (publish == nullptr && complete == nullptr) return Answer(Handle(request), link, on_answer);
   Looked looked = {absl::OkStatus(), ledger_->artifacts().deletion_count()};
   if (publish != nullptr) {
@@ -77,6 +80,22 @@ void SimCoordinator::Arrive(const SimRequest& request, const SimLink& link, cons
   // Bytes and answers of the store take their time; what was true before may not be when they are there.
   world_.After(world_.Latency(), [this, request, looked, &link, on_answer, life = life_] {
     if (ledger_ != nullptr && life == life_) Answer(Handle(request, looked), link, on_answer);
+  });
+}
+
+// As GrpcWorkerService::Fail.
+void SimCoordinator::LookForLost(FailTask event, const SimLink& link, const SimHandler& on_answer) {
+  std::vector<Digest> inputs;
+  if (ledger_->scheduler().CheckHolder(event.lease).ok()) {
+    const auto found = ledger_->scheduler().FindTask(event.lease.task_id);
+    for (const TaskInput& input : InputsOf(*found->job, *found->task)) inputs.push_back(input.artifact);
+  }
+  const auto lost = FindLostInputs(event.lost, inputs, artifacts_);
+  if (!lost.ok()) return Answer({lost.status(), std::nullopt}, link, on_answer);
+  checker_.OnFoundLost(*lost);
+  event.lost = *lost;
+  world_.After(world_.Latency(), [this, event, &link, on_answer, life = life_] {
+    if (ledger_ != nullptr && life == life_) Answer(Handle({event, ""}), link, on_answer);
   });
 }
 
@@ -100,6 +119,7 @@ void SimCoordinator::StartForGood() {
 
 void SimCoordinator::Tick() {
   if (world_.Strikes(SimFault::kJournalOutage)) journal_.GoAway(world_.Between(1'000, 90'000));
+  if (world_.Strikes(SimFault::kArtifactLoss)) objects_.LoseAnObject();
   if (ledger_ != nullptr && world_.Strikes(SimFault::kCoordinatorCrash)) {
     world_.Trace("coordinator dies");
     ledger_.reset();

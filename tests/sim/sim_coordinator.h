@@ -57,6 +57,7 @@ class SimCoordinator {
     std::optional<DeletionCount> seen;
   };
   SimAnswer Handle(const SimRequest& request, const Looked& looked = {});
+  void LookForLost(FailTask event, const SimLink& link, const SimHandler& on_answer);
   void Answer(const SimAnswer& answer, const SimLink& link, const SimHandler& on_answer);
   absl::StatusOr<Decision> Record(const SimRequest& request, const Looked& looked);
   Looked Receive(const PublishLayer& event, const std::string& upload);

@@ -47,6 +47,7 @@ void SimChecker::CheckHolder(const Task& before, const TaskStatus& after, const 
 
 FailureCounts SimChecker::ExpectedCounts(const Task& before) const {
   FailureCounts counts = before.status.failures;
+  if (before.status.state == TaskState::kCommitted) return {};
   if (before.status.state != TaskState::kLeased) return counts;
   const std::optional<Trial> trial = attempt_.index == before.description.index ? attempt_.trial : std::nullopt;
   if (trial && SpeaksAgainstWorker(*trial) && TrustOf(trial->worker) != WorkerTrust::kTrusted) {
@@ -55,7 +56,12 @@ FailureCounts SimChecker::ExpectedCounts(const Task& before) const {
   }
   if (trial && std::holds_alternative<Tick>(*event_)) ++(trial->lost ? counts.lost : counts.transient);
   if (!IsAbout(LeaseOf(*event_), before)) return counts;
-  if (std::holds_alternative<PublishLayer>(*event_)) return {};
+  if (const auto* publish = std::get_if<PublishLayer>(event_)) {
+    const auto& lost = before.status.repair.lost_layers;
+    const bool again = std::find(lost.begin(), lost.end(), publish->layer.layer) != lost.end();
+    return again ? counts : FailureCounts();
+  }
+  if (IsAwaited(before)) return counts;
   if (const auto* fail = std::get_if<FailTask>(event_)) {
     switch (fail->failure.failure_class) {
       case FailureClass::kInfra:
@@ -75,15 +81,18 @@ void SimChecker::CheckFailures(const Task& before, const TaskStatus& after, cons
       after.state == TaskState::kCancelling || (after.state == TaskState::kCancelled && !IsHeld(before.status.state));
   const FailureCounts expected = job_ended ? before.status.failures : ExpectedCounts(before);
   Require(Invariant::kFailureCounts, after.failures == expected, id, " counts its failures wrongly");
-  const bool moved_on = after.state == TaskState::kReady || after.state == TaskState::kFailed;
+  const bool moved_on =
+      after.state == TaskState::kReady || after.state == TaskState::kBlocked || after.state == TaskState::kFailed;
   if (before.status.state != TaskState::kLeased || !moved_on) return;
   const RetryPolicy& policy = options_.retry;
   const bool spent = (attempt_.trial && IsPoison(watch, expected)) || expected.lost > policy.max_lost ||
                      expected.transient > policy.max_transient || expected.bug > policy.max_bug ||
-                     expected.uncounted > policy.max_uncounted;
+                     expected.uncounted > policy.max_uncounted ||
+                     (IsAwaited(before) && before.status.repair.missing_inputs >= policy.max_missing);
   const auto* fail = std::get_if<FailTask>(event_);
-  const bool hopeless = fail != nullptr && (fail->failure.failure_class == FailureClass::kFatal ||
-                                            fail->failure.failure_class == FailureClass::kInput);
+  const bool hopeless =
+      fail != nullptr && !IsAwaited(before) &&
+      (fail->failure.failure_class == FailureClass::kFatal || fail->failure.failure_class == FailureClass::kInput);
   Require(Invariant::kRetryBudget, (after.state == TaskState::kFailed) == (spent || hopeless), id,
           " is tried again beyond its budget, or not within it");
 }
@@ -171,6 +180,7 @@ void SimChecker::NoteRest(const Task& before, const TaskStatus& after, Watch& wa
   const bool reaped = std::holds_alternative<Tick>(*event_);
   if (attempt_.revoked) return;
   if (before.status.state != TaskState::kLeased || std::holds_alternative<ReleaseTask>(*event_)) return;
+  if (IsAwaited(before)) return;
   watch.failed_on = {before.status.worker_name, before.status.incarnation};
   if (!reaped) {
     // At least half of base x 2^(n-1), up to the cap: docs/protocol.md, "Failures and retries".

@@ -18,6 +18,7 @@ enum class SimFault {
   kJournalOutage,     // per second: the journal neither stores nor reads for a while, as with a full disk
   kStoreRefusal,      // the object store does not answer
   kStoreGhost,        // the object store stores and says that it did not
+  kArtifactLoss,      // per second: an artifact of the store is gone, or changed
   kDamagedUpload,     // the bytes of a layer arrive changed
   kCoordinatorCrash,  // per second
   kCoordinatorPause,  // per second; it stands still, and what arrives waits
@@ -48,6 +49,7 @@ inline constexpr std::array kSimFaults = {
     SimFaultEntry{SimFault::kJournalOutage, "journal-outage", 0.01},
     SimFaultEntry{SimFault::kStoreRefusal, "store-refusal", 0.2},
     SimFaultEntry{SimFault::kStoreGhost, "store-ghost", 0.2},
+    SimFaultEntry{SimFault::kArtifactLoss, "artifact-loss", 0.02},
     SimFaultEntry{SimFault::kDamagedUpload, "damaged-upload", 0.2},
     SimFaultEntry{SimFault::kCoordinatorCrash, "coordinator-crash", 0.03},
     SimFaultEntry{SimFault::kCoordinatorPause, "coordinator-pause", 0.01},
@@ -60,7 +62,7 @@ inline constexpr std::array kSimFaults = {
     SimFaultEntry{SimFault::kBlunder, "blunder", 0.3},
     SimFaultEntry{SimFault::kWallJump, "wall-jump", 0.05},
 };
-static_assert(kSimFaults.back().fault == SimFault::kWallJump && kSimFaults.size() == 20);  // indexed by the enum
+static_assert(kSimFaults.back().fault == SimFault::kWallJump && kSimFaults.size() == 21);  // indexed by the enum
 
 constexpr std::string_view Name(SimFault fault) { return kSimFaults[static_cast<std::size_t>(fault)].name; }
 

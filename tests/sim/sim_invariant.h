@@ -32,6 +32,7 @@ enum class Invariant {
   kOneWriter,
   kPeers,
   kGarbageGoes,
+  kRepair,
 };
 
 struct InvariantEntry {
@@ -70,9 +71,10 @@ inline constexpr std::array kInvariants = {
     InvariantEntry{Invariant::kOneWriter, "P3", "the journal never refuses its only writer"},
     InvariantEntry{Invariant::kPeers, "P4", "no correct peer is misled or refused"},
     InvariantEntry{Invariant::kGarbageGoes, "P5", "once a core is healed what nobody needs goes, after its grace"},
+    InvariantEntry{Invariant::kRepair, "P6",
+                   "what the store lost is made again by its maker, the same, and nothing else"},
 };
-static_assert(kInvariants.back().invariant == Invariant::kGarbageGoes &&
-              kInvariants.size() == 24);  // indexed by the enum
+static_assert(kInvariants.back().invariant == Invariant::kRepair && kInvariants.size() == 25);  // indexed by the enum
 
 constexpr const InvariantEntry& EntryOf(Invariant invariant) {
   return kInvariants[static_cast<std::size_t>(invariant)];

@@ -29,12 +29,13 @@ void SimChecker::NoteAttempt(const Transition& transition) {
   for (const Transition::TaskChange& change : transition.tasks) {
     const Task& task = known->second.job.tasks[change.index];
     const Watch& watch = known->second.watches[change.index];
-    const bool moved_on = change.status.state == TaskState::kReady || change.status.state == TaskState::kFailed;
+    const TaskState to = change.status.state;
+    const bool moved_on = to == TaskState::kReady || to == TaskState::kBlocked || to == TaskState::kFailed;
     const std::string& worker = task.status.worker_name;
     if (ticked && IsHeld(task.status.state) && TrustOf(worker) == WorkerTrust::kQuarantined &&
         change.status.state != TaskState::kCancelling) {
       attempt_ = {change.index, std::nullopt, true, false};
-    } else if (task.status.state != TaskState::kLeased) {
+    } else if (task.status.state != TaskState::kLeased || IsAwaited(task)) {
       continue;
     } else if (const auto* fail = std::get_if<FailTask>(event_); fail != nullptr && moved_on) {
       attempt_ = {change.index, Trial{worker, fail->failure.failure_class, false, false}, false, false};

@@ -12,18 +12,22 @@ absl::Status NoAnswer() { return absl::UnavailableError("the simulated storage d
 // Refuses to become visible, or becomes so and denies it.
 class FaultyFile final : public WritableFile {
  public:
-  FaultyFile(std::unique_ptr<WritableFile> file, SimWorld& world) : file_(std::move(file)), world_(world) {}
+  FaultyFile(std::string key, std::unique_ptr<WritableFile> file, SimWorld& world, SimChecker& checker)
+      : key_(std::move(key)), file_(std::move(file)), world_(world), checker_(checker) {}
 
   absl::Status Append(absl::Span<const std::byte> bytes) override { return file_->Append(bytes); }
   absl::Status Close() override {
     if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
     GPTVQ_RETURN_IF_ERROR(file_->Close());
+    checker_.OnStoredAgain(key_);
     return world_.Strikes(SimFault::kStoreGhost) ? NoAnswer() : absl::OkStatus();
   }
 
  private:
+  const std::string key_;
   const std::unique_ptr<WritableFile> file_;
   SimWorld& world_;
+  SimChecker& checker_;
 };
 
 }  // namespace
@@ -80,7 +84,7 @@ absl::Status FaultyJobStore::CheckThere() const {
 absl::StatusOr<std::unique_ptr<WritableFile>> FaultyObjectStore::Create(std::string_view key) {
   if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
   GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, store_.Create(key));
-  return std::make_unique<FaultyFile>(std::move(file), world_);
+  return std::make_unique<FaultyFile>(std::string(key), std::move(file), world_, checker_);
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> FaultyObjectStore::Open(std::string_view key) const {
@@ -91,6 +95,20 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> FaultyObjectStore::Open(std::s
 absl::StatusOr<ObjectInfo> FaultyObjectStore::Stat(std::string_view key) const {
   if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
   return store_.Stat(key);
+}
+
+void FaultyObjectStore::LoseAnObject() {
+  const auto objects = store_.List("artifacts", ListScope::kRecursive);
+  if (!objects.ok() || objects->empty()) return;
+  const std::string key = (*objects)[static_cast<std::size_t>(world_.Below(objects->size()))].key;
+  checker_.OnLost(key);
+  if (world_.Chance(0.5)) return (void)store_.Delete(key);
+  std::string bytes = *ReadWholeFile(**store_.Open(key), 1 << 20);
+  char& changed = bytes[static_cast<std::size_t>(world_.Below(bytes.size()))];
+  changed = static_cast<char>(changed ^ 1);
+  const auto file = store_.Create(key);
+  (void)(*file)->Append(AsBytes(bytes));
+  (void)(*file)->Close();
 }
 
 absl::Status FaultyObjectStore::Delete(std::string_view key) {

@@ -62,6 +62,9 @@ class FaultyObjectStore final : public ObjectStore {
   absl::Status Delete(std::string_view key) override;
   absl::Status RemoveAbandonedWrites(ListScope scope) override { return store_.RemoveAbandonedWrites(scope); }
 
+  // One of its objects is gone, or has another bit.
+  void LoseAnObject();
+
  private:
   ObjectStore& store_;
   SimWorld& world_;

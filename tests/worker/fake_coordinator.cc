@@ -85,10 +85,11 @@ absl::Status FakeCoordinator::CompleteTask(const Lease& lease, const TaskResult&
   return Take("complete", absl::StrCat("complete ", lease.task_id));
 }
 
-absl::Status FakeCoordinator::FailTask(const Lease& lease, FailureClass failure_class, std::string_view message,
-                                       std::stop_token) {
-  return Take("fail",
-              absl::StrCat("fail ", lease.task_id, " ", std::string(Name(failure_class)), ": ", std::string(message)));
+absl::Status FakeCoordinator::FailTask(const Lease& lease, const FailureReport& failure, std::stop_token) {
+  std::string line =
+      absl::StrCat("fail ", lease.task_id, " ", std::string(Name(failure.failure_class)), ": ", failure.message);
+  for (const Digest& artifact : failure.lost_artifacts) line += absl::StrCat(" lost ", artifact.hex());
+  return Take("fail", line);
 }
 
 absl::Status FakeCoordinator::ReleaseTask(const Lease& lease, std::stop_token) {

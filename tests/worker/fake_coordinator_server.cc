@@ -87,8 +87,9 @@ class FakeCoordinatorServer::Service final : public v1::WorkerService::Service {
   }
 
   grpc::Status FailTask(grpc::ServerContext*, const v1::FailTaskRequest* request, v1::FailTaskResponse*) override {
-    return ToGrpcStatus(coordinator_.FailTask(FromProto(request->lease()).value(), FromProto(request->failure_class()),
-                                              request->message(), stop_.get_token()));
+    return ToGrpcStatus(coordinator_.FailTask(FromProto(request->lease()).value(),
+                                              {FromProto(request->failure_class()), request->message()},
+                                              stop_.get_token()));
   }
 
   grpc::Status ReleaseTask(grpc::ServerContext*, const v1::ReleaseTaskRequest* request,

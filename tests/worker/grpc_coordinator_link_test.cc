@@ -225,7 +225,7 @@ TEST_F(GrpcCoordinatorLinkTest, EndOfATaskCarriesItsLease) {
 }
 
 TEST_F(GrpcCoordinatorLinkTest, FailureMessageIsMadeFitForTheWire) {
-  EXPECT_TRUE(link_->FailTask(lease_, FailureClass::kInput, "bad \xff name\n" + std::string(10'000, 'x'), {}).ok());
+  EXPECT_TRUE(link_->FailTask(lease_, {FailureClass::kInput, "bad \xff name\n" + std::string(10'000, 'x')}, {}).ok());
 
   EXPECT_EQ(service_.failure.failure_class(), v1::FAILURE_CLASS_INPUT);
   EXPECT_THAT(service_.failure.message(), testing::StartsWith("bad ? name?xxx"));

@@ -14,6 +14,7 @@
 #include "tests/support/temporary_directory.h"
 #include "tests/support/tiny_model.h"
 #include "tests/worker/recording_session.h"
+#include "worker/lost_artifacts.h"
 
 namespace gptvq {
 namespace {
@@ -278,9 +279,42 @@ TEST(PipelineExecutor, DamagedLayerIsNotBuiltIntoAResult) {
   const std::string path = job.directory().Join("store/" + ArtifactStore::KeyOf(layers[1].artifact));
   std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).seekp(500).put('\x7f');
 
-  EXPECT_EQ(job.Finalize(layers).status().code(), absl::StatusCode::kDataLoss);
+  const absl::Status damaged = job.Finalize(layers).status();
 
+  EXPECT_EQ(damaged.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(LostArtifactsOf(damaged), ElementsAre(layers[1].artifact));
   EXPECT_FALSE(std::filesystem::exists(job.directory().Join("output")));
+}
+
+TEST(PipelineExecutor, EveryLostLayerIsNamedAtOnce) {
+  Job job;
+  std::vector<PublishedLayer> layers;
+  job.Quantize({0, 4}, std::nullopt, &layers);
+  std::filesystem::remove(job.directory().Join("store/" + ArtifactStore::KeyOf(layers[0].artifact)));
+  std::filesystem::resize_file(job.directory().Join("store/" + ArtifactStore::KeyOf(layers[3].artifact)), 100);
+
+  const absl::Status lost = job.Finalize(layers).status();
+
+  EXPECT_EQ(FailureClassOf(lost), FailureClass::kTransient);
+  EXPECT_THAT(LostArtifactsOf(lost), ElementsAre(layers[0].artifact, layers[3].artifact));
+}
+
+TEST(PipelineExecutor, ALayerThatIsMissingBetweenOthersIsComputedAgainToTheSameBytes) {
+  Job job;
+  std::vector<PublishedLayer> layers;
+  const Digest boundary = job.Quantize({0, 4}, std::nullopt, &layers);
+  TaskGrant grant = job.Grant(TaskKind::kQuantize, {0, 4});
+  grant.output_boundary_wanted = true;
+  grant.published_layers = layers;
+  grant.published_layers.erase(grant.published_layers.begin() + 1);
+  std::filesystem::remove(job.directory().Join("store/" + ArtifactStore::KeyOf(layers[1].artifact)));
+  RecordingSession session = job.NewSession();
+
+  const auto result = job.Run(grant, session);
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(DigestsOf(session.layers), ElementsAre(layers[1].artifact));
+  EXPECT_EQ(std::get<QuantizeResult>(result->outcome).output_boundary, boundary);
 }
 
 TEST(PipelineExecutor, MissingInputsAreNamed) {
@@ -308,6 +342,8 @@ TEST(PipelineExecutor, TroubleWithArtifactsIsNotTheInputsFault) {
   const auto no_store = job.Run(grant, session);
 
   EXPECT_EQ(FailureClassOf(no_boundary.status()), FailureClass::kTransient) << no_boundary.status();
+  EXPECT_THAT(LostArtifactsOf(no_boundary.status()), ElementsAre(*grant.input_boundary));
+  EXPECT_THAT(LostArtifactsOf(no_store.status()), IsEmpty());
   EXPECT_EQ(FailureClassOf(no_store.status()), FailureClass::kInfra) << no_store.status();
   EXPECT_FALSE(std::filesystem::exists(job.directory().Join("store")));
 }

@@ -141,6 +141,22 @@ TEST_P(JobStoreConformance, WhatWasAppendedIsWhatTheSchedulerHoldsInEveryField) 
   EXPECT_EQ(*store_->FindRequest("r-job-1"), "job-1");
 }
 
+TEST_P(JobStoreConformance, RemembersWhatWasLostAndWhatItWas) {
+  RunABit("job-1");
+  const Lease quantize = {"job-1/quantize-1", 1, "a", "inc-a", ""};
+  Do(PollTask{{"a", "inc-a"}, "p3"});
+  Do(FailTask{quantize, {FailureClass::kTransient, "gone", "a"}, {DigestOf("boundary")}});
+
+  const auto stored = store_->ReadJob("job-1");
+
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  ExpectEqual(*stored, *harness_.scheduler.FindJob("job-1"));
+  const TaskStatus& maker = stored->tasks[0].status;
+  EXPECT_EQ(maker.state, TaskState::kReady);
+  EXPECT_EQ(OutputBoundary(*maker.result), DigestOf("boundary"));
+  EXPECT_EQ(stored->tasks[2].status.repair, (RepairStatus{{}, 1}));
+}
+
 TEST_P(JobStoreConformance, KeepsWhatIsRememberedOfWorkersUntilNothingIs) {
   RunABit("job-1");  // worker b failed a task
   const auto& standings = harness_.scheduler.standings();

@@ -17,11 +17,12 @@ TEST(TaskTransitions, NoStateAndTriggerLeadTwoWays) {
   }
 }
 
-TEST(TaskTransitions, TerminalStatesAreNeverLeft) {
+TEST(TaskTransitions, TerminalStatesAreLeftOnlyForARepairOfWhatWasCommitted) {
   for (TaskState state : kAllTaskStates) {
     for (TaskTrigger trigger : kAllTaskTriggers) {
       if (!IsTerminal(state)) continue;
-      EXPECT_EQ(NextTaskState(state, trigger), std::nullopt);
+      const bool is_repair = state == TaskState::kCommitted && trigger == TaskTrigger::kRepair;
+      EXPECT_EQ(NextTaskState(state, trigger), is_repair ? std::optional(TaskState::kBlocked) : std::nullopt);
     }
   }
 }
