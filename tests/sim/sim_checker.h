@@ -214,8 +214,8 @@ class SimChecker {
   std::map<WorkerKey, std::string> class_of_;
   std::map<WorkerKey, MonotonicTime> last_call_;            // honoured, since the coordinator last read its journal
   std::set<std::pair<std::string, std::int64_t>> granted_;  // (task, epoch)
-  std::set<std::string> named_;      // keys of artifacts that a job named, until they are deleted
-  std::set<std::string> lost_;       // keys of artifacts that a fault took, until they are stored again
+  std::set<std::string> named_;  // keys of artifacts that a job named, until they are deleted
+  std::set<std::string> lost_;   // keys of artifacts that a fault took, until they are stored again
   std::int64_t transitions_ = 0;
   std::int64_t generation_ = 0;      // of the journal, as it was last read
   bool rollback_suspected_ = false;  // since then: nothing may be granted before a generation begins
