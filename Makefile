@@ -67,7 +67,7 @@ fmt:  ## format the C++ sources in place
 	tools/install_packages.sh lint
 	git ls-files -z '*.h' '*.cc' '*.cu' '*.cuh' | xargs -0 clang-format -i
 
-gpu:  ## on a machine with a GPU: conformance on the device, memory and race checks, times
+gpu:  ## on a machine with a GPU: conformance on the device, memory and race checks, a real model, times
 	tools/gpu_check.sh
 
 coverage: configure-coverage  ## line coverage of core and server; fails under 85 %

@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Copies what core/ needs beside CUDA, CMake and a compiler (Abseil and GoogleTest, headers and static libraries of Debian's
-# packages) into a folder, for building on a GPU machine that has neither: tools/gpu_check.sh -p FOLDER build
+# Gathers what a GPU machine lacks that has CUDA, CMake and a compiler, but none of Debian's packages and no network, for
+# tools/gpu_check.sh -p FOLDER:
 #
-# usage: tools/gpu_bundle.sh FOLDER
+#   FOLDER/usr     Abseil and GoogleTest, headers and static libraries, to build core/ with
+#   FOLDER/run     gptvq-client and the shared libraries that it needs, but for those of the C library; with CLIENT only
+#
+# usage: tools/gpu_bundle.sh FOLDER [CLIENT]
 set -euo pipefail
-target=${1:?usage: tools/gpu_bundle.sh FOLDER}
+target=${1:?usage: tools/gpu_bundle.sh FOLDER [CLIENT]}
+client=${2:-}
 libraries=usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || echo x86_64-linux-gnu)
 mkdir -p "$target/usr/include" "$target/$libraries/cmake" "$target/$libraries/pkgconfig"
 cp -r /usr/include/absl /usr/include/gtest /usr/include/gmock "$target/usr/include/"
@@ -13,4 +17,13 @@ cp -r "/$libraries/cmake/absl" "/$libraries/cmake/GTest" "$target/$libraries/cma
 # Debian's Abseil names its shared libraries there.
 find "$target/$libraries/cmake/absl" -name '*.cmake' -exec sed -i -E \
   -e 's/ SHARED IMPORTED/ STATIC IMPORTED/' -e 's/\.so\.[0-9.]+"/.a"/' -e '/IMPORTED_SONAME/d' {} +
-du -sh "$target"
+
+if [ -n "$client" ]; then
+  mkdir -p "$target/run/lib"
+  strip -o "$target/run/gptvq-client" "$client"
+  # The C library has to be that of the driver's libraries: the machine's own, which may be newer than this one's.
+  ldd "$client" | awk '$3 ~ /^\// {print $3}' |
+    grep -vE '/(libc|libm|libdl|librt|libpthread|libresolv|ld-linux[^/]*)\.so' |
+    xargs -I{} cp -L {} "$target/run/lib/"
+fi
+du -sh "$target"/*

@@ -1,5 +1,6 @@
-// Causal attention of a layer: 64 heads of 128, 8 of keys and values, 2048 positions. Operations: half of the square.
+// Causal attention of a layer. Operations: half of the square.
 #include <cmath>
+#include <string>
 
 #include "bench/gpu/gpu_table.h"
 
@@ -7,19 +8,23 @@ namespace gptvq {
 
 void AddAttentionRows(GpuTable& table) {
   Backend& backend = table.backend();
-  const AttentionShape shape = {.sequence_length = kSequence,
-                                .head_count = 64,
-                                .kv_head_count = 8,
-                                .head_dim = 128,
-                                .score_scale = 1.0f / std::sqrt(128.0f)};
-  const DeviceTensor q = GpuNormalTensor(backend, kBatch, kHidden, 20);
-  const DeviceTensor k = GpuNormalTensor(backend, kBatch, kKeyValues, 21),
-                     v = GpuNormalTensor(backend, kBatch, kKeyValues, 22);
-  DeviceTensor out = DeviceTensor::Allocate(backend, kBatch, kHidden).value();
-  const double t = kBatch;
-  table.Row("CausalAttention 8 x 2048, 64 heads of 128", {2 * t * kSequence * kHidden, 4 * t * (kHidden + kKeyValues)},
-            GpuRoof::kBf16, 2.0 * kTokens / kBatch,
-            [&] { return backend.forward().CausalAttention(q.view(), k.view(), v.view(), shape, out.view()); });
+  const ModelShape& model = table.shape();
+  const AttentionShape shape = {.sequence_length = model.sequence,
+                                .head_count = model.heads,
+                                .kv_head_count = model.kv_heads,
+                                .head_dim = model.head_dim,
+                                .score_scale = 1.0f / std::sqrt(static_cast<float>(model.head_dim))};
+  const std::int64_t queries = model.queries();
+  const DeviceTensor q = GpuNormalTensor(backend, model.chunk, queries, 20);
+  const DeviceTensor k = GpuNormalTensor(backend, model.chunk, model.key_values(), 21),
+                     v = GpuNormalTensor(backend, model.chunk, model.key_values(), 22);
+  DeviceTensor out = DeviceTensor::Allocate(backend, model.chunk, queries).value();
+  const auto t = static_cast<double>(model.chunk), width = static_cast<double>(queries);
+  table.Row(
+      "CausalAttention " + std::to_string(model.heads) + " heads of " + std::to_string(model.head_dim),
+      {2 * t * static_cast<double>(model.sequence) * width, 4 * t * (width + static_cast<double>(model.key_values()))},
+      GpuRoof::kBf16, static_cast<double>(model.tokens) / t,
+      [&] { return backend.forward().CausalAttention(q.view(), k.view(), v.view(), shape, out.view()); });
 }
 
 }  // namespace gptvq

@@ -31,22 +31,52 @@ std::vector<float> Normals(std::int64_t count, std::uint64_t stream, double devi
 
 }  // namespace
 
-GpuTable::GpuTable(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {
-  constexpr std::int64_t kOrder = 8192;
-  {
-    const DeviceTensor a = GpuNormalTensor(*backend_, kOrder, kOrder, 1),
-                       b = GpuNormalTensor(*backend_, kOrder, kOrder, 2);
-    DeviceTensor c = DeviceTensor::Allocate(*backend_, kOrder, kOrder).value();
-    const double seconds = MedianSeconds([&] { return backend_->forward().Linear(a.view(), b.view(), {}, c.view()); });
-    bf16_flops_ = 2.0 * kOrder * kOrder * kOrder / seconds;
+double ModelShape::layer_weights() const {
+  double weights = 0;
+  for (const LinearOfShape& linear : LinearsOf(*this)) {
+    weights += linear.count * static_cast<double>(linear.rows * linear.cols);
   }
-  const DeviceMatrix<float> a = GpuNormals(*backend_, kOrder, kOrder, 3), b = GpuNormals(*backend_, kOrder, kOrder, 4);
-  DeviceMatrix<float> c = DeviceMatrix<float>::Allocate(*backend_, kOrder, kOrder).value();
+  return weights;
+}
+
+std::vector<LinearOfShape> LinearsOf(const ModelShape& shape) {
+  const std::int64_t queries = shape.queries();
+  return {{"q", queries, shape.hidden, 1},
+          {"k, v", shape.key_values(), shape.hidden, 2},
+          {"o", shape.hidden, queries, 1},
+          {"gate, up", shape.feed_forward, shape.hidden, 2},
+          {"down", shape.hidden, shape.feed_forward, 1}};
+}
+
+const ModelShape* FindShape(const std::string& name) {
+  constexpr std::int64_t kTokens = 128 * 2048;
+  static const ModelShape kShapes[] = {
+      {"llama-2-70b", 80, 8192, 28672, 64, 8, 128, kTokens, 2048, 2048},
+      {"llama-3-8b", 32, 4096, 14336, 32, 8, 128, kTokens, 2048, 2048},
+      {"tiny", 2, 128, 256, 4, 2, 32, 64, 32, 32},
+  };
+  for (const ModelShape& shape : kShapes) {
+    if (shape.name == name) return &shape;
+  }
+  return nullptr;
+}
+
+GpuTable::GpuTable(std::unique_ptr<Backend> backend, const ModelShape& shape)
+    : backend_(std::move(backend)), shape_(shape) {
+  const std::int64_t order = shape.hidden;
+  {
+    const DeviceTensor a = GpuNormalTensor(*backend_, order, order, 1), b = GpuNormalTensor(*backend_, order, order, 2);
+    DeviceTensor c = DeviceTensor::Allocate(*backend_, order, order).value();
+    const double seconds = MedianSeconds([&] { return backend_->forward().Linear(a.view(), b.view(), {}, c.view()); });
+    bf16_flops_ = 2.0 * order * order * order / seconds;
+  }
+  const DeviceMatrix<float> a = GpuNormals(*backend_, order, order, 3), b = GpuNormals(*backend_, order, order, 4);
+  DeviceMatrix<float> c = DeviceMatrix<float>::Allocate(*backend_, order, order).value();
   const double product = MedianSeconds(
       [&] { return backend_->quant().MatMul(1, a.view(), Transpose::kNo, b.view(), Transpose::kNo, 0, c.view()); });
   const double copy = MedianSeconds([&] { return backend_->CopyInside(a.view(), c.view()); });
-  float_flops_ = 2.0 * kOrder * kOrder * kOrder / product;
-  copy_bytes_ = 8.0 * kOrder * kOrder / copy;
+  float_flops_ = 2.0 * order * order * order / product;
+  copy_bytes_ = 8.0 * order * order / copy;
   std::printf("%s. Roofs: bf16 %.0f TFLOP/s, f32 %.1f TFLOP/s, copy %.2f TB/s (read and written)\n",
               backend_->numerics_class().c_str(), bf16_flops_ * 1e-12, float_flops_ * 1e-12, copy_bytes_ * 1e-12);
   std::printf("%-52s %10s %10s %10s %9s %8s %12s\n", "case", "Gflop", "MB", "ms", "TFLOP/s", "TB/s", "of roof");
@@ -69,19 +99,22 @@ void GpuTable::Row(const std::string& label, const GpuWork& work, GpuRoof roof, 
   std::fflush(stdout);
 }
 
-void GpuTable::Total(const std::string& label) {
+double GpuTable::Total(const std::string& label) {
   std::printf("%-52s %21s %10.1f\n", label.c_str(), "", total_seconds_ * 1e3);
+  return total_seconds_;
 }
 
-void GpuTable::Extrapolate(int layers) {
-  // Llama-2-70B in 16 bits, read at the 2 GB/s of one NVMe drive or a fast object store; the result at 2.125 bits.
-  constexpr double kReadBytes = 137e9, kWrittenBytes = 18.2e9, kBytesPerSecond = 2e9;
-  const double compute = layers * total_seconds_;
-  const double moved = (kReadBytes + kWrittenBytes) / kBytesPerSecond;
+void GpuTable::Extrapolate(double layer_seconds, double bits) const {
+  // Weights of 16 bits, read at the rate of one NVMe drive or a fast object store.
+  constexpr double kBytesPerSecond = 2e9;
+  const int layers = shape_.layers;
+  const double read_bytes = layers * shape_.layer_weights() * 2, written_bytes = read_bytes * bits / 16;
+  const double compute = layers * layer_seconds;
+  const double moved = (read_bytes + written_bytes) / kBytesPerSecond;
   std::printf(
       "%d layers: %.0f s on the device; reading %.0f GB and writing %.0f GB at %.0f GB/s: %.0f s, of which %.0f s do "
       "not overlap\n",
-      layers, compute, kReadBytes * 1e-9, kWrittenBytes * 1e-9, kBytesPerSecond * 1e-9, moved, moved / layers);
+      layers, compute, read_bytes * 1e-9, written_bytes * 1e-9, kBytesPerSecond * 1e-9, moved, moved / layers);
   std::printf("estimated for the whole model: %.1f min\n", (std::max(compute, moved) + moved / layers) / 60);
 }
 

@@ -9,6 +9,7 @@
 #include "absl/functional/function_ref.h"
 #include "core/backend/backend.h"
 #include "core/backend/device_matrix.h"
+#include "core/spec/quant_spec.h"
 
 namespace gptvq {
 
@@ -20,31 +21,59 @@ struct GpuWork {
 
 enum class GpuRoof { kBf16, kFloat, kCopy };
 
+// A model that is quantized, and the text that it is calibrated on.
+struct ModelShape {
+  std::string name;
+  int layers = 0;
+  std::int64_t hidden = 0, feed_forward = 0;
+  int heads = 0, kv_heads = 0, head_dim = 0;
+  std::int64_t tokens = 0, sequence = 0;
+  std::int64_t chunk = 0;  // tokens that go through a layer together: kChunkTokens of core/model/layer_forward.h
+
+  std::int64_t key_values() const { return std::int64_t{kv_heads} * head_dim; }
+  std::int64_t queries() const { return std::int64_t{heads} * head_dim; }
+  double layer_weights() const;  // of its linears
+};
+
+struct LinearOfShape {
+  std::string name;
+  std::int64_t rows = 0, cols = 0;
+  double count = 1;  // in a layer
+};
+
+// Those of a decoder layer, equal ones once; those that read one input stand together.
+std::vector<LinearOfShape> LinearsOf(const ModelShape& shape);
+
+// llama-2-70b, llama-3-8b, or tiny, whose figures mean nothing: to see that the program works. Null for anything else.
+const ModelShape* FindShape(const std::string& name);
+
 // The one table that gpu_bench prints: a row per primitive with time, rates and share of the roof. The roofs
 // are measured in the same process: a large bf16 product, a large f32 product, a large copy. Owns the backend.
 class GpuTable {
  public:
-  explicit GpuTable(std::unique_ptr<Backend> backend);
+  GpuTable(std::unique_ptr<Backend> backend, const ModelShape& shape);
 
   Backend& backend() { return *backend_; }
+  const ModelShape& shape() const { return shape_; }
 
   // Runs `body` until warm, then in batches between two waits for the device, and prints the median over the
   // batches. `count`: how often a layer does this; 0 leaves the row out of the layer's total.
   void Row(const std::string& label, const GpuWork& work, GpuRoof roof, double count,
            absl::FunctionRef<absl::Status()> body);
 
-  // The sum of count * time over the rows so far.
-  void Total(const std::string& label);
+  // Prints, and returns, the sum of count * time over the rows so far, in seconds.
+  double Total(const std::string& label);
 
-  // What a model of `layers` such layers would take: the sum of the rows, and by itself what moving its weights takes at
-  // assumed rates, which overlaps with the work but for the first and the last layer.
-  void Extrapolate(int layers);
+  // What the whole model would take: layers of so many seconds, and by itself what moving its weights takes at assumed rates,
+  // which overlaps with the work but for the first and the last layer. `bits`: stored, per weight.
+  void Extrapolate(double layer_seconds, double bits) const;
 
  private:
   double MedianSeconds(absl::FunctionRef<absl::Status()> body);
   void WaitForDevice();
 
   std::unique_ptr<Backend> backend_;
+  ModelShape shape_;
   double bf16_flops_ = 0, float_flops_ = 0, copy_bytes_ = 0;  // per second
   double total_seconds_ = 0;
 };
@@ -63,12 +92,7 @@ void CheckFinite(Backend& backend, MatrixView<const float> matrix, const std::st
 void AddProductRows(GpuTable& table);
 void AddAttentionRows(GpuTable& table);
 void AddHessianRows(GpuTable& table);
-void AddVectorRows(GpuTable& table, const std::string& preset);
-
-// Llama-2-70B: hidden size, feed-forward size, width of keys and values; tokens of a calibration pass (128 x
-// 2048) and of one batch of it.
-inline constexpr std::int64_t kHidden = 8192, kFeedForward = 28672, kKeyValues = 1024;
-inline constexpr std::int64_t kTokens = 262144, kBatch = 16384, kSequence = 2048;
+void AddVectorRows(GpuTable& table, const QuantSpec& spec);
 
 }  // namespace gptvq
 

@@ -7,11 +7,13 @@ namespace {
 void AddHessian(GpuTable& table, std::int64_t cols, double inputs) {
   Backend& backend = table.backend();
   const std::string order = std::to_string(cols);
-  const DeviceTensor x = GpuNormalTensor(backend, kBatch, cols, 30);
+  const std::int64_t tokens = table.shape().chunk;
+  const DeviceTensor x = GpuNormalTensor(backend, tokens, cols, 30);
   DeviceMatrix<float> h = DeviceMatrix<float>::Zeros(backend, cols, cols).value();
-  const double c = static_cast<double>(cols), t = kBatch;
-  table.Row("AccumulateHessian 16384 x " + order, {t * c * c, 2 * t * c + 4 * c * c}, GpuRoof::kBf16,
-            inputs * kTokens / kBatch, [&] { return backend.quant().AccumulateHessian(x.view(), h.view()).status(); });
+  const double c = static_cast<double>(cols), t = static_cast<double>(tokens);
+  table.Row("AccumulateHessian " + std::to_string(tokens) + " x " + order, {t * c * c, 2 * t * c + 4 * c * c},
+            GpuRoof::kBf16, inputs * static_cast<double>(table.shape().tokens) / t,
+            [&] { return backend.quant().AccumulateHessian(x.view(), h.view()).status(); });
   CheckFinite(backend, h.view(), "Hessian");
 }
 
@@ -39,10 +41,11 @@ void AddFactor(GpuTable& table, std::int64_t cols, double inputs) {
 }  // namespace
 
 void AddHessianRows(GpuTable& table) {
-  AddHessian(table, kHidden, 3);
-  AddHessian(table, kFeedForward, 1);
-  AddFactor(table, kHidden, 3);
-  AddFactor(table, kFeedForward, 1);
+  const ModelShape& shape = table.shape();
+  AddHessian(table, shape.hidden, 3);
+  AddHessian(table, shape.feed_forward, 1);
+  AddFactor(table, shape.hidden, 3);
+  AddFactor(table, shape.feed_forward, 1);
 }
 
 }  // namespace gptvq

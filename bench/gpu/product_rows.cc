@@ -4,13 +4,16 @@
 namespace gptvq {
 namespace {
 
-void AddLinear(GpuTable& table, const std::string& name, std::int64_t outputs, std::int64_t inputs, double count) {
+void AddLinear(GpuTable& table, const LinearOfShape& linear, double count) {
   Backend& backend = table.backend();
-  const DeviceTensor x = GpuNormalTensor(backend, kBatch, inputs, 10);
-  const DeviceTensor w = GpuNormalTensor(backend, outputs, inputs, 11, 0.02);
-  DeviceTensor y = DeviceTensor::Allocate(backend, kBatch, outputs).value();
-  const double t = kBatch, r = static_cast<double>(outputs), c = static_cast<double>(inputs);
-  table.Row("Linear " + name + ", 16384 tokens", {2 * t * r * c, 2 * (t * c + r * c + t * r)}, GpuRoof::kBf16, count,
+  const std::int64_t tokens = table.shape().chunk;
+  const DeviceTensor x = GpuNormalTensor(backend, tokens, linear.cols, 10);
+  const DeviceTensor w = GpuNormalTensor(backend, linear.rows, linear.cols, 11, 0.02);
+  DeviceTensor y = DeviceTensor::Allocate(backend, tokens, linear.rows).value();
+  const double t = static_cast<double>(tokens), r = static_cast<double>(linear.rows);
+  const double c = static_cast<double>(linear.cols);
+  table.Row("Linear " + linear.name + " " + std::to_string(linear.rows) + " x " + std::to_string(linear.cols),
+            {2 * t * r * c, 2 * (t * c + r * c + t * r)}, GpuRoof::kBf16, count,
             [&] { return backend.forward().Linear(x.view(), w.view(), {}, y.view()); });
 }
 
@@ -18,30 +21,34 @@ void AddLinear(GpuTable& table, const std::string& name, std::int64_t outputs, s
 
 void AddProductRows(GpuTable& table) {
   Backend& backend = table.backend();
-  const double batches = 2.0 * kTokens / kBatch;  // before and after quantization
-  AddLinear(table, "q, o 8192 x 8192", kHidden, kHidden, 2 * batches);
-  AddLinear(table, "k, v 1024 x 8192", kKeyValues, kHidden, 2 * batches);
-  AddLinear(table, "gate, up 28672 x 8192", kFeedForward, kHidden, 2 * batches);
-  AddLinear(table, "down 8192 x 28672", kHidden, kFeedForward, batches);
+  const ModelShape& shape = table.shape();
+  const std::int64_t tokens = shape.chunk;
+  const double once = static_cast<double>(shape.tokens) / static_cast<double>(tokens);
+  for (const LinearOfShape& linear : LinearsOf(shape)) {
+    // Every linear before its input is calibrated on, or behind it; gate and up for the product and for the output.
+    AddLinear(table, linear, once * linear.count * (linear.name == "gate, up" ? 2 : 1));
+  }
 
-  const double elements = static_cast<double>(kBatch) * kHidden;
-  const DeviceTensor x = GpuNormalTensor(backend, kBatch, kHidden, 12);
-  DeviceTensor y = GpuNormalTensor(backend, kBatch, kHidden, 13);
-  const DeviceMatrix<float> weight = GpuNormals(backend, 1, kHidden, 14);
-  table.Row("RmsNorm 16384 x 8192", {4 * elements, 4 * elements}, GpuRoof::kCopy, 2 * batches,
+  const double elements = static_cast<double>(tokens * shape.hidden);
+  const std::string narrow = std::to_string(tokens) + " x " + std::to_string(shape.hidden);
+  const DeviceTensor x = GpuNormalTensor(backend, tokens, shape.hidden, 12);
+  DeviceTensor y = GpuNormalTensor(backend, tokens, shape.hidden, 13);
+  const DeviceMatrix<float> weight = GpuNormals(backend, 1, shape.hidden, 14);
+  // Norms are made again where they are read again (SequentialPass in core/model/layer_forward.h).
+  table.Row("RmsNorm " + narrow, {4 * elements, 4 * elements}, GpuRoof::kCopy, 5 * once,
             [&] { return backend.forward().RmsNorm(x.view(), weight.view(), 1e-5, y.view()); });
-  table.Row("AddInPlace 16384 x 8192", {elements, 6 * elements}, GpuRoof::kCopy, 2 * batches,
+  table.Row("AddInPlace " + narrow, {elements, 6 * elements}, GpuRoof::kCopy, 2 * once,
             [&] { return backend.forward().AddInPlace(x.view(), y.view()); });
-  const DeviceMatrix<float> angles = GpuNormals(backend, kSequence, 64, 15);
-  table.Row("ApplyRotary 16384 x 8192", {6 * elements, 4 * elements}, GpuRoof::kCopy, batches,
-            [&] { return backend.forward().ApplyRotary(y.view(), 64, angles.view(), angles.view()); });
+  const DeviceMatrix<float> angles = GpuNormals(backend, shape.sequence, shape.head_dim / 2, 15);
+  table.Row("ApplyRotary " + narrow, {6 * elements, 4 * elements}, GpuRoof::kCopy, once,
+            [&] { return backend.forward().ApplyRotary(y.view(), shape.heads, angles.view(), angles.view()); });
 
-  const DeviceTensor gate = GpuNormalTensor(backend, kBatch, kFeedForward, 16),
-                     up = GpuNormalTensor(backend, kBatch, kFeedForward, 17);
-  DeviceTensor product = DeviceTensor::Allocate(backend, kBatch, kFeedForward).value();
-  const double wide = static_cast<double>(kBatch) * kFeedForward;
-  table.Row("SwiGlu 16384 x 28672", {5 * wide, 6 * wide}, GpuRoof::kCopy, batches,
-            [&] { return backend.forward().SwiGlu(gate.view(), up.view(), product.view()); });
+  const DeviceTensor gate = GpuNormalTensor(backend, tokens, shape.feed_forward, 16),
+                     up = GpuNormalTensor(backend, tokens, shape.feed_forward, 17);
+  DeviceTensor product = DeviceTensor::Allocate(backend, tokens, shape.feed_forward).value();
+  const double wide = static_cast<double>(tokens * shape.feed_forward);
+  table.Row("SwiGlu " + std::to_string(tokens) + " x " + std::to_string(shape.feed_forward), {5 * wide, 6 * wide},
+            GpuRoof::kCopy, 2 * once, [&] { return backend.forward().SwiGlu(gate.view(), up.view(), product.view()); });
 }
 
 }  // namespace gptvq

@@ -1,18 +1,39 @@
 // Clustering, sweep, refinement, decoding and centroid sums of the linears of a layer, per preset.
+#include <algorithm>
+
 #include "bench/gpu/gpu_table.h"
 #include "core/base/philox.h"
-#include "core/spec/presets.h"
 
 namespace gptvq {
 namespace {
 
 constexpr std::int64_t kBlock = 128;
 
+// What core/quant/vector_recipe.cc does to a linear; the settling passes at their most.
+constexpr int kSweepsPerBlock = 3, kPassesPerUpdate = 4, kShortUpdateSteps = 2, kSettlingPasses = 4;
+
+double BlockSweepsOf(const QuantSpec& spec) {
+  return spec.refinement_passes == 0 ? 0 : kSweepsPerBlock * spec.refinement_passes + kSettlingPasses;
+}
+
+// Steps of all updates, each with a product, and the gradients that are formed anew beside them.
+struct UpdateCounts {
+  double steps = 0;
+  double products = 0;
+};
+
+UpdateCounts UpdateCountsOf(const QuantSpec& spec) {
+  const double short_updates =
+      spec.refinement_passes == 0 ? 0 : spec.refinement_passes / kPassesPerUpdate + kSettlingPasses;
+  const double steps = spec.update_iterations + short_updates * std::min(kShortUpdateSteps, spec.update_iterations);
+  return {steps, steps + 1 + short_updates + 3};  // three: of the loss of zero, behind the sweep, in the end
+}
+
 // A linear: its layout, random codebooks and assignments in backend memory.
 struct VectorCase {
-  VectorCase(Backend& backend, std::int64_t rows, std::int64_t cols, const std::string& preset)
-      : label(std::to_string(rows) + "x" + std::to_string(cols) + " " + preset),
-        spec(FindPreset(preset).value()),
+  VectorCase(Backend& backend, std::int64_t rows, std::int64_t cols, const QuantSpec& vector_spec)
+      : label(std::to_string(rows) + "x" + std::to_string(cols)),
+        spec(vector_spec),
         layout(GroupLayout::Make(rows, cols, spec).value()),
         codebooks(GpuNormals(backend, layout.group_count(), spec.centroid_count() * spec.vector_dim, 40)) {
     const Philox random(1, 41);
@@ -97,17 +118,26 @@ void AddPasses(GpuTable& table, VectorCase& c, double linears) {
   refine.change_out = error.view();
   table.Row("RefineColumns " + c.label + " (with a copy)",
             {r * kBlock / d * (k * (2 * d + 2) + 2 * d * kBlock), 20 * r * kBlock}, GpuRoof::kFloat,
-            blocks * c.spec.refinement_passes, [&] {
+            blocks * BlockSweepsOf(c.spec), [&] {
               Check(backend.CopyInside(weights.view(), target.view()), "copy");
               return backend.quant().RefineColumns(c.code(), c.codebooks.view(), refine, c.assignments.view()).status();
             });
-  const DeviceMatrix<float> feedback = GpuNormals(backend, kBlock, c.layout.cols(), 45);
-  DeviceMatrix<float> later = GpuNormals(backend, rows, c.layout.cols(), 46);
-  const double cols = static_cast<double>(c.layout.cols());
-  table.Row("MatMul lazy update " + c.label, {2 * r * kBlock * cols, 8 * r * cols}, GpuRoof::kFloat,
-            blocks * (0.5 + c.spec.refinement_passes), [&] {
-              return backend.quant().MatMul(1e-9f, error.view(), Transpose::kNo, feedback.view(), Transpose::kNo, 1,
-                                            later.view());
+}
+
+// The products of a pass go by halves (core/quant/by_halves.h): two of half the columns and so on, so all together come to
+// four of the largest; the sweep makes half of them.
+void AddHalves(GpuTable& table, VectorCase& c, double linears) {
+  Backend& backend = table.backend();
+  const std::int64_t rows = c.layout.rows(), half = c.layout.cols() / 2;
+  const DeviceMatrix<float> change = GpuNormals(backend, rows, half, 47);
+  const DeviceMatrix<float> hessian = GpuNormals(backend, half, half, 45);
+  DeviceMatrix<float> gradient = GpuNormals(backend, rows, half, 46);
+  const double r = static_cast<double>(rows), n = static_cast<double>(half);
+  const int passes = c.spec.refinement_passes;
+  table.Row("MatMul of a pass, by halves " + c.label, {2 * r * n * n, 4 * (3 * r * n + n * n)}, GpuRoof::kFloat,
+            linears * (2 + 4 * (passes == 0 ? 0 : passes + kSettlingPasses)), [&] {
+              return backend.quant().MatMul(1e-9f, change.view(), Transpose::kNo, hessian.view(), Transpose::kNo, 1,
+                                            gradient.view());
             });
 }
 
@@ -117,7 +147,8 @@ void AddCodes(GpuTable& table, VectorCase& c, double linears) {
   DeviceMatrix<float> sums = DeviceMatrix<float>::Allocate(backend, c.codebooks.rows(), c.codebooks.cols()).value();
   const double weights = static_cast<double>(c.layout.rows() * c.layout.cols());
   const double bytes = weights * (4 + 1.0 / c.spec.vector_dim);
-  const double steps = linears * c.spec.update_iterations;
+  const UpdateCounts updates = UpdateCountsOf(c.spec);
+  const double steps = linears * updates.steps;
   table.Row("DecodeVectors " + c.label, {weights, bytes}, GpuRoof::kCopy, steps, [&] {
     return backend.quant().DecodeVectors(c.code(), c.codebooks.view(), c.assignments.view(), q.view());
   });
@@ -127,7 +158,7 @@ void AddCodes(GpuTable& table, VectorCase& c, double linears) {
   DeviceMatrix<float> gradient = DeviceMatrix<float>::Allocate(backend, c.layout.rows(), c.layout.cols()).value();
   const double r = static_cast<double>(c.layout.rows()), n = static_cast<double>(c.layout.cols());
   table.Row("MatMul of the codebook update " + c.label, {2 * r * n * n, 4 * (2 * r * n + n * n)}, GpuRoof::kFloat,
-            steps, [&] {
+            linears * updates.products, [&] {
               return backend.quant().MatMul(1, q.view(), Transpose::kNo, hessian.view(), Transpose::kNo, 0,
                                             gradient.view());
             });
@@ -138,18 +169,12 @@ void AddCodes(GpuTable& table, VectorCase& c, double linears) {
 
 }  // namespace
 
-void AddVectorRows(GpuTable& table, const std::string& preset) {
-  struct Linear {
-    std::int64_t rows, cols;
-    double count;
-  };
-  for (const Linear& linear : {Linear{kHidden, kHidden, 2},
-                               {kKeyValues, kHidden, 2},
-                               {kFeedForward, kHidden, 2},
-                               {kHidden, kFeedForward, 1}}) {
-    VectorCase c(table.backend(), linear.rows, linear.cols, preset);
+void AddVectorRows(GpuTable& table, const QuantSpec& spec) {
+  for (const LinearOfShape& linear : LinearsOf(table.shape())) {
+    VectorCase c(table.backend(), linear.rows, linear.cols, spec);
     AddCluster(table, c, linear.count);
     AddPasses(table, c, linear.count);
+    AddHalves(table, c, linear.count);
     AddCodes(table, c, linear.count);
   }
 }
