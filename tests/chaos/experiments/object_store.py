@@ -147,10 +147,13 @@ def ends_of_jobs(lab, cluster, output, *seeds):
     job_ids = [cluster.client("submit", *lab.job_flags(output, seed=seed)).strip() for seed in seeds]
     for job_id in job_ids:
         wait_until(lambda job_id=job_id: cluster.state(job_id) in ("succeeded", "failed"), f"{job_id} to end")
-    subprocess.run([str(BIN / "gptvq-client"), "verify", output], env={**os.environ, **cluster.environment}, check=True,
-                   capture_output=True)
-    return (sorted(cluster.state(job_id) for job_id in job_ids),
-            [cluster.job(job_id).get("failure", {}).get("message", "") for job_id in job_ids])
+    states = sorted(cluster.state(job_id) for job_id in job_ids)
+    failures = [cluster.job(job_id).get("failure") or "" for job_id in job_ids]
+    check("succeeded" in states, f"{output}: {failures}")
+    verified = subprocess.run([str(BIN / "gptvq-client"), "verify", output], env={**os.environ, **cluster.environment},
+                              check=False, capture_output=True, text=True)
+    check(verified.returncode == 0, verified.stderr)
+    return states, failures
 
 
 @experiment("F56", "the manifest's PUT is answered 412, or 409, without being done, or after it was done; two jobs of different seeds "
