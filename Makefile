@@ -37,7 +37,8 @@ e2e: build  ## the tests that start the real binaries
 SEEDS ?= 1
 chaos: build  ## every fault experiment on the real programs, a row each: SEEDS=N times, ONLY=F01,F20
 	tools/install_packages.sh chaos
-	GPTVQ_BIN=build/release/bin GPTVQ_MAKE_TINY_MODEL=build/release/tests/e2e/make_tiny_model PYTHONDONTWRITEBYTECODE=1 \
+	GPTVQ_BIN=build/release/bin GPTVQ_MAKE_TINY_MODEL=build/release/tests/e2e/make_tiny_model \
+	  GPTVQ_SICK_WORKER=build/release/tests/chaos PYTHONDONTWRITEBYTECODE=1 \
 	  /usr/bin/python3 tests/chaos/chaos.py --seeds $(SEEDS) $(if $(ONLY),--only $(ONLY))
 
 matrix: build  ## every bad input of the matrix into the real programs, a row each: ONLY=D01,D20

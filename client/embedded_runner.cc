@@ -17,6 +17,7 @@
 #include "server/coordinator_daemon.h"
 #include "server/storage_input_probe.h"
 #include "worker/device_slots.h"
+#include "worker/device_watch.h"
 #include "worker/grpc_coordinator_link.h"
 #include "worker/lease_loop.h"
 #include "worker/pipeline_executor.h"
@@ -37,9 +38,10 @@ class EmbeddedWorker {
         registry_("worker"),
         metrics_(registry_),
         executor_(placed_.team(), storage, clock, metrics_),
+        devices_({{placed_.slot.name, nullptr, nullptr}}, clock, log, metrics_),
         link_({.control = std::move(channel)}, Identity(number, placed_)),
         retrying_(link_, {.seed = static_cast<std::uint64_t>(number)}, clock, log, metrics_.call_retries),
-        loop_({}, {&executor_}, retrying_, clock, log, metrics_),
+        loop_({}, {&executor_}, devices_, retrying_, clock, log, metrics_),
         thread_([this, &log](std::stop_token drain) {
           const absl::Status status = loop_.Run(drain);
           if (!status.ok()) log.Error("embedded worker ends", {{"error", status.ToString()}});
@@ -59,6 +61,7 @@ class EmbeddedWorker {
   MetricsRegistry registry_;
   WorkerMetrics metrics_;
   PipelineExecutor executor_;
+  DeviceWatch devices_;  // of one process and one job: nobody else would take what a sick device fails
   GrpcCoordinatorLink link_;
   RetryingLink retrying_;
   LeaseLoop loop_;

@@ -244,6 +244,7 @@ absl::StatusOr<std::vector<WorkerView>> JobClient::Workers() {
     if (view.trust == WorkerTrust::kQuarantined) {
       view.quarantine_end_unix_seconds = worker.record().quarantine_end().seconds();
     }
+    for (const v1::DeviceHealth& device : worker.devices()) view.devices.push_back(FromProto(device));
     workers.push_back(std::move(view));
   }
   return workers;

@@ -8,6 +8,7 @@
 
 #include "core/pipeline/layer_range.h"
 #include "platform/clock.h"
+#include "platform/job/device_health.h"
 #include "platform/job/job.h"
 #include "platform/job/task.h"
 #include "platform/job/worker_record.h"
@@ -79,6 +80,7 @@ struct WorkerView {
   WorkerTrust trust = WorkerTrust::kTrusted;
   std::int64_t quarantine_end_unix_seconds = 0;  // of a quarantine that lasts
   std::string trust_reason;                      // why it is not trusted; empty when it is
+  std::vector<DeviceHealth> devices;             // as it reported them; none for slots of which nothing is known
 };
 
 }  // namespace gptvq

@@ -59,6 +59,13 @@ std::string JobsJson(const std::vector<JobView>& jobs) {
 std::string WorkersJson(const std::vector<WorkerView>& workers) {
   Json json = Json::array();
   for (const WorkerView& worker : workers) {
+    Json devices = Json::array();
+    for (const DeviceHealth& device : worker.devices) {
+      devices.push_back({{"slot", device.slot},
+                         {"condition", Name(device.condition)},
+                         {"uncorrected_errors", device.uncorrected_errors},
+                         {"detail", device.detail}});
+    }
     json.push_back({{"name", worker.name},
                     {"numerics_class", worker.numerics_class},
                     {"version", worker.version},
@@ -67,7 +74,8 @@ std::string WorkersJson(const std::vector<WorkerView>& workers) {
                     {"seconds_since_last_call", worker.seconds_since_last_call},
                     {"trust", Name(worker.trust)},
                     {"trust_reason", worker.trust_reason},
-                    {"quarantine_end_unix_seconds", worker.quarantine_end_unix_seconds}});
+                    {"quarantine_end_unix_seconds", worker.quarantine_end_unix_seconds},
+                    {"devices", std::move(devices)}});
   }
   return Dump(json);
 }

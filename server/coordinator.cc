@@ -83,10 +83,12 @@ absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::mi
       clock_.MonotonicNow() + std::clamp(wait, std::chrono::milliseconds(0), options_.max_poll_wait);
 
   std::unique_lock lock(mutex_);
+  PollTask asked = poll;
   while (true) {
     if (draining_) return Stopping();
     if (abandoned()) return absl::CancelledError("the caller of the poll is gone");
-    GPTVQ_ASSIGN_OR_RETURN(Decision decision, RecordLocked(poll));
+    GPTVQ_ASSIGN_OR_RETURN(Decision decision, RecordLocked(asked));
+    asked.devices.clear();  // what the worker reports while this waits is newer
     const MonotonicTime now = clock_.MonotonicNow();
     if (decision.outcome != Outcome::kNothing || now >= deadline) return decision;
     const std::uint64_t seen = work_version_;

@@ -51,6 +51,7 @@ v1::Worker WorkerToProto(const StandingWorker& worker) {
   *proto.mutable_since_last_call() = ToProto(worker.since_last_call);
   for (const std::string& task_id : worker.leased_task_ids) proto.add_leased_task_ids(task_id);
   if (worker.record) *proto.mutable_record() = ToProto(*worker.record);
+  for (const DeviceHealth& device : registration.devices) *proto.add_devices() = ToProto(device);
   return proto;
 }
 

@@ -9,6 +9,7 @@
 #include "platform/rpc/convert_report.h"
 #include "platform/rpc/convert_task.h"
 #include "platform/rpc/convert_time.h"
+#include "platform/rpc/convert_worker.h"
 #include "platform/rpc/protocol_version.h"
 #include "platform/version.h"
 #include "server/layer_receiver.h"
@@ -23,6 +24,7 @@ namespace {
 constexpr std::size_t kMaxNameBytes = 128;
 constexpr int kMaxSlots = 64;
 constexpr int kMaxLostArtifacts = kMaxPlannedLayers + 1;  // a boundary and every layer
+constexpr std::size_t kMaxSlotBytes = 64;
 // An empty poll that did not wait is repeated no sooner.
 constexpr std::chrono::milliseconds kPollPause(1'000);
 
@@ -62,7 +64,7 @@ absl::StatusOr<std::vector<DeviceSlot>> SlotsFrom(const v1::RegisterWorkerReques
   if (request.slots_size() < 1 || request.slots_size() > kMaxSlots) return Invalid("slots: not between 1 and 64");
   std::vector<DeviceSlot> slots;
   for (const v1::DeviceSlot& slot : request.slots()) {
-    if (slot.name().empty() || slot.name().size() > 64 || slot.description().size() > 256) {
+    if (slot.name().empty() || slot.name().size() > kMaxSlotBytes || slot.description().size() > 256) {
       return Invalid("slots: a name or description is empty or too long");
     }
     slots.push_back({slot.name(), slot.description(), slot.memory_bytes()});
@@ -109,6 +111,7 @@ absl::Status GrpcWorkerService::Register(const Call& call, const v1::RegisterWor
   event.numerics_class = request.numerics_class();
   event.version = request.version();
   GPTVQ_ASSIGN_OR_RETURN(event.slots, SlotsFrom(request));
+  GPTVQ_ASSIGN_OR_RETURN(event.devices, DevicesFromProto(request.devices()));
   GPTVQ_RETURN_IF_ERROR(coordinator_.Record(std::move(event)).status());
 
   const std::chrono::milliseconds ttl = coordinator_.options().scheduler.lease_ttl;
@@ -136,6 +139,9 @@ absl::Status GrpcWorkerService::Poll(Call& call, const grpc::ServerContext& cont
   poll.poll_id = request.poll_id();
   const std::chrono::milliseconds wait = FromProto(request.wait());
   if (wait < std::chrono::milliseconds(0)) return Invalid("wait: negative");
+  if (request.slot().size() > kMaxSlotBytes) return Invalid("slot: longer than 64 bytes");
+  poll.slot = request.slot();
+  GPTVQ_ASSIGN_OR_RETURN(poll.devices, DevicesFromProto(request.devices()));
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Poll(poll, wait, [&] { return context.IsCancelled(); }));
   if (decision.outcome != Outcome::kNothing) {
     GPTVQ_ASSIGN_OR_RETURN(std::optional<TaskGrant> grant, coordinator_.FindGrant(decision.task_id, poll));
@@ -162,6 +168,7 @@ absl::Status GrpcWorkerService::Renew(Call& call, const v1::RenewLeaseRequest& r
   gptvq::RenewLease event;
   GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease(), call));
   GPTVQ_ASSIGN_OR_RETURN(event.progress, FromProto(request.progress()));
+  GPTVQ_ASSIGN_OR_RETURN(event.devices, DevicesFromProto(request.devices()));
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event)));
   *response.mutable_ttl() = ToProto(coordinator_.options().scheduler.lease_ttl);
   response.set_cancel_requested(decision.outcome == Outcome::kCancelRequested);

@@ -34,6 +34,13 @@ struct Registration {
   std::chrono::milliseconds lease_ttl{0};
 };
 
+// A question for work; borrows.
+struct TaskPoll {
+  std::string_view poll_id;
+  std::string_view slot = {};  // of the identity, that the task is for; empty: none in particular
+  std::chrono::milliseconds wait{0};
+};
+
 struct PollAnswer {
   std::optional<TaskGrant> grant;
   std::chrono::milliseconds retry_after{0};  // without a grant
@@ -64,8 +71,7 @@ class CoordinatorLink {
   virtual ~CoordinatorLink() = default;
 
   virtual absl::StatusOr<Registration> Register(std::stop_token stop) = 0;
-  virtual absl::StatusOr<PollAnswer> PollTask(std::string_view poll_id, std::chrono::milliseconds wait,
-                                              std::stop_token stop) = 0;
+  virtual absl::StatusOr<PollAnswer> PollTask(const TaskPoll& poll, std::stop_token stop) = 0;
   virtual absl::StatusOr<RenewalAnswer> RenewLease(const Lease& lease, const TaskProgress& progress,
                                                    std::stop_token stop) = 0;
   virtual absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) = 0;

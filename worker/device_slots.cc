@@ -13,6 +13,7 @@
 #include "core/base/status_macros.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cuda/cuda_team.h"
+#include "worker/nvml_library.h"
 
 namespace gptvq {
 namespace {
@@ -49,6 +50,23 @@ std::vector<PlacedTeam> MakeCpuSlots(const DeviceSlotsOptions& options) {
   return placed;
 }
 
+// Reads the devices of a slot. Empty when one of them does not say how it is.
+DeviceReader HealthReaderOf(const std::vector<CudaDevice>& devices) {
+  const absl::StatusOr<std::shared_ptr<NvmlLibrary>> library = NvmlLibrary::Load();
+  if (!library.ok()) return nullptr;
+  std::vector<DeviceReader> readers;
+  for (const CudaDevice& device : devices) {
+    absl::StatusOr<DeviceReader> reader = NvmlLibrary::OpenDevice(*library, device.bus_address);
+    if (!reader.ok()) return nullptr;
+    readers.push_back(*std::move(reader));
+  }
+  return [readers = std::move(readers)] {
+    std::vector<DeviceReading> readings;
+    for (const DeviceReader& read : readers) readings.push_back(read());
+    return Combine(readings);
+  };
+}
+
 absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevice>& devices) {
   std::vector<PlacedTeam> placed;
   for (const CudaDevice& device : devices) {
@@ -57,6 +75,7 @@ absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevi
     team.slot = {.name = backend->name(),
                  .description = device.name.substr(0, kMaxDescriptionBytes),
                  .memory_bytes = device.memory_bytes};
+    team.read_health = HealthReaderOf({device});
     team.backends.push_back(std::move(backend));
     placed.push_back(std::move(team));
   }
@@ -81,6 +100,7 @@ absl::StatusOr<std::vector<PlacedTeam>> MakeTeamSlots(const std::vector<std::vec
         .memory_bytes = least_memory};
     team.backends = std::move(made.backends);
     team.interconnect = std::move(made.interconnect);
+    team.read_health = HealthReaderOf(devices);
     placed.push_back(std::move(team));
   }
   return placed;

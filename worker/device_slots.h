@@ -12,6 +12,7 @@
 #include "core/cuda/cuda_backend.h"
 #include "platform/device_choice.h"
 #include "worker/coordinator_link.h"
+#include "worker/device_reading.h"
 
 namespace gptvq {
 
@@ -32,6 +33,8 @@ struct PlacedTeam {
   // How much of the device's memory is in use, by everybody; thread-safe. Empty where the device does not say, as the CPU:
   // the process' own memory is a metric anyway.
   std::function<double()> read_used_bytes = nullptr;
+  // How the devices are. Empty where they do not say, as the CPU, and GPUs of a machine without NVIDIA's management library.
+  DeviceReader read_health = nullptr;
 
   // Borrows this.
   Team team() const;

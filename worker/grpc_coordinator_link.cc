@@ -11,6 +11,7 @@
 #include "platform/rpc/convert_report.h"
 #include "platform/rpc/convert_task.h"
 #include "platform/rpc/convert_time.h"
+#include "platform/rpc/convert_worker.h"
 #include "platform/rpc/crc32c.h"
 #include "platform/rpc/limits.h"
 #include "platform/rpc/protocol_version.h"
@@ -74,30 +75,44 @@ std::string Printable(std::string_view message) {
 
 }  // namespace
 
-GrpcCoordinatorLink::GrpcCoordinatorLink(const CoordinatorChannels& channels, WorkerIdentity identity)
+GrpcCoordinatorLink::GrpcCoordinatorLink(const CoordinatorChannels& channels, WorkerIdentity identity,
+                                         HealthReader read_health)
     : identity_(std::move(identity)),
+      read_health_(std::move(read_health)),
       stub_(v1::WorkerService::NewStub(channels.control)),
       layer_stub_(v1::WorkerService::NewStub(channels.layers == nullptr ? channels.control : channels.layers)),
       chunk_bytes_(kMaxChunkBytes) {}
 
+template <typename Request>
+void GrpcCoordinatorLink::AddDevices(Request& request) const {
+  if (read_health_ == nullptr) return;
+  for (DeviceHealth& device : read_health_()) {
+    device.detail = Printable(device.detail);
+    *request.add_devices() = ToProto(device);
+  }
+}
+
 absl::StatusOr<Registration> GrpcCoordinatorLink::Register(std::stop_token stop) {
   Call call(kCallTimeout, std::move(stop));
+  v1::RegisterWorkerRequest request = RegistrationOf(identity_);
+  AddDevices(request);
   v1::RegisterWorkerResponse response;
-  GPTVQ_RETURN_IF_ERROR(call.Result(stub_->RegisterWorker(call.context(), RegistrationOf(identity_), &response)));
+  GPTVQ_RETURN_IF_ERROR(call.Result(stub_->RegisterWorker(call.context(), request, &response)));
   chunk_bytes_ = std::clamp(response.max_chunk_bytes(), 1, kMaxChunkBytes);
   return Registration{.artifact_store_uri = response.artifact_store_uri(),
                       .heartbeat_period = FromProto(response.heartbeat_period()),
                       .lease_ttl = FromProto(response.lease_ttl())};
 }
 
-absl::StatusOr<PollAnswer> GrpcCoordinatorLink::PollTask(std::string_view poll_id, milliseconds wait,
-                                                         std::stop_token stop) {
-  Call call(wait + kCallTimeout, std::move(stop));
+absl::StatusOr<PollAnswer> GrpcCoordinatorLink::PollTask(const TaskPoll& poll, std::stop_token stop) {
+  Call call(poll.wait + kCallTimeout, std::move(stop));
   v1::LeaseTaskRequest request;
   request.set_worker_name(identity_.name);
   request.set_incarnation(identity_.incarnation);
-  request.set_poll_id(std::string(poll_id));
-  *request.mutable_wait() = ToProto(wait);
+  request.set_poll_id(std::string(poll.poll_id));
+  *request.mutable_wait() = ToProto(poll.wait);
+  request.set_slot(std::string(poll.slot));
+  AddDevices(request);
   v1::LeaseTaskResponse response;
   GPTVQ_RETURN_IF_ERROR(call.Result(stub_->LeaseTask(call.context(), request, &response)));
   PollAnswer answer;
@@ -114,6 +129,7 @@ absl::StatusOr<RenewalAnswer> GrpcCoordinatorLink::RenewLease(const Lease& lease
   v1::RenewLeaseRequest request;
   *request.mutable_lease() = ToProto(lease);
   *request.mutable_progress() = ToProto(progress);
+  AddDevices(request);
   v1::RenewLeaseResponse response;
   GPTVQ_RETURN_IF_ERROR(call.Result(stub_->RenewLease(call.context(), request, &response)));
   return response.cancel_requested() ? RenewalAnswer::kCancelRequested : RenewalAnswer::kContinue;

@@ -2,10 +2,13 @@
 #define GPTVQ_WORKER_GRPC_COORDINATOR_LINK_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "gptvq/v1/worker_service.grpc.pb.h"
 #include "grpcpp/channel.h"
+#include "platform/job/device_health.h"
 #include "worker/coordinator_link.h"
 
 namespace gptvq {
@@ -22,11 +25,12 @@ struct CoordinatorChannels {
 class GrpcCoordinatorLink final : public CoordinatorLink {
  public:
   // The channels come from MakeChannel() or, inside one process, from the server itself.
-  GrpcCoordinatorLink(const CoordinatorChannels& channels, WorkerIdentity identity);
+  // `read_health` is asked before each registration, poll and renewal, and must not wait; empty: no health is reported.
+  using HealthReader = std::function<std::vector<DeviceHealth>()>;
+  GrpcCoordinatorLink(const CoordinatorChannels& channels, WorkerIdentity identity, HealthReader read_health = nullptr);
 
   absl::StatusOr<Registration> Register(std::stop_token stop) override;
-  absl::StatusOr<PollAnswer> PollTask(std::string_view poll_id, std::chrono::milliseconds wait,
-                                      std::stop_token stop) override;
+  absl::StatusOr<PollAnswer> PollTask(const TaskPoll& poll, std::stop_token stop) override;
   absl::StatusOr<RenewalAnswer> RenewLease(const Lease& lease, const TaskProgress& progress,
                                            std::stop_token stop) override;
   absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) override;
@@ -35,7 +39,12 @@ class GrpcCoordinatorLink final : public CoordinatorLink {
   absl::Status ReleaseTask(const Lease& lease, std::stop_token stop) override;
 
  private:
+  // Requests that carry the health of the slots.
+  template <typename Request>
+  void AddDevices(Request& request) const;
+
   const WorkerIdentity identity_;
+  const HealthReader read_health_;
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
   const std::unique_ptr<v1::WorkerService::Stub> layer_stub_;
   std::atomic<int> chunk_bytes_;  // as the coordinator wants it, after Register

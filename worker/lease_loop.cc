@@ -71,13 +71,27 @@ absl::StatusOr<TaskResult> ExecuteCaught(TaskExecutor& executor, const TaskGrant
   }
 }
 
+// Whether the device of a slot can be trusted with what it did since this was made.
+class Soundness {
+ public:
+  Soundness(DeviceWatch& devices, int slot) : devices_(devices), slot_(slot), mark_(devices.MarkOf(slot)) {}
+
+  absl::Status Check() const { return devices_.CheckSince(slot_, mark_); }
+
+ private:
+  DeviceWatch& devices_;
+  const int slot_;
+  const DeviceWatch::Mark mark_;
+};
+
 }  // namespace
 
 class LeaseLoop::Session final : public TaskSession {
  public:
-  Session(LeaseLoop& loop, HeldTask& task, std::string artifact_store_uri)
+  Session(LeaseLoop& loop, HeldTask& task, const Soundness& soundness, std::string artifact_store_uri)
       : loop_(loop),
         task_(task),
+        soundness_(soundness),
         artifact_store_uri_(std::move(artifact_store_uri)),
         last_published_(loop.clock_.MonotonicNow()) {}
 
@@ -87,6 +101,7 @@ class LeaseLoop::Session final : public TaskSession {
   }
 
   absl::Status PublishLayer(int layer, std::string_view packed, const std::vector<LinearReport>& linears) override {
+    GPTVQ_RETURN_IF_ERROR(soundness_.Check());
     const LayerPublication publication = {.layer = layer, .packed = packed, .linears = linears};
     const absl::Status status = loop_.link_.PublishLayer(task_.lease(), publication, task_.stop_token());
     if (const auto reason = StopReasonOf(status)) task_.Stop(*reason);
@@ -112,16 +127,23 @@ class LeaseLoop::Session final : public TaskSession {
 
   LeaseLoop& loop_;
   HeldTask& task_;
+  const Soundness& soundness_;
   const std::string artifact_store_uri_;
   MonotonicTime last_published_;
 };
 
-LeaseLoop::LeaseLoop(const LeaseLoopOptions& options, const std::vector<TaskExecutor*>& executors,
+LeaseLoop::LeaseLoop(const LeaseLoopOptions& options, const std::vector<TaskExecutor*>& executors, DeviceWatch& devices,
                      CoordinatorLink& link, Clock& clock, Logger& log, WorkerMetrics& metrics)
-    : options_(options), link_(link), clock_(clock), log_(log), metrics_(metrics) {
-  for (TaskExecutor* executor : executors) slots_.push_back({*executor, nullptr});
+    : options_(options), devices_(devices), link_(link), clock_(clock), log_(log), metrics_(metrics) {
+  for (TaskExecutor* executor : executors) slots_.push_back({*executor, static_cast<int>(slots_.size()), nullptr});
   metrics_.slots.Set(static_cast<double>(slots_.size()));
+  devices_.OnChange([this] {
+    { std::lock_guard lock(mutex_); }  // so that nobody misses it between looking and waiting
+    changed_.notify_all();
+  });
 }
+
+LeaseLoop::~LeaseLoop() { devices_.OnChange(nullptr); }
 
 absl::Status LeaseLoop::Run(std::stop_token drain) {
   const std::stop_callback on_drain(std::move(drain), [this] { Shut(absl::OkStatus()); });
@@ -153,7 +175,9 @@ LeaseLoop::Slot* LeaseLoop::AwaitIdleSlot() {
   std::unique_lock lock(mutex_);
   Slot* idle = nullptr;
   changed_.wait(lock, stop_.get_token(), [&] {
-    const auto it = std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.task == nullptr; });
+    const auto it = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+      return slot.task == nullptr && devices_.MayTakeTask(slot.index);
+    });
     if (it != slots_.end()) idle = &*it;
     return idle != nullptr;
   });
@@ -161,12 +185,16 @@ LeaseLoop::Slot* LeaseLoop::AwaitIdleSlot() {
 }
 
 absl::Status LeaseLoop::PollOnce(Slot& slot, std::uint64_t poll_number) {
+  const std::string poll_id = absl::StrCat("poll-", poll_number);
+  const std::string slot_name = devices_.NameOf(slot.index);
   absl::StatusOr<PollAnswer> answer =
-      link_.PollTask(absl::StrCat("poll-", poll_number), options_.poll_wait, stop_.get_token());
+      link_.PollTask({.poll_id = poll_id, .slot = slot_name, .wait = options_.poll_wait}, stop_.get_token());
   if (stop_.stop_requested() && !answer.ok()) return absl::OkStatus();
   if (ReasonOf(answer.status()) == ErrorReason::kWorkerUnknown) return Register();
   GPTVQ_RETURN_IF_ERROR(answer.status());
-  if (answer->grant) {
+  if (answer->grant && !devices_.MayTakeTask(slot.index)) {
+    Refuse(*answer->grant);
+  } else if (answer->grant) {
     Assign(slot, *std::move(answer->grant));
   } else {
     clock_.Sleep(std::min(answer->retry_after, kLongestPause), stop_.get_token());
@@ -202,6 +230,11 @@ void LeaseLoop::Assign(Slot& slot, TaskGrant grant) {
   changed_.notify_all();
 }
 
+void LeaseLoop::Refuse(const TaskGrant& grant) {
+  const absl::Status status = link_.ReleaseTask(grant.lease, stop_.get_token());
+  log_.Info("task given back: the device went out", {{"task", grant.lease.task_id}, {"status", status.ToString()}});
+}
+
 void LeaseLoop::RenewLeases(std::stop_token stop) {
   NameThisThread("renewal");
   while (true) {
@@ -220,6 +253,8 @@ void LeaseLoop::RenewLeases(std::stop_token stop) {
       }
     }
     for (const std::shared_ptr<HeldTask>& task : held) Renew(*task, stop);
+    // Nobody polls then either. A failure is no matter: the next heartbeat comes anyway.
+    if (held.empty() && !devices_.AnyMayTakeTask()) (void)link_.Register(stop);
   }
 }
 
@@ -242,7 +277,7 @@ void LeaseLoop::Renew(HeldTask& task, std::stop_token stop) {
 void LeaseLoop::RunSlot(Slot& slot, std::stop_token stop) {
   NameThisThread("executor");
   while (const std::shared_ptr<HeldTask> task = AwaitTask(slot, stop)) {
-    RunTask(slot.executor, *task);
+    RunTask(slot, *task);
     {
       std::lock_guard lock(mutex_);
       slot.task = nullptr;
@@ -258,7 +293,7 @@ std::shared_ptr<HeldTask> LeaseLoop::AwaitTask(Slot& slot, std::stop_token stop)
   return slot.task;  // a task that was given before the stop is still ended in order
 }
 
-void LeaseLoop::RunTask(TaskExecutor& executor, HeldTask& task) {
+void LeaseLoop::RunTask(Slot& slot, HeldTask& task) {
   const MonotonicTime begin = clock_.MonotonicNow();
   std::string artifact_store_uri;
   {
@@ -267,8 +302,14 @@ void LeaseLoop::RunTask(TaskExecutor& executor, HeldTask& task) {
   }
   absl::StatusOr<TaskResult> result = absl::CancelledError();
   if (task.stop_reason() == StopReason::kNone) {
-    Session session(*this, task, std::move(artifact_store_uri));
-    result = ExecuteCaught(executor, task.grant(), session);
+    const Soundness soundness(devices_, slot.index);
+    Session session(*this, task, soundness, std::move(artifact_store_uri));
+    result = ExecuteCaught(slot.executor, task.grant(), session);
+    // What a device at fault says of the work, good or bad, is not to be believed.
+    const bool ended_by_itself = task.stop_reason() == StopReason::kNone || result.ok();
+    if (ended_by_itself && !IsDeviceLost(result.status())) {
+      if (const absl::Status sound = soundness.Check(); !sound.ok()) result = sound;
+    }
   }
   const TaskEnd end = EndTask(task, result);
   const double seconds = SecondsBetween(begin, clock_.MonotonicNow());
@@ -278,7 +319,9 @@ void LeaseLoop::RunTask(TaskExecutor& executor, HeldTask& task) {
                            {"result", Name(end)},
                            {"seconds", seconds},
                            {"status", result.status().ToString()}});
-  if (IsDeviceLost(result.status())) Shut(result.status());
+  if (IsDeviceLost(result.status())) return Shut(result.status());
+  if (!IsDeviceFault(result.status()) || !devices_.MayTakeTask(slot.index)) return;
+  if (const absl::Status tested = devices_.Test(slot.index); IsDeviceLost(tested)) Shut(tested);
 }
 
 TaskEnd LeaseLoop::EndTask(HeldTask& task, const absl::StatusOr<TaskResult>& result) {

@@ -13,6 +13,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "worker/coordinator_link.h"
+#include "worker/device_watch.h"
 #include "worker/held_task.h"
 #include "worker/task_executor.h"
 #include "worker/worker_metrics.h"
@@ -33,17 +34,20 @@ struct LeaseLoopOptions {
 // The daemon: pulls tasks, one per device slot, runs them, keeps their leases alive and reports how they ended.
 //
 // Threads: Run() is the lease thread; it starts one renewal thread and one executor thread per slot and joins them.
-//   lease thread     registers; polls while a slot is idle
-//   renewal thread   renews every held lease once per heartbeat period; learns of cancellations and lost leases
+//   lease thread     registers; polls while a slot is idle whose device may work
+//   renewal thread   renews every held lease once per heartbeat period; learns of cancellations and lost leases; while no
+//                    slot may work it registers again, so that the coordinator hears of it
 //   executor thread  runs a task, then completes, fails, releases or drops it
-// A task that must end sees it at its next ReportProgress, and at once in a publish that waits.
+// A task that must end sees it at its next ReportProgress, and at once in a publish that waits. What a device did while it was
+// at fault is neither published nor completed: the task fails as DEVICE, and the slot is tested before it gets another one.
 //
 // Borrows its collaborators. Run() is called once.
 class LeaseLoop {
  public:
-  // One slot per executor.
-  LeaseLoop(const LeaseLoopOptions& options, const std::vector<TaskExecutor*>& executors, CoordinatorLink& link,
-            Clock& clock, Logger& log, WorkerMetrics& metrics);
+  // One slot per executor, in the order of `devices`.
+  LeaseLoop(const LeaseLoopOptions& options, const std::vector<TaskExecutor*>& executors, DeviceWatch& devices,
+            CoordinatorLink& link, Clock& clock, Logger& log, WorkerMetrics& metrics);
+  ~LeaseLoop();
 
   // Works until `drain` is requested; then releases what it holds and returns OK.
   // Errors: DeviceLostError when a device is not to be trusted: the process must end; those of Register, such as
@@ -53,6 +57,7 @@ class LeaseLoop {
  private:
   struct Slot {
     TaskExecutor& executor;
+    int index;
     // Shared with the renewal thread, which may be in a call about the task when its executor is done with it.
     std::shared_ptr<HeldTask> task;
   };
@@ -64,6 +69,8 @@ class LeaseLoop {
   absl::Status PollOnce(Slot& slot, std::uint64_t poll_number);
   absl::Status Register();
   void Assign(Slot& slot, TaskGrant grant);
+  // A grant for a slot whose device went out while the poll waited.
+  void Refuse(const TaskGrant& grant);
 
   // Renewal thread.
   void RenewLeases(std::stop_token stop);
@@ -72,7 +79,7 @@ class LeaseLoop {
   // Executor threads.
   void RunSlot(Slot& slot, std::stop_token stop);
   std::shared_ptr<HeldTask> AwaitTask(Slot& slot, std::stop_token stop);
-  void RunTask(TaskExecutor& executor, HeldTask& task);
+  void RunTask(Slot& slot, HeldTask& task);
   TaskEnd EndTask(HeldTask& task, const absl::StatusOr<TaskResult>& result);
   TaskEnd Report(HeldTask& task, const absl::StatusOr<TaskResult>& result, std::stop_token stop);
 
@@ -80,6 +87,7 @@ class LeaseLoop {
   void Shut(const absl::Status& status);
 
   const LeaseLoopOptions options_;
+  DeviceWatch& devices_;
   CoordinatorLink& link_;
   Clock& clock_;
   Logger& log_;
@@ -88,7 +96,7 @@ class LeaseLoop {
   std::stop_source stop_;  // requested by Shut
 
   std::mutex mutex_;
-  std::condition_variable_any changed_;  // a slot became idle, or was given a task
+  std::condition_variable_any changed_;  // a slot became idle, was given a task, or may or may not work
   std::vector<Slot> slots_;              // the vector itself never changes
   Registration registration_;
   absl::Status status_;

@@ -5,8 +5,14 @@
 
 namespace gptvq {
 
-ReadyFileLink::ReadyFileLink(CoordinatorLink& link, std::string path, Logger& log)
-    : link_(link), path_(std::move(path)), log_(log) {
+namespace {
+
+constexpr int kTooManyFailures = 3;  // as many as the coordinator takes for a bad worker
+
+}  // namespace
+
+ReadyFileLink::ReadyFileLink(CoordinatorLink& link, std::string path, Logger& log, std::function<bool()> may_work)
+    : link_(link), path_(std::move(path)), log_(log), may_work_(std::move(may_work)) {
   unlink(path_.c_str());
 }
 
@@ -23,9 +29,8 @@ absl::StatusOr<Registration> ReadyFileLink::Register(std::stop_token stop) {
   return result;
 }
 
-absl::StatusOr<PollAnswer> ReadyFileLink::PollTask(std::string_view poll_id, std::chrono::milliseconds wait,
-                                                   std::stop_token stop) {
-  auto result = link_.PollTask(poll_id, wait, std::move(stop));
+absl::StatusOr<PollAnswer> ReadyFileLink::PollTask(const TaskPoll& poll, std::stop_token stop) {
+  auto result = link_.PollTask(poll, std::move(stop));
   See(result.status());
   return result;
 }
@@ -39,19 +44,19 @@ absl::StatusOr<RenewalAnswer> ReadyFileLink::RenewLease(const Lease& lease, cons
 
 absl::Status ReadyFileLink::PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) {
   absl::Status status = link_.PublishLayer(lease, layer, std::move(stop));
-  See(status);
+  See(status, status.ok() ? TaskNews::kGotFurther : TaskNews::kNone);
   return status;
 }
 
 absl::Status ReadyFileLink::CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) {
   absl::Status status = link_.CompleteTask(lease, result, std::move(stop));
-  See(status);
+  See(status, status.ok() ? TaskNews::kGotFurther : TaskNews::kNone);
   return status;
 }
 
 absl::Status ReadyFileLink::FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) {
   absl::Status status = link_.FailTask(lease, failure, std::move(stop));
-  See(status);
+  See(status, failure.failure_class == FailureClass::kDevice ? TaskNews::kDeviceFailed : TaskNews::kNone);
   return status;
 }
 
@@ -61,11 +66,14 @@ absl::Status ReadyFileLink::ReleaseTask(const Lease& lease, std::stop_token stop
   return status;
 }
 
-void ReadyFileLink::See(const absl::Status& status) {
+void ReadyFileLink::See(const absl::Status& status, TaskNews news) {
+  const bool may_work = may_work_ == nullptr || may_work_();
   std::lock_guard lock(mutex_);
+  if (news == TaskNews::kGotFurther) failed_in_a_row_ = 0;
+  if (news == TaskNews::kDeviceFailed) ++failed_in_a_row_;
   if (state_ == State::kClosed || absl::IsCancelled(status)) return;
   const bool answered = !absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status);
-  Enter(answered ? State::kReady : State::kNotReady);
+  Enter(answered && may_work && failed_in_a_row_ < kTooManyFailures ? State::kReady : State::kNotReady);
 }
 
 // Under mutex_.

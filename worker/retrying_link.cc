@@ -58,9 +58,9 @@ absl::StatusOr<Registration> RetryingLink::Register(std::stop_token stop) {
   return Repeat("RegisterWorker", stop, [&] { return link_.Register(stop); });
 }
 
-absl::StatusOr<PollAnswer> RetryingLink::PollTask(std::string_view poll_id, milliseconds wait, std::stop_token stop) {
+absl::StatusOr<PollAnswer> RetryingLink::PollTask(const TaskPoll& poll, std::stop_token stop) {
   // The same poll_id each time: a grant whose answer was lost is answered again.
-  return Repeat("LeaseTask", stop, [&] { return link_.PollTask(poll_id, wait, stop); });
+  return Repeat("LeaseTask", stop, [&] { return link_.PollTask(poll, stop); });
 }
 
 absl::StatusOr<RenewalAnswer> RetryingLink::RenewLease(const Lease& lease, const TaskProgress& progress,

@@ -23,8 +23,7 @@ class RetryingLink final : public CoordinatorLink {
       : link_(link), backoff_(backoff), clock_(clock), log_(log), retries_(retries) {}
 
   absl::StatusOr<Registration> Register(std::stop_token stop) override;
-  absl::StatusOr<PollAnswer> PollTask(std::string_view poll_id, std::chrono::milliseconds wait,
-                                      std::stop_token stop) override;
+  absl::StatusOr<PollAnswer> PollTask(const TaskPoll& poll, std::stop_token stop) override;
   absl::StatusOr<RenewalAnswer> RenewLease(const Lease& lease, const TaskProgress& progress,
                                            std::stop_token stop) override;
   absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) override;

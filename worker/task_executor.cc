@@ -1,11 +1,12 @@
 #include "worker/task_executor.h"
 
 #include "core/backend/device_lost.h"
+#include "worker/device_watch.h"
 
 namespace gptvq {
 
 FailureClass FailureClassOf(const absl::Status& status) {
-  if (IsDeviceLost(status)) return FailureClass::kDevice;
+  if (IsDeviceLost(status) || IsDeviceFault(status)) return FailureClass::kDevice;
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kResourceExhausted: return FailureClass::kInfra;

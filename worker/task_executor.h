@@ -39,7 +39,7 @@ class TaskExecutor {
   virtual absl::StatusOr<TaskResult> Execute(const TaskGrant& grant, TaskSession& session) = 0;
 };
 
-// How an error of an executor counts: IsDeviceLost() is DEVICE; Unavailable and ResourceExhausted are INFRA;
+// How an error of an executor counts: IsDeviceLost() and IsDeviceFault() are DEVICE; Unavailable and ResourceExhausted are INFRA;
 // InvalidArgument, NotFound, PermissionDenied, FailedPrecondition and OutOfRange are INPUT; Unimplemented and AlreadyExists
 // are FATAL; DataLoss, Aborted and DeadlineExceeded are TRANSIENT; everything else is BUG.
 FailureClass FailureClassOf(const absl::Status& status);

@@ -102,4 +102,16 @@ void WorkerMetrics::ShowSlot(const DeviceSlot& slot, std::function<double()> rea
                            std::move(read_used_bytes), labels);
 }
 
+void WorkerMetrics::ShowHealth(const DeviceHealth& health, std::uint64_t faults) {
+  const MetricLabels labels = {{"slot", health.slot}};
+  registry_.AddGauge("slot_usable", "1 while the slot's device may be given tasks.", labels)
+      .Set(IsUsable(health.condition) ? 1 : 0);
+  registry_
+      .AddGauge("slot_uncorrected_errors", "Uncorrected errors of the device's memory since its driver was loaded.",
+                labels)
+      .Set(static_cast<double>(health.uncorrected_errors));
+  registry_.AddGauge("slot_faults", "Faults of the device since the worker started, by Xid.", labels)
+      .Set(static_cast<double>(faults));
+}
+
 }  // namespace gptvq

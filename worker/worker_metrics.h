@@ -2,11 +2,13 @@
 #define GPTVQ_WORKER_WORKER_METRICS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string_view>
 #include <vector>
 
 #include "core/spec/linear_report.h"
+#include "platform/job/device_health.h"
 #include "platform/job/device_slot.h"
 #include "platform/job/task.h"
 #include "platform/job/task_result.h"
@@ -33,6 +35,9 @@ class WorkerMetrics {
   // Shows the memory of a slot, and how much of it is in use where its device says so: `read_used_bytes` may be empty,
   // must otherwise be thread-safe and outlive the last scrape.
   void ShowSlot(const DeviceSlot& slot, std::function<double()> read_used_bytes);
+
+  // Shows the health of a slot's device as it is now; `faults` are those that it had since the worker started.
+  void ShowHealth(const DeviceHealth& health, std::uint64_t faults);
 
   Counter& call_retries;
   Counter& lease_losses;

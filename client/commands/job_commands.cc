@@ -84,6 +84,15 @@ void PrintPlan(const JobView& plan, OutputFormat output, Terminal& terminal) {
   terminal.out << std::flush;
 }
 
+// A line for each device that gets no work.
+void PrintSickDevices(const WorkerView& worker, Terminal& terminal) {
+  for (const DeviceHealth& device : worker.devices) {
+    if (IsUsable(device.condition)) continue;
+    terminal.out << "  " << Printable(device.slot, 64) << " gets no work: " << std::string(Name(device.condition))
+                 << (device.detail.empty() ? "" : ", ") << Printable(device.detail, 256) << "\n";
+  }
+}
+
 }  // namespace
 
 void PrintWarnings(const JobView& job, Terminal& terminal) {
@@ -192,6 +201,7 @@ ExitCode ListWorkers(JobClient& client, OutputFormat output, Terminal& terminal)
             ? absl::StrCat(std::string(Name(worker.trust)), ": ", Printable(worker.trust_reason))
         : worker.leased_task_ids.empty() ? "idle"
                                          : Printable(worker.leased_task_ids.front()));
+    PrintSickDevices(worker, terminal);
   }
   terminal.out << std::flush;
   return ExitCode::kOk;

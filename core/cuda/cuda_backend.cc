@@ -162,6 +162,16 @@ std::unique_ptr<Backend> MakeContextBackend(std::unique_ptr<DeviceContext> conte
 
 }  // namespace cuda
 
+namespace {
+
+std::string BusAddress(const cudaDeviceProp& properties) {
+  return absl::StrCat(absl::Hex(properties.pciDomainID, absl::kZeroPad4), ":",
+                      absl::Hex(properties.pciBusID, absl::kZeroPad2), ":",
+                      absl::Hex(properties.pciDeviceID, absl::kZeroPad2), ".0");
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<CudaDevice>> CudaDevices() {
   int count = 0;
   GPTVQ_RETURN_IF_ERROR(cuda::CudaStatus(cudaGetDeviceCount(&count), "cudaGetDeviceCount"));
@@ -170,7 +180,10 @@ absl::StatusOr<std::vector<CudaDevice>> CudaDevices() {
     cudaDeviceProp properties;
     GPTVQ_RETURN_IF_ERROR(cuda::CudaStatus(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties"));
     if (properties.major < cuda::kLeastComputeMajor) continue;
-    devices.push_back({.index = index, .name = properties.name, .memory_bytes = properties.totalGlobalMem});
+    devices.push_back({.index = index,
+                       .name = properties.name,
+                       .memory_bytes = properties.totalGlobalMem,
+                       .bus_address = BusAddress(properties)});
   }
   return devices;
 }

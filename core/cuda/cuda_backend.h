@@ -16,6 +16,7 @@ struct CudaDevice {
   int index = 0;
   std::string name;  // "NVIDIA H200"
   std::uint64_t memory_bytes = 0;
+  std::string bus_address = {};  // "0000:3b:00.0", by which the driver's other libraries know it
 };
 
 // The devices that a backend could be made for, in CUDA's order.

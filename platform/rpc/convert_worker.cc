@@ -1,11 +1,38 @@
 #include "platform/rpc/convert_worker.h"
 
 #include "core/base/status_macros.h"
+#include "platform/job/error_reason.h"
 #include "platform/rpc/convert_enum.h"
 #include "platform/rpc/convert_task.h"
 #include "platform/rpc/convert_time.h"
 
 namespace gptvq {
+namespace {
+
+constexpr int kMaxDevices = 64;
+constexpr std::size_t kMaxSlotBytes = 64;
+constexpr std::size_t kMaxDetailBytes = 256;
+
+v1::DeviceCondition ToProto(DeviceCondition condition) {
+  switch (condition) {
+    case DeviceCondition::kUnknown: return v1::DEVICE_CONDITION_UNSPECIFIED;
+    case DeviceCondition::kHealthy: return v1::DEVICE_CONDITION_HEALTHY;
+    case DeviceCondition::kDrain: return v1::DEVICE_CONDITION_DRAIN;
+    case DeviceCondition::kFailedSelfTest: return v1::DEVICE_CONDITION_FAILED_SELF_TEST;
+    case DeviceCondition::kReset: return v1::DEVICE_CONDITION_RESET;
+    case DeviceCondition::kReboot: return v1::DEVICE_CONDITION_REBOOT;
+  }
+  return v1::DEVICE_CONDITION_UNSPECIFIED;
+}
+
+DeviceCondition FromProto(v1::DeviceCondition proto) {
+  for (const DeviceCondition condition : kAllDeviceConditions) {
+    if (ToProto(condition) == proto) return condition;
+  }
+  return DeviceCondition::kUnknown;
+}
+
+}  // namespace
 
 v1::WorkerTrust ToProto(WorkerTrust trust) {
   switch (trust) {
@@ -48,6 +75,32 @@ absl::StatusOr<WorkerRecord> FromProto(const v1::WorkerRecord& proto) {
   if (proto.has_quarantine_end()) record.quarantine_end = FromProto(proto.quarantine_end());
   record.reason = proto.reason();
   return record;
+}
+
+v1::DeviceHealth ToProto(const DeviceHealth& health) {
+  v1::DeviceHealth proto;
+  proto.set_slot(health.slot);
+  proto.set_condition(ToProto(health.condition));
+  proto.set_uncorrected_errors(health.uncorrected_errors);
+  proto.set_detail(health.detail);
+  return proto;
+}
+
+DeviceHealth FromProto(const v1::DeviceHealth& proto) {
+  return {proto.slot(), FromProto(proto.condition()), proto.uncorrected_errors(), proto.detail()};
+}
+
+absl::StatusOr<std::vector<DeviceHealth>> DevicesFromProto(
+    const google::protobuf::RepeatedPtrField<v1::DeviceHealth>& protos) {
+  if (protos.size() > kMaxDevices) return Refuse(ErrorReason::kInvalidField, "devices: more than 64");
+  std::vector<DeviceHealth> devices;
+  for (const v1::DeviceHealth& proto : protos) {
+    if (proto.slot().empty() || proto.slot().size() > kMaxSlotBytes || proto.detail().size() > kMaxDetailBytes) {
+      return Refuse(ErrorReason::kInvalidField, "devices: a slot or detail is empty or too long");
+    }
+    devices.push_back(FromProto(proto));
+  }
+  return devices;
 }
 
 }  // namespace gptvq

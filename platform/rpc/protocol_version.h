@@ -7,7 +7,7 @@ namespace gptvq {
 
 // `major.minor` of package gptvq.v1 as this build speaks it. Peers of the same major work together; a minor adds what
 // older peers may ignore.
-inline constexpr std::string_view kProtocolVersion = "1.0";
+inline constexpr std::string_view kProtocolVersion = "1.1";
 
 }  // namespace gptvq
 

@@ -27,6 +27,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PollTask& event, Instant now)
   }
   Decision decision;
   decision.caller = event.worker;
+  decision.devices = event.devices;
 
   // The answer to this very poll may have been lost.
   for (const auto& [key, lease] : held_) {
@@ -43,7 +44,9 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PollTask& event, Instant now)
     return decision;
   }
 
-  if (!IsGivenWork(worker->second.registration, now)) {
+  const std::vector<DeviceHealth>& devices =
+      event.devices.empty() ? worker->second.registration.devices : event.devices;
+  if (!MayTakeTask(devices, event.slot) || !IsGivenWork(worker->second.registration, now)) {
     decision.outcome = Outcome::kNothing;
     return decision;
   }
@@ -95,6 +98,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const RenewLease& event, Instant no
   decision.task_id = event.lease.task_id;
   decision.key = found.key;
   decision.caller = WorkerKey{event.lease.worker_name, event.lease.incarnation};
+  decision.devices = event.devices;
   if (found.task->status.state == TaskState::kCancelling) decision.outcome = Outcome::kCancelRequested;
 
   HeldLease lease = held_.at(found.key);
@@ -117,11 +121,12 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const Tick&, Instant now) const {
   return decision;
 }
 
-// A worker in quarantine keeps nothing. Nobody is blamed for it a second time.
+// A worker in quarantine keeps nothing, nor does one whose host has to be restarted. Nobody is blamed for it a second time.
 std::optional<Decision> Scheduler::RevokeALease(Instant now) const {
   const auto revoked = std::find_if(held_.begin(), held_.end(), [&](const auto& entry) {
     const TaskStatus& status = jobs_.at(entry.first.sequence).tasks[entry.first.index].status;
-    return TrustOf(standings_, status.worker_name, now.monotonic) == WorkerTrust::kQuarantined;
+    return TrustOf(standings_, status.worker_name, now.monotonic) == WorkerTrust::kQuarantined ||
+           HasToRestart({status.worker_name, status.incarnation});
   });
   if (revoked == held_.end()) return std::nullopt;
   const TaskKey key = revoked->first;

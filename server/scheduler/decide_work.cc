@@ -79,7 +79,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   }
   if (task.status.state == TaskState::kCancelling) return JobCancelled(job);
   if (task.status.state != TaskState::kLeased) return NotHeld(task);
-  GPTVQ_RETURN_IF_ERROR(CheckTrusted(event.lease.worker_name, now));
+  GPTVQ_RETURN_IF_ERROR(CheckTrusted(event.lease, now));
 
   Decision decision;
   decision.task_id = event.lease.task_id;
@@ -131,7 +131,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CompleteTask& event, Instant 
   }
   if (task.status.state == TaskState::kCancelling) return JobCancelled(*found.job);
   if (task.status.state != TaskState::kLeased) return NotHeld(task);
-  GPTVQ_RETURN_IF_ERROR(CheckTrusted(event.lease.worker_name, now));
+  GPTVQ_RETURN_IF_ERROR(CheckTrusted(event.lease, now));
   GPTVQ_RETURN_IF_ERROR(CheckResult(*found.job, task, event.result));
 
   JobStep step(*found.job, now.wall);
@@ -197,10 +197,16 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const ReleaseTask& event, Instant n
   return decision;
 }
 
-// Between its quarantine and the next tick a worker still holds what it held.
-absl::Status Scheduler::CheckTrusted(const std::string& name, Instant now) const {
-  if (TrustOf(standings_, name, now.monotonic) != WorkerTrust::kQuarantined) return absl::OkStatus();
-  return Refuse(ErrorReason::kNotHeld, absl::StrCat("worker ", name, " is in quarantine and holds nothing"));
+// Between its quarantine, or what its device reported, and the next tick a worker still holds what it held.
+absl::Status Scheduler::CheckTrusted(const Lease& lease, Instant now) const {
+  const std::string& name = lease.worker_name;
+  if (TrustOf(standings_, name, now.monotonic) == WorkerTrust::kQuarantined) {
+    return Refuse(ErrorReason::kNotHeld, absl::StrCat("worker ", name, " is in quarantine and holds nothing"));
+  }
+  if (HasToRestart(HolderOf(lease))) {
+    return Refuse(ErrorReason::kNotHeld, absl::StrCat("the host of worker ", name, " has to be restarted"));
+  }
+  return absl::OkStatus();
 }
 
 Rest Scheduler::RestAfterFailure(const Task& task, const TaskStatus& status, MonotonicTime now) const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "platform/job/instant.h"
 #include "platform/job/transition.h"
@@ -52,6 +53,7 @@ struct Decision {
   std::optional<Rest> rest;                      // of `key`, if the transition makes it READY
   std::optional<RegisterWorker> registered;
   std::optional<WorkerKey> caller;    // a worker that gave a sign of life
+  std::vector<DeviceHealth> devices;  // of the caller, from now on; empty: as before
   std::optional<std::string> probed;  // a suspect that was given a task
   Instant time;
 };

@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "platform/job/device_health.h"
 #include "platform/job/device_slot.h"
 #include "platform/job/job.h"
 #include "platform/job/lease.h"
@@ -35,16 +36,20 @@ struct RegisterWorker {
   std::string numerics_class;
   std::string version;
   std::vector<DeviceSlot> slots;
+  std::vector<DeviceHealth> devices = {};
 };
 
 struct PollTask {
   WorkerKey worker;
   std::string poll_id;
+  std::string slot = {};                   // that the task is for; empty: none in particular
+  std::vector<DeviceHealth> devices = {};  // empty: as before
 };
 
 struct RenewLease {
   Lease lease;
   TaskProgress progress;
+  std::vector<DeviceHealth> devices = {};  // empty: as before
 };
 
 struct PublishLayer {

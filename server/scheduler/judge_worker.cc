@@ -152,6 +152,11 @@ bool Scheduler::IsGivenWork(const RegisterWorker& worker, Instant now) const {
          !AnotherWorkerOf(worker.numerics_class, worker.worker, now.monotonic, is_better);
 }
 
+bool Scheduler::HasToRestart(const WorkerKey& worker) const {
+  const auto presence = workers_.find(worker);
+  return presence != workers_.end() && NeedsReboot(presence->second.registration.devices);
+}
+
 bool Scheduler::HasFailedInARow(const std::string& name, WallTime now) const {
   const auto standing = standings_.find(name);
   return standing != standings_.end() && FailedInARow(standing->second.record, now, [](std::string_view) {
@@ -165,6 +170,7 @@ bool Scheduler::AnotherWorkerOf(const std::string& numerics_class, const WorkerK
   return std::any_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
     return entry.first.name != identity.name && entry.second.registration.numerics_class == numerics_class &&
            now - entry.second.last_call <= options_.lease_ttl &&
+           AnyMayTakeTask(entry.second.registration.devices, entry.second.registration.slots) &&
            TrustOf(standings_, entry.first.name, now) == WorkerTrust::kTrusted && condition(entry.first.name);
   });
 }

@@ -63,7 +63,10 @@ void Scheduler::Apply(const Decision& decision) {
   }
   if (decision.caller) {
     const auto worker = workers_.find(*decision.caller);
-    if (worker != workers_.end()) worker->second.last_call = decision.time.monotonic;
+    if (worker != workers_.end()) {
+      worker->second.last_call = decision.time.monotonic;
+      if (!decision.devices.empty()) worker->second.registration.devices = decision.devices;
+    }
   }
   ForgetSilentWorkers(decision.time.monotonic);
 }

@@ -36,7 +36,7 @@ struct SchedulerOptions {
 };
 
 struct WorkerPresence {
-  RegisterWorker registration;
+  RegisterWorker registration;  // its devices as reported last
   WallTime register_time;
   MonotonicTime last_call;
 };
@@ -130,6 +130,8 @@ class Scheduler {
   // judge_worker.cc: what tasks show of workers
   DecisionOr DecideOn(const ReleaseWorker& event, Instant now) const;
   bool IsGivenWork(const RegisterWorker& worker, Instant now) const;
+  // Whether a worker reported that its host needs a reboot (docs/protocol.md, "Health of devices").
+  bool HasToRestart(const WorkerKey& worker) const;
   bool HasFailedInARow(const std::string& name, WallTime now) const;
   // Takes down that the holder of a task failed it, and says what that makes of the task: `within_budget` (kRetry, kExpire, kStall),
   // kFail or kPoison.
@@ -157,7 +159,7 @@ class Scheduler {
   std::optional<std::string> ClassOf(std::string_view name) const;
   bool IsStopped(const std::string& numerics_class) const;
 
-  absl::Status CheckTrusted(const std::string& name, Instant now) const;
+  absl::Status CheckTrusted(const Lease& lease, Instant now) const;
   // The task of `lease`, if the caller holds its latest grant or held it until it ended: the caller of a repetition.
   absl::StatusOr<FoundTask> FindGranted(const Lease& lease) const;
   Rest RestAfterFailure(const Task& task, const TaskStatus& status, MonotonicTime now) const;

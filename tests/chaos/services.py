@@ -32,6 +32,7 @@ class ChaosCluster(Cluster):
         self.coordinator_prefix = coordinator_prefix  # a command that runs the coordinator
         self.coordinator_environment = coordinator_environment or {}
         self.coordinator_arguments = coordinator_arguments
+        self.coordinator_program = "gptvq-coordinator"  # or a path
         self.meant_to_die = set()
         self.outputs = {}  # directory of each job's result
         self.succeeded = []
@@ -54,7 +55,7 @@ class ChaosCluster(Cluster):
         address_file.unlink(missing_ok=True)
         self.coordinator = self._spawn(
             "coordinator",
-            ["gptvq-coordinator", "--listen", listen, "--data-dir", str(self.data), "--store", self.store,
+            [str(self.coordinator_program), "--listen", listen, "--data-dir", str(self.data), "--store", self.store,
              "--address-file", str(address_file), "--metrics-listen", "127.0.0.1:0",
              "--lease-ttl-ms", str(int(self.lease_seconds * 1000)), *self.security("coordinator"),
              *self.coordinator_arguments],
@@ -64,10 +65,11 @@ class ChaosCluster(Cluster):
     def start_coordinator(self, listen="127.0.0.1:0"):
         self.await_coordinator(self.spawn_coordinator(listen))
 
-    def start_worker(self, name, to=None, prefix=(), environment=None, arguments=()):  # pylint: disable=arguments-differ
-        """`to` is where the worker finds the coordinator, for instance the address of a FaultProxy."""
-        command = ["gptvq-worker", "--coordinator", to or self.address, "--name", name,
-                   "--threads", "1", *self.security(name), *arguments]
+    def start_worker(self, name, to=None, prefix=(), environment=None, arguments=(),  # pylint: disable=arguments-differ
+                     program="gptvq-worker", threads=1):
+        """`to` is where the worker finds the coordinator, for instance the address of a FaultProxy; `program` may be a path."""
+        command = [str(program), "--coordinator", to or self.address, "--name", name,
+                   "--threads", str(threads), *self.security(name), *arguments]
         return self._spawn(name, command, prefix, environment)
 
     def start_workers(self, count):

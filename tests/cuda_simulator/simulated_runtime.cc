@@ -46,6 +46,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->minor = 0;
   properties->multiProcessorCount = kDevices[device].multiprocessors;
   properties->sharedMemPerBlockOptin = kSharedBytesPerBlock;
+  properties->pciDomainID = 0;
+  properties->pciBusID = 0x10 + device;
+  properties->pciDeviceID = 0;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {

@@ -489,7 +489,7 @@ TEST(GetCapabilitiesCall, AnswersTheLimits) {
 
   ASSERT_TRUE(service.Call(*service.jobs, &JobStub::GetCapabilities, v1::GetCapabilitiesRequest(), response).ok());
 
-  EXPECT_EQ(response.protocol_version(), "1.0");
+  EXPECT_EQ(response.protocol_version(), "1.1");
   EXPECT_EQ(response.max_chunk_bytes(), 1 << 20);
   EXPECT_EQ(response.max_layers(), 512);
   EXPECT_EQ(response.lease_ttl().seconds(), 30);

@@ -12,6 +12,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kAnswerTimeout(3'000);
+constexpr char kSlot[] = "slot";
 
 Digest DigestOfText(const std::string& text) { return Digest::Of(AsBytes(text)); }
 
@@ -96,12 +97,21 @@ void ScriptedWorker::LiveOneSecond() {
     until = world_.now().monotonic + world_.Between(5'000, 90'000);
   }
   if (world_.Strikes(SimFault::kBadWorker)) bad_until_ = world_.now().monotonic + world_.Between(60'000, 400'000);
+  if (world_.Strikes(SimFault::kSickDevice)) {
+    sick_until_ = world_.now().monotonic + world_.Between(10'000, 200'000);
+    sickness_ = world_.Chance(0.5) ? DeviceCondition::kReset : DeviceCondition::kReboot;
+  }
   world_.After(milliseconds(1'000), [this] { LiveOneSecond(); });
+}
+
+std::vector<DeviceHealth> ScriptedWorker::Devices() const {
+  const bool sick = world_.now().monotonic < sick_until_;
+  return {{kSlot, sick ? sickness_ : DeviceCondition::kHealthy, 0, ""}};
 }
 
 void ScriptedWorker::Register() {
   const WorkerKey self = {name_, std::to_string(life_)};
-  Ask({RegisterWorker{self, numerics_class_, "1", {}}, ""}, [this](const SimAnswer& answer) {
+  Ask({RegisterWorker{self, numerics_class_, "1", {{kSlot, "", 0}}, Devices()}, ""}, [this](const SimAnswer& answer) {
     if (!answer.decision.ok()) return Later(milliseconds(1'000), [this] { Register(); });
     Poll(0);
   });
@@ -109,7 +119,7 @@ void ScriptedWorker::Register() {
 
 void ScriptedWorker::Poll(int poll) {
   const WorkerKey self = {name_, std::to_string(life_)};
-  Ask({PollTask{self, "poll-" + std::to_string(poll)}, ""}, [this, poll](const SimAnswer& answer) {
+  Ask({PollTask{self, "poll-" + std::to_string(poll), kSlot, Devices()}, ""}, [this, poll](const SimAnswer& answer) {
     if (ReasonOf(answer.decision.status()) == ErrorReason::kWorkerUnknown) return Register();
     if (answer.grant) {
       BeginTask(*answer.grant);
@@ -133,13 +143,16 @@ void ScriptedWorker::BeginTask(const TaskGrant& grant) {
 void ScriptedWorker::Renew() {
   const Lease lease = task_->lease;
   if (!wedged_ && !mute_) ++progress_;
-  coordinator_.Call({RenewLease{lease, {progress_, 0.5, next_layer_, ""}}, ""}, link_,
-                    [this, lease, life = life_](const SimAnswer& answer) {
-                      if (life != life_ || !task_ || !(task_->lease == lease)) return;
-                      if (world_.now().monotonic < awake_at_) return;
-                      if (!answer.decision.ok()) return OnRefusal(answer.decision.status());
-                      if (answer.decision->outcome == Outcome::kCancelRequested) Release();
-                    });
+  RenewLease renewal;
+  renewal.lease = lease;
+  renewal.progress = {progress_, 0.5, next_layer_, ""};
+  renewal.devices = Devices();
+  coordinator_.Call({renewal, ""}, link_, [this, lease, life = life_](const SimAnswer& answer) {
+    if (life != life_ || !task_ || !(task_->lease == lease)) return;
+    if (world_.now().monotonic < awake_at_) return;
+    if (!answer.decision.ok()) return OnRefusal(answer.decision.status());
+    if (answer.decision->outcome == Outcome::kCancelRequested) Release();
+  });
   const auto period = std::chrono::duration_cast<milliseconds>(task_->ttl * pace_ / 3);
   InTask(period, [this] { Renew(); });
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/sim/sim_coordinator.h"
 
@@ -30,6 +31,8 @@ class ScriptedWorker {
   void Poll(int poll);
   void BeginTask(const TaskGrant& grant);
   void Renew();
+  // As its device is just now.
+  std::vector<DeviceHealth> Devices() const;
   void Work();
   // Sends what no correct worker sends, with its own lease and with forged ones, and ignores the answers.
   void Blunder();
@@ -66,8 +69,10 @@ class ScriptedWorker {
   std::int64_t life_ = 0;  // which process this is; its incarnation
   bool up_ = false;
   bool retired_ = false;
-  MonotonicTime awake_at_;     // paused until then
-  MonotonicTime bad_until_;    // it fails every task until then
+  MonotonicTime awake_at_;    // paused until then
+  MonotonicTime bad_until_;   // it fails every task until then
+  MonotonicTime sick_until_;  // its device is so until then
+  DeviceCondition sickness_ = DeviceCondition::kReset;
   std::int64_t question_ = 0;  // numbers questions, so that late answers are known
   std::optional<TaskGrant> task_;
   int next_layer_ = 0;  // to be computed; the end of the shard if none is

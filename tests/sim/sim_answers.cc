@@ -111,12 +111,15 @@ void SimChecker::Check(const CancelJob& event, const absl::StatusOr<Decision>& d
 void SimChecker::Check(const RegisterWorker& event, const absl::StatusOr<Decision>& decision) {
   Require(Invariant::kPeers, !IsRefusal(decision), event.worker.name, " could not register");
   class_of_[event.worker] = event.numerics_class;
-  if (decision.ok()) last_call_[event.worker] = now();
+  if (!decision.ok()) return;
+  last_call_[event.worker] = now();
+  NoteDevices(event.worker, event.devices);
 }
 
 void SimChecker::Check(const PollTask& event, const absl::StatusOr<Decision>& decision) {
   if (!decision.ok()) return;
   if (last_call_.contains(event.worker)) last_call_[event.worker] = now();
+  NoteDevices(event.worker, event.devices);
   if (decision->outcome == Outcome::kNothing) return CheckStarvation(event.worker);
   const Place place = Find(decision->task_id);
   Require(Invariant::kGrantedOnce, place.task != nullptr, "a poll was granted what is no task");
@@ -133,6 +136,7 @@ void SimChecker::Check(const PollTask& event, const absl::StatusOr<Decision>& de
 void SimChecker::CheckStarvation(const WorkerKey& worker) {
   const auto bound = options_.retry.backoff_cap + options_.avoid_for;
   const std::string& own_class = class_of_[worker];
+  if (!IsUsable(ConditionOf(worker))) return;
   const bool suspect = TrustOf(worker.name) == WorkerTrust::kSuspect;
   if (suspect && now() < workers_[worker.name].next_probe) return;
   if (!suspect && (TrustOf(worker.name) == WorkerTrust::kQuarantined || MayBeStopped(own_class))) return;
@@ -171,6 +175,7 @@ void SimChecker::Check(const RenewLease& event, const absl::StatusOr<Decision>& 
   }
   const WorkerKey worker = {event.lease.worker_name, event.lease.incarnation};
   if (last_call_.contains(worker)) last_call_[worker] = now();
+  NoteDevices(worker, event.devices);
   CheckExtended(*place.task);
 }
 

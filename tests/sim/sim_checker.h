@@ -176,6 +176,8 @@ class SimChecker {
   void CheckJudged(const std::string& worker, const std::string& numerics_class);
   bool IsGuilty(const std::string& worker) const;
   void CheckGivenWork(const WorkerKey& holder, const std::string& task_id);
+  void NoteDevices(const WorkerKey& worker, const std::vector<DeviceHealth>& devices);
+  DeviceCondition ConditionOf(const WorkerKey& worker) const;
   void CheckNothingHeld();
   static bool SpeaksAgainstWorker(const Trial& trial);
   WorkerTrust TrustOf(const std::string& name) const;
@@ -213,6 +215,7 @@ class SimChecker {
   std::map<std::string, KnownWorker> workers_;  // by name
   std::map<WorkerKey, std::string> class_of_;
   std::map<WorkerKey, MonotonicTime> last_call_;            // honoured, since the coordinator last read its journal
+  std::map<WorkerKey, DeviceCondition> condition_of_;       // of its one device, as reported last and honoured
   std::set<std::pair<std::string, std::int64_t>> granted_;  // (task, epoch)
   std::set<std::string> named_;  // keys of artifacts that a job named, until they are deleted
   std::set<std::string> lost_;   // keys of artifacts that a fault took, until they are stored again

@@ -33,6 +33,7 @@ enum class Invariant {
   kPeers,
   kGarbageGoes,
   kRepair,
+  kSickDevice,
 };
 
 struct InvariantEntry {
@@ -73,8 +74,11 @@ inline constexpr std::array kInvariants = {
     InvariantEntry{Invariant::kGarbageGoes, "P5", "once a core is healed what nobody needs goes, after its grace"},
     InvariantEntry{Invariant::kRepair, "P6",
                    "what the store lost is made again by its maker, the same, and nothing else"},
+    InvariantEntry{Invariant::kSickDevice, "P7",
+                   "a device that is out gets nothing, and a host that wants a reboot keeps nothing"},
 };
-static_assert(kInvariants.back().invariant == Invariant::kRepair && kInvariants.size() == 25);  // indexed by the enum
+static_assert(kInvariants.back().invariant == Invariant::kSickDevice &&
+              kInvariants.size() == 26);  // indexed by the enum
 
 constexpr const InvariantEntry& EntryOf(Invariant invariant) {
   return kInvariants[static_cast<std::size_t>(invariant)];

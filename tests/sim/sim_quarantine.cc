@@ -12,6 +12,14 @@ namespace {
 constexpr int kTooMany = 3;
 constexpr int kRememberedTtls = 10;  // of a worker's last call
 
+// Whether the event of a changed task says that its lease was taken back.
+bool IsRevoked(const Transition& transition, const std::string& task_id) {
+  return std::any_of(transition.events.begin(), transition.events.end(), [&](const JobEvent& event) {
+    const auto* task = std::get_if<TaskStateChange>(&event.what);
+    return task != nullptr && task->task_id == task_id && task->trigger == TaskTrigger::kRevoke;
+  });
+}
+
 int Allowance(std::size_t fleet) {
   if (fleet < 2) return 0;
   return fleet < 7 ? 1 : static_cast<int>(fleet * 3 / 10);
@@ -32,8 +40,10 @@ void SimChecker::NoteAttempt(const Transition& transition) {
     const TaskState to = change.status.state;
     const bool moved_on = to == TaskState::kReady || to == TaskState::kBlocked || to == TaskState::kFailed;
     const std::string& worker = task.status.worker_name;
-    if (ticked && IsHeld(task.status.state) && TrustOf(worker) == WorkerTrust::kQuarantined &&
-        change.status.state != TaskState::kCancelling) {
+    const bool restarting = ConditionOf({worker, task.status.incarnation}) == DeviceCondition::kReboot;
+    const bool taken_back =
+        TrustOf(worker) == WorkerTrust::kQuarantined || (restarting && IsRevoked(transition, task.description.task_id));
+    if (ticked && IsHeld(task.status.state) && taken_back && change.status.state != TaskState::kCancelling) {
       attempt_ = {change.index, std::nullopt, true, false};
     } else if (task.status.state != TaskState::kLeased || IsAwaited(task)) {
       continue;
@@ -50,7 +60,11 @@ void SimChecker::NoteAttempt(const Transition& transition) {
   if (attempt_.index < 0) return;
   const Task& task = known->second.job.tasks[attempt_.index];
   if (attempt_.trial && SpeaksAgainstWorker(*attempt_.trial)) NoteBlame(task);
-  if (attempt_.got_further) NoteSuccess(task);
+  if (!attempt_.got_further) return;
+  const WorkerKey holder = {task.status.worker_name, task.status.incarnation};
+  Require(Invariant::kSickDevice, !last_call_.contains(holder) || ConditionOf(holder) != DeviceCondition::kReboot,
+          task.description.task_id, " got further on a host that wants a reboot");
+  NoteSuccess(task);
 }
 
 void SimChecker::NoteBlame(const Task& task) {
@@ -199,6 +213,10 @@ void SimChecker::NoteLoadedWorkers(const JobStore::State& state) {
 
 void SimChecker::CheckGivenWork(const WorkerKey& holder, const std::string& task_id) {
   const WorkerTrust trust = TrustOf(holder.name);
+  if (const auto* poll = std::get_if<PollTask>(event_)) {
+    Require(Invariant::kSickDevice, MayTakeTask(poll->devices, poll->slot), task_id, " was granted to ", holder.name,
+            ", whose device is out");
+  }
   Require(Invariant::kQuarantine, trust != WorkerTrust::kQuarantined, task_id, " was granted to ", holder.name,
           ", which is in quarantine");
   if (trust == WorkerTrust::kSuspect) {
@@ -221,8 +239,22 @@ void SimChecker::CheckNothingHeld() {
       Require(Invariant::kQuarantine,
               !IsHeld(task.status.state) || TrustOf(task.status.worker_name) != WorkerTrust::kQuarantined,
               task.description.task_id, " is held from quarantine");
+      const WorkerKey holder = {task.status.worker_name, task.status.incarnation};
+      Require(
+          Invariant::kSickDevice,
+          !IsHeld(task.status.state) || !last_call_.contains(holder) || ConditionOf(holder) != DeviceCondition::kReboot,
+          task.description.task_id, " is held on a host that wants a reboot");
     }
   }
+}
+
+void SimChecker::NoteDevices(const WorkerKey& worker, const std::vector<DeviceHealth>& devices) {
+  if (!devices.empty()) condition_of_[worker] = devices.front().condition;
+}
+
+DeviceCondition SimChecker::ConditionOf(const WorkerKey& worker) const {
+  const auto known = condition_of_.find(worker);
+  return known == condition_of_.end() ? DeviceCondition::kUnknown : known->second;
 }
 
 bool SimChecker::SpeaksAgainstWorker(const Trial& trial) {

@@ -57,8 +57,8 @@ absl::StatusOr<Registration> FakeCoordinator::Register(std::stop_token) {
   return Registration{"file:///artifacts", milliseconds(10'000), milliseconds(30'000)};
 }
 
-absl::StatusOr<PollAnswer> FakeCoordinator::PollTask(std::string_view poll_id, milliseconds, std::stop_token stop) {
-  GPTVQ_RETURN_IF_ERROR(Take("poll", absl::StrCat("poll ", std::string(poll_id))));
+absl::StatusOr<PollAnswer> FakeCoordinator::PollTask(const TaskPoll& poll, std::stop_token stop) {
+  GPTVQ_RETURN_IF_ERROR(Take("poll", absl::StrCat("poll ", std::string(poll.poll_id))));
   std::unique_lock lock(mutex_);
   changed_.wait(lock, stop, [&] { return !grants_.empty() || !answers_["poll"].empty(); });
   if (stop.stop_requested()) return absl::CancelledError("stopped");

@@ -33,8 +33,7 @@ class FakeCoordinator final : public CoordinatorLink {
   std::vector<std::string> CallsOf(const std::string& prefix) const;
 
   absl::StatusOr<Registration> Register(std::stop_token stop) override;
-  absl::StatusOr<PollAnswer> PollTask(std::string_view poll_id, std::chrono::milliseconds wait,
-                                      std::stop_token stop) override;
+  absl::StatusOr<PollAnswer> PollTask(const TaskPoll& poll, std::stop_token stop) override;
   absl::StatusOr<RenewalAnswer> RenewLease(const Lease& lease, const TaskProgress& progress,
                                            std::stop_token stop) override;
   absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) override;

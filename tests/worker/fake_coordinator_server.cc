@@ -52,7 +52,9 @@ class FakeCoordinatorServer::Service final : public v1::WorkerService::Service {
 
   grpc::Status LeaseTask(grpc::ServerContext*, const v1::LeaseTaskRequest* request,
                          v1::LeaseTaskResponse* response) override {
-    const auto answer = coordinator_.PollTask(request->poll_id(), FromProto(request->wait()), stop_.get_token());
+    const auto answer = coordinator_.PollTask(
+        {.poll_id = request->poll_id(), .slot = request->slot(), .wait = FromProto(request->wait())},
+        stop_.get_token());
     if (!answer.ok()) return ToGrpcStatus(answer.status());
     if (answer->grant) *response->mutable_grant() = ToProto(*answer->grant);
     return grpc::Status::OK;

@@ -148,9 +148,9 @@ TEST_F(GrpcCoordinatorLinkTest, RegistrationSaysWhoCalls) {
 }
 
 TEST_F(GrpcCoordinatorLinkTest, PollBringsAGrantOrNothing) {
-  const auto nothing = link_->PollTask("poll-1", seconds(1), std::stop_token());
+  const auto nothing = link_->PollTask({.poll_id = "poll-1", .wait = seconds(1)}, std::stop_token());
   service_.grant = AGrant("A");
-  const auto something = link_->PollTask("poll-2", seconds(1), std::stop_token());
+  const auto something = link_->PollTask({.poll_id = "poll-2", .wait = seconds(1)}, std::stop_token());
 
   ASSERT_TRUE(nothing.ok()) << nothing.status();
   EXPECT_FALSE(nothing->grant.has_value());
@@ -236,7 +236,8 @@ TEST_F(GrpcCoordinatorLinkTest, StopEndsAPollThatWaits) {
   service_.hold_polls = true;
   std::stop_source stop;
   absl::Status status;
-  std::jthread poller([&] { status = link_->PollTask("poll-1", seconds(60), stop.get_token()).status(); });
+  std::jthread poller(
+      [&] { status = link_->PollTask({.poll_id = "poll-1", .wait = seconds(60)}, stop.get_token()).status(); });
   {
     std::unique_lock lock(service_.mutex);
     service_.changed.wait(lock, [&] { return service_.is_holding; });
@@ -252,7 +253,8 @@ TEST_F(GrpcCoordinatorLinkTest, StopEndsAPollThatWaits) {
 TEST_F(GrpcCoordinatorLinkTest, CallThatAStoppingCoordinatorCancelsIsUnavailable) {
   service_.status = absl::CancelledError("CANCELLED");  // as gRPC says it of calls that no handler took
 
-  EXPECT_TRUE(absl::IsUnavailable(link_->PollTask("poll-1", milliseconds(0), std::stop_token()).status()));
+  EXPECT_TRUE(
+      absl::IsUnavailable(link_->PollTask({.poll_id = "poll-1", .wait = milliseconds(0)}, std::stop_token()).status()));
   EXPECT_TRUE(absl::IsUnavailable(Publish("layer")));
   EXPECT_TRUE(absl::IsUnavailable(link_->CompleteTask(lease_, {{}, QuantizeResult{}}, std::stop_token())));
 }

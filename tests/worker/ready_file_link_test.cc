@@ -96,5 +96,34 @@ TEST_F(ReadyFileLinkTest, APlaceThatCannotBeWrittenIsLoggedOnceAndChangesNoAnswe
   EXPECT_EQ(log.find("cannot make the ready file", first + 1), std::string::npos);
 }
 
+TEST_F(ReadyFileLinkTest, GoesAfterThreeTasksThatTheDeviceFailedUntilOneGetsFurther) {
+  const auto fail = [&](FailureClass failure_class) {
+    EXPECT_TRUE(link_->FailTask(lease_, {failure_class, "message"}, std::stop_token()).ok());
+  };
+  for (int i = 0; i < 2; ++i) fail(FailureClass::kDevice);
+  fail(FailureClass::kInput);
+  EXPECT_TRUE(IsReady());
+
+  fail(FailureClass::kDevice);
+  EXPECT_FALSE(IsReady());
+  EXPECT_TRUE(link_->RenewLease(lease_, TaskProgress{}, std::stop_token()).ok());
+  EXPECT_FALSE(IsReady());
+
+  EXPECT_TRUE(link_->CompleteTask(lease_, TaskResult{}, std::stop_token()).ok());
+  EXPECT_TRUE(IsReady());
+}
+
+TEST_F(ReadyFileLinkTest, IsNotThereWhileNoSlotMayWork) {
+  bool may_work = false;
+  link_.emplace(coordinator_, path_, log_, [&] { return may_work; });
+
+  EXPECT_TRUE(link_->Register(std::stop_token()).ok());
+  EXPECT_FALSE(IsReady());
+
+  may_work = true;
+  EXPECT_TRUE(link_->Register(std::stop_token()).ok());
+  EXPECT_TRUE(IsReady());
+}
+
 }  // namespace
 }  // namespace gptvq

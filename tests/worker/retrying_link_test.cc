@@ -53,7 +53,8 @@ TEST_F(RetryingLinkTest, PollsAgainWithTheSameId) {
   coordinator_.AnswerNext("poll", absl::DeadlineExceededError("answer lost"));
   coordinator_.Grant(AGrant("A"));
 
-  WhileTimePasses([&] { EXPECT_TRUE(link_.PollTask("poll-5", seconds(1), std::stop_token())->grant); }, 1);
+  WhileTimePasses(
+      [&] { EXPECT_TRUE(link_.PollTask({.poll_id = "poll-5", .wait = seconds(1)}, std::stop_token())->grant); }, 1);
 
   EXPECT_THAT(coordinator_.CallsOf("poll"), testing::ElementsAre("poll poll-5", "poll poll-5"));
 }

@@ -1,5 +1,6 @@
 """F68-F75: security under fault, upgrades, cancellation, and everything at once."""
 
+import os
 import pathlib
 import resource
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from experiment import NotRun, check, experiment, not_run
+from experiment import NotRun, check, experiment
 from fault_proxy import FaultProxy
 from laboratory import eventually, pause, shown
 from process_faults import need
@@ -89,8 +90,36 @@ def lose_worker(cluster, name, fault, words):
         cluster.finish(job_id)
     cluster.terminate(heir)
     return end, seconds
-not_run("F69", "workers of version N-1 at a coordinator of version N, and the reverse", "job finishes with digest G",
-        "there is one protocol version so far; tools/check_proto_compat.py guards the wire")
+@experiment("F69", "workers of version N-1 at a coordinator of version N, then of N at one of N-1; each swapped for the other in the "
+            "middle of a job", "both jobs finish with digest G")
+def version_skew(lab):
+    previous = os.environ.get("GPTVQ_PREVIOUS_BIN")
+    if not previous:
+        raise NotRun("GPTVQ_PREVIOUS_BIN does not name a folder with the programs of the version before (docs/chaos.md)")
+    previous = pathlib.Path(previous).resolve()
+    old_worker, old_coordinator = previous / "gptvq-worker", previous / "gptvq-coordinator"
+    with lab.cluster("workers-first") as cluster:
+        worker = cluster.start_worker("w", program=old_worker)
+        job_id = cluster.submit()
+        cluster.wait_for_layers(job_id, 2)
+        check(cluster.terminate(worker) == 0, "the old worker did not drain")
+        cluster.start_worker("w")
+        cluster.finish(job_id)
+    lab.verify(cluster)
+    with lab.cluster("coordinator-last") as cluster:
+        cluster.terminate(cluster.coordinator)
+        shutil.rmtree(cluster.data)
+        cluster.coordinator_program = old_coordinator
+        cluster.start_coordinator(cluster.address)
+        cluster.start_worker("w")
+        job_id = cluster.submit()
+        cluster.wait_for_layers(job_id, 2)
+        cluster.terminate(cluster.coordinator)
+        cluster.coordinator_program = "gptvq-coordinator"
+        cluster.start_coordinator(cluster.address)
+        cluster.finish(job_id)
+    lab.verify(cluster)
+    return "worker N-1 at coordinator N, replaced by N; worker N at coordinator N-1, replaced by N on its journal: G twice"
 
 
 @experiment("F70", "SIGKILL of the coordinator while it makes the schema of a new journal, step by step, at 20 moments",

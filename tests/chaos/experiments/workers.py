@@ -288,10 +288,6 @@ def two_of_one_name(lab):
     return "two incarnations shared the tasks; 0 stale calls, 0 leases expired"
 
 
-not_run("F13", "sticky CUDA error in the sim executor", "child replaced, golden task, no task on the sick device",
-        "no sim executor in the programs; the worker's answer to a lost device is tested in tests/worker")
-not_run("F14", "Xid 79, NVML actions RESET and REBOOT by the sim executor", "device out or worker quarantined",
-        "no sim executor in the programs, and workers do not report the health of their devices")
 not_run("F15", "one worker flips a bit of its output; audit of 100 %", "found, decided by a third run, quarantined",
         "the product does not execute tasks twice to audit them")
 not_run("F16", "the same, audit of 1 %", "found with the probability that 1 % gives",

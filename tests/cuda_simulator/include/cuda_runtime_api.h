@@ -69,6 +69,7 @@ struct cudaDeviceProp {
   int major, minor;
   int multiProcessorCount;
   std::size_t sharedMemPerBlockOptin;
+  int pciDomainID, pciBusID, pciDeviceID;
 };
 
 const char* cudaGetErrorName(cudaError_t error);

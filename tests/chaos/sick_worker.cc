@@ -1,0 +1,98 @@
+// gptvq-worker on devices that a test makes sick: the same daemon, with the slots of the CPU in the place of GPUs. The file that
+// GPTVQ_SICK_DEVICES names holds the names of slots whose device is lost, one a line: as with a sticky error of CUDA, whatever is
+// asked of the device fails from then on, in this process and in every later one until the name is gone. The n-th slot is the
+// device at 0000:0<n+1>:00.0 of the management library, which tells its health (fake_nvml.cc).
+
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "core/backend/device_lost.h"
+#include "core/base/status_macros.h"
+#include "worker/device_slots.h"
+#include "worker/nvml_library.h"
+#include "worker/worker_daemon.h"
+
+namespace gptvq {
+namespace {
+
+bool IsSick(const std::string& slot) {
+  const char* path = std::getenv("GPTVQ_SICK_DEVICES");
+  std::ifstream file(path == nullptr ? "" : path);
+  for (std::string line; std::getline(file, line);) {
+    if (line == slot) return true;
+  }
+  return false;
+}
+
+// A backend that may be lost. Every task copies, so copies are where it is noticed.
+class LosableBackend final : public Backend {
+ public:
+  LosableBackend(std::unique_ptr<Backend> backend, std::string slot)
+      : backend_(std::move(backend)), slot_(std::move(slot)) {}
+
+  std::string name() const override { return slot_; }
+  std::string numerics_class() const override { return backend_->numerics_class(); }
+  DType activation_dtype() const override { return backend_->activation_dtype(); }
+  std::int64_t row_unit() const override { return backend_->row_unit(); }
+  ForwardOps& forward() override { return backend_->forward(); }
+  QuantOps& quant() override { return backend_->quant(); }
+
+  absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override {
+    GPTVQ_RETURN_IF_ERROR(Check());
+    return backend_->Allocate(bytes);
+  }
+  absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) override {
+    GPTVQ_RETURN_IF_ERROR(Check());
+    return backend_->CopyFromHost(source, target_out);
+  }
+  absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) override {
+    GPTVQ_RETURN_IF_ERROR(Check());
+    return backend_->CopyToHost(source, target_out);
+  }
+  absl::Status CopyBytesFromHost(const void* source, void* target_out, std::size_t bytes) override {
+    GPTVQ_RETURN_IF_ERROR(Check());
+    return backend_->CopyBytesFromHost(source, target_out, bytes);
+  }
+  absl::Status CopyBytesToHost(const void* source, void* target_out, std::size_t bytes) override {
+    GPTVQ_RETURN_IF_ERROR(Check());
+    return backend_->CopyBytesToHost(source, target_out, bytes);
+  }
+  absl::Status CopyInside(MatrixView<const float> source, MatrixView<float> target_out) override {
+    GPTVQ_RETURN_IF_ERROR(Check());
+    return backend_->CopyInside(source, target_out);
+  }
+  absl::Status FillZero(void* target_out, std::size_t bytes) override {
+    GPTVQ_RETURN_IF_ERROR(Check());
+    return backend_->FillZero(target_out, bytes);
+  }
+
+ private:
+  absl::Status Check() {
+    is_lost_ = is_lost_ || IsSick(slot_);
+    return is_lost_ ? DeviceLostError(absl::StrCat(slot_, " is lost: an illegal memory access, for instance"))
+                    : absl::OkStatus();
+  }
+
+  const std::unique_ptr<Backend> backend_;
+  const std::string slot_;
+  bool is_lost_ = false;  // sticky
+};
+
+absl::StatusOr<std::vector<PlacedTeam>> MakeSickSlots(const DeviceSlotsOptions& options) {
+  GPTVQ_ASSIGN_OR_RETURN(std::vector<PlacedTeam> slots, MakeDeviceSlots(options));
+  GPTVQ_ASSIGN_OR_RETURN(const std::shared_ptr<NvmlLibrary> library, NvmlLibrary::Load());
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    PlacedTeam& placed = slots[i];
+    placed.backends[0] = std::make_unique<LosableBackend>(std::move(placed.backends[0]), placed.slot.name);
+    GPTVQ_ASSIGN_OR_RETURN(placed.read_health,
+                           NvmlLibrary::OpenDevice(library, absl::StrCat("0000:0", i + 1, ":00.0")));
+  }
+  return slots;
+}
+
+}  // namespace
+}  // namespace gptvq
+
+int main(int argc, char** argv) { return gptvq::RunWorker(argc, argv, gptvq::MakeSickSlots); }
