@@ -6,11 +6,12 @@
 // the recovery action (NVML_FI_DEV_GET_GPU_RECOVERY_ACTION), uncorrected errors of the memory so far, and every Xid so far. A
 // device that has no line is one that the driver has lost.
 
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "platform/options.h"
 
 namespace {
 
@@ -37,8 +38,7 @@ struct Line {
 };
 
 Line LineOf(const std::string& bus_address) {
-  const char* path = std::getenv("GPTVQ_FAKE_NVML");
-  std::ifstream file(path == nullptr ? "" : path);
+  std::ifstream file(gptvq::ProcessEnvironment()("GPTVQ_FAKE_NVML").value_or(""));
   for (std::string text; std::getline(file, text);) {
     std::istringstream words(text);
     std::string address;

@@ -3,13 +3,12 @@
 // asked of the device fails from then on, in this process and in every later one until the name is gone. The n-th slot is the
 // device at 0000:0<n+1>:00.0 of the management library, which tells its health (fake_nvml.cc).
 
-#include <cstdlib>
 #include <fstream>
-#include <iostream>
 
 #include "absl/strings/str_cat.h"
 #include "core/backend/device_lost.h"
 #include "core/base/status_macros.h"
+#include "platform/options.h"
 #include "worker/device_slots.h"
 #include "worker/nvml_library.h"
 #include "worker/worker_daemon.h"
@@ -18,8 +17,7 @@ namespace gptvq {
 namespace {
 
 bool IsSick(const std::string& slot) {
-  const char* path = std::getenv("GPTVQ_SICK_DEVICES");
-  std::ifstream file(path == nullptr ? "" : path);
+  std::ifstream file(ProcessEnvironment()("GPTVQ_SICK_DEVICES").value_or(""));
   for (std::string line; std::getline(file, line);) {
     if (line == slot) return true;
   }

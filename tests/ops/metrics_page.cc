@@ -99,7 +99,7 @@ std::string MetricsPage() {
   AddCertificateExpiry(worker);
   WorkerMetrics worker_metrics(worker);
   worker_metrics.ShowSlot({.name = "cuda:0", .description = "", .memory_bytes = 0}, [] { return 0.0; });
-  worker_metrics.ShowHealth({.slot = "cuda:0"}, 0);
+  worker_metrics.ShowHealth({"cuda:0", DeviceCondition::kUnknown, 0, ""}, 0);
 
   std::map<std::string, std::set<std::string>> values_of;
   for (const MetricsRegistry* registry : {&coordinator, &worker}) {
