@@ -69,6 +69,7 @@ find_libraries() {
       $(python3 -c 'import nvidia, os; print(*(os.path.join(d, "*", "lib") for d in nvidia.__path__))' 2>/dev/null); do
     [ -d "$folder" ] && folders+=("$folder")
   done
+  export PATH=$PATH:/usr/local/cuda/bin  # compute-sanitizer is there
   local IFS=:
   export LD_LIBRARY_PATH="${folders[*]}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 }
@@ -136,7 +137,7 @@ run_step() {
     model) model ;;
     bench) bench bench "Llama-2-70B on a GPU" ;;
     bench_8b) bench bench_8b "Llama-3-8B on a GPU" llama-3-8b ;;
-    bench_fast) bench bench_fast "Llama-2-70B on a GPU, the short recipe" llama-2-70b 2d-2.125bpv 24 1 ;;
+    bench_fast) bench bench_fast "Llama-2-70B on a GPU, the short recipe" llama-2-70b 2d-2.125bpv 16 1 ;;
     bench_team) bench bench_team "Llama-2-70B on a GPU, with products cut as in a team" llama-2-70b 2d-2.125bpv 48 25 512 ;;
     *) echo "unknown step: $1" >&2; return 2 ;;
   esac

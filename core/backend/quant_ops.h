@@ -123,6 +123,11 @@ class QuantOps {
   virtual absl::Status MatMul(float alpha, MatrixView<const float> a, Transpose transpose_a, MatrixView<const float> b,
                               Transpose transpose_b, float beta, MatrixView<float> c) = 0;
 
+  // c = a b + beta c where a few significant bits will do: the factors may be rounded to bfloat16, which has 8, sums are of f32
+  // or better. For what only points out a direction, never for a loss (docs/adr/0013). beta 0 ignores what c held.
+  virtual absl::Status CoarseMatMul(MatrixView<const float> a, MatrixView<const float> b, float beta,
+                                    MatrixView<float> c) = 0;
+
   // y = alpha x + beta y, element by element: with alpha 1, beta -1 the error W - Q in the place of Q.
   virtual absl::Status Axpby(float alpha, MatrixView<const float> x, float beta, MatrixView<float> y) = 0;
 

@@ -90,4 +90,10 @@ absl::Status CpuQuantOps::MatMul(float alpha, MatrixView<const float> a, Transpo
   return absl::OkStatus();
 }
 
+// In f32: this backend would gain nothing by rounding.
+absl::Status CpuQuantOps::CoarseMatMul(MatrixView<const float> a, MatrixView<const float> b, float beta,
+                                       MatrixView<float> c) {
+  return MatMul(1, a, Transpose::kNo, b, Transpose::kNo, beta, c);
+}
+
 }  // namespace gptvq

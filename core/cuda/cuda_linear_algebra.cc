@@ -100,6 +100,14 @@ absl::Status CudaQuantOps::MatMul(float alpha, MatrixView<const float> a, Transp
                              .row_unit = row_unit_});
 }
 
+absl::Status CudaQuantOps::CoarseMatMul(MatrixView<const float> a, MatrixView<const float> b, float beta,
+                                        MatrixView<float> c) {
+  GPTVQ_RETURN_IF_ERROR(CheckMatMul(a, Transpose::kNo, b, Transpose::kNo, c));
+  GPTVQ_RETURN_IF_ERROR(context_.Activate());
+  return MultiplyCoarsely(context_,
+                          {.a = ReadOnly(a), .b = ReadOnly(b), .beta = beta, .c = OnDevice(c), .row_unit = row_unit_});
+}
+
 absl::Status CudaQuantOps::Axpby(float alpha, MatrixView<const float> x, float beta, MatrixView<float> y) {
   GPTVQ_RETURN_IF_ERROR(Require(SameShape(x, y), "Axpby", "x and y have the same shape"));
   GPTVQ_RETURN_IF_ERROR(context_.Activate());

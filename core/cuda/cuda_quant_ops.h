@@ -23,6 +23,8 @@ class CudaQuantOps final : public QuantOps {
   absl::Status Symmetrize(MatrixView<float> h) override;
   absl::Status MatMul(float alpha, MatrixView<const float> a, Transpose transpose_a, MatrixView<const float> b,
                       Transpose transpose_b, float beta, MatrixView<float> c) override;
+  absl::Status CoarseMatMul(MatrixView<const float> a, MatrixView<const float> b, float beta,
+                            MatrixView<float> c) override;
 
   // cuda_cholesky.cc
   absl::Status ReversedCholesky(MatrixView<float> h) override;

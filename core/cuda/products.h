@@ -31,6 +31,17 @@ struct FloatProduct {
 };
 absl::Status Multiply(DeviceContext& context, const FloatProduct& product);
 
+// c = a b + beta c with both factors rounded to bfloat16, on the tensor cores: a sixth of the time of the above. Rounded
+// by pieces of the inner axis, which need less memory than the split ones. beta and row_unit as above.
+struct CoarseProduct {
+  DeviceView<const float> a;
+  DeviceView<const float> b;
+  float beta = 0;
+  DeviceView<float> c;
+  std::int64_t row_unit = 0;
+};
+absl::Status MultiplyCoarsely(DeviceContext& context, const CoarseProduct& product);
+
 // op(a) op(b) of bfloat16 matrices on the tensor cores, f32 accumulation: into f32, c = product + beta c, or
 // rounded once to bfloat16.
 struct Bf16Product {

@@ -37,7 +37,8 @@ absl::StatusOr<UpdateStep> SolveNormalEquations(Backend& backend, const Prepared
                                                 Residual& scratch);
 
 // Solves, rounds the new codebooks to what is stored, and keeps them for every independent range of rows whose loss
-// after rounding is lower than before; the others stay as they were. The loss never rises. `residual` follows.
+// after rounding is lower than before, as far as `residual` tells; the others stay as they were. The loss never rises. `residual`
+// follows, computed anew where a range changed.
 // Returns the number of iterations.
 absl::StatusOr<std::int64_t> UpdateCodebooks(Backend& backend, const PreparedHessian& hessian,
                                              std::int64_t max_iterations, double min_relative_gain, VectorState& state,

@@ -85,9 +85,12 @@ class ReassignPass {
     if (ChangedCount(from) == 0) return absl::OkStatus();
     const IndexRange source = ColumnsOf(from);
     const IndexRange target = ColumnsOf(to);
-    return ops_.MatMul(1, change_.Cols(source.begin, source.count()), Transpose::kNo,
-                       hessian_.damped().Block(source.begin, target.begin, source.count(), target.count()),
-                       Transpose::kNo, 1, residual_.gradient.view().Cols(target.begin, target.count()));
+    const MatrixView<const float> change = change_.Cols(source.begin, source.count());
+    const MatrixView<const float> hessian =
+        hessian_.damped().Block(source.begin, target.begin, source.count(), target.count());
+    const MatrixView<float> gradient = residual_.gradient.view().Cols(target.begin, target.count());
+    if (options_.products == ReassignProducts::kCoarse) return ops_.CoarseMatMul(change, hessian, 1, gradient);
+    return ops_.MatMul(1, change, Transpose::kNo, hessian, Transpose::kNo, 1, gradient);
   }
 
   Backend& backend_;

@@ -11,11 +11,19 @@
 
 namespace gptvq {
 
+// How exactly the rest of the row hears of what changed.
+enum class ReassignProducts {
+  kFull,  // as the losses are computed
+  kCoarse,  // to a few bits (QuantOps::CoarseMatMul), far below the noise: the gradient has to be formed anew before anything
+            // is decided by the losses
+};
+
 struct ReassignOptions {
   // Noise on the gradient: its standard deviation at column j is sqrt(noise * H'_jj), which moves the target of a weight
   // by what costs `noise` on the average. 0: plain coordinate descent.
   double noise = 0;
   std::uint32_t noise_key = 0;
+  ReassignProducts products = ReassignProducts::kFull;
   int sweeps_per_block = 1;  // how often a block of columns is gone through before the rest of the row hears of it
 };
 

@@ -136,12 +136,15 @@ class VectorRecipe {
     GPTVQ_ASSIGN_OR_RETURN(const double loss, Loss());
     const double loss_per_weight = loss / weights;
     const int passes = spec_.refinement_passes;
+    // Behind the last update nothing forms the gradient anew any more, and without updates nothing ever does.
+    const int last_update = spec_.update_iterations > 0 ? passes / kPassesPerUpdate * kPassesPerUpdate : 0;
     for (int pass = 0; pass < passes; ++pass) {
       const double progress = passes > 1 ? static_cast<double>(pass) / (passes - 1) : 1;
       const double temperature = kFirstTemperature * std::pow(kLastTemperature / kFirstTemperature, progress);
       ReassignOptions options;
       options.noise = temperature * temperature * loss_per_weight;
       options.noise_key = keys.Draw(static_cast<std::uint64_t>(pass))[0];
+      options.products = pass < last_update ? ReassignProducts::kCoarse : ReassignProducts::kFull;
       options.sweeps_per_block = kAnnealingSweepsPerBlock;
       GPTVQ_RETURN_IF_ERROR(ReassignVectors(backend_, hessian_, options, state_, residual_, scratch_).status());
       ++report_.refinement_passes;

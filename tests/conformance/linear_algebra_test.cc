@@ -182,6 +182,45 @@ TEST_P(LinearAlgebraConformance, PanelsOfAHessianGiveTheBytesOfTheWhole) {
   }
 }
 
+// Ragged, and longer than the pieces in which a backend rounds its factors. Each of two factors is off by 2^-9 of itself.
+TEST_P(LinearAlgebraConformance, CoarseProductsAreRightToTheBitsOfBf16) {
+  struct Case {
+    std::int64_t rows, cols, inner;
+    float beta;
+  };
+  for (const Case& c : {Case{1, 1, 1, 0}, {70, 33, 128, 1}, {5, 130, 4500, 2}, {3, 4, 0, 0.5f}, {0, 3, 2, 1}}) {
+    SCOPED_TRACE(testing::Message() << c.rows << "x" << c.cols << "x" << c.inner);
+    const auto a = TestRandom(63).Normals(c.rows * c.inner), b = TestRandom(64).Normals(c.inner * c.cols);
+    const auto before = TestRandom(65).Normals(c.rows * c.cols);
+
+    const auto result = OnEveryThreadCount([&](Backend& backend) {
+      const GuardedMatrix<float> a_device(backend, c.rows, c.inner, a), b_device(backend, c.inner, c.cols, b);
+      const auto c_device = c.beta == 0 ? GuardedMatrix<float>(backend, c.rows, c.cols)  // poison is ignored
+                                        : GuardedMatrix<float>(backend, c.rows, c.cols, before);
+      EXPECT_TRUE(backend.quant().CoarseMatMul(a_device.view(), b_device.view(), c.beta, c_device.view()).ok());
+      return std::make_tuple(c_device.Read());
+    });
+
+    std::vector<double> expected, scales;
+    for (std::int64_t r = 0; r < c.rows; ++r) {
+      for (std::int64_t col = 0; col < c.cols; ++col) {
+        const double old = c.beta == 0 ? 0.0 : c.beta * before[r * c.cols + col];
+        double sum = old, magnitude = std::fabs(old);
+        for (std::int64_t i = 0; i < c.inner; ++i) {
+          const double term = static_cast<double>(a[r * c.inner + i]) * b[i * c.cols + col];
+          sum += term;
+          magnitude += std::fabs(term);
+        }
+        expected.push_back(sum);
+        scales.push_back(magnitude);
+      }
+    }
+    const double sum_bound = static_cast<double>(c.inner + 3) * kFloatRoundoff;
+    EXPECT_TRUE(CloseBy(std::get<0>(result), expected, scales,
+                        {0x1p-8 + 0x1p-18 + sum_bound, "two roundings to bf16, length of the sum times f32 roundoff"}));
+  }
+}
+
 // Where a backend allows rows to be cut; one that says 0 does not, and no team of several is made of it.
 TEST_P(LinearAlgebraConformance, RowsOfAProductDoNotDependOnOtherRows) {
   const std::int64_t unit = backend().row_unit();
@@ -203,6 +242,18 @@ TEST_P(LinearAlgebraConformance, RowsOfAProductDoNotDependOnOtherRows) {
     }
 
     EXPECT_TRUE(cut.Read() == whole.Read()) << rows << "x" << cols << "x" << inner;
+
+    const auto multiply_coarsely = [&, rows = rows](const GuardedMatrix<float>& c, std::int64_t begin,
+                                                    std::int64_t end) {
+      const std::int64_t first = std::min(begin * unit, rows), count = std::min(end * unit, rows) - first;
+      return backend().quant().CoarseMatMul(a_device.view().Rows(first, count), b_device.view(), 0,
+                                            c.view().Rows(first, count));
+    };
+    ASSERT_TRUE(multiply_coarsely(whole, 0, rows).ok());
+    for (auto [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, 1}, {1, 8}, {8, 41}, {41, rows}}) {
+      ASSERT_TRUE(multiply_coarsely(cut, begin, end).ok());
+    }
+    EXPECT_TRUE(cut.Read() == whole.Read()) << rows << "x" << cols << "x" << inner << ", coarse";
   }
 }
 

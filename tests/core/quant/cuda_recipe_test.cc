@@ -1,7 +1,9 @@
 // The whole recipe over the CUDA backend, on the simulated devices of tests/cuda_simulator, beside the CPU.
+#include <cmath>
 #include <vector>
 
 #include "core/cuda/cuda_backend.h"
+#include "core/quant/refinement.h"
 #include "gtest/gtest.h"
 #include "tests/core/quant/layer_case.h"
 
@@ -43,6 +45,38 @@ TEST(CudaRecipe, GivesTheSameBytesOnDevicesOfEverySizeAndInEveryOrderOfThreads) 
   const LinearResult expected = QuantizeOnCuda(0, layer, SpecOf(2, 4));
   for (int device : {0, 1, 2})
     EXPECT_EQ(QuantizeOnCuda(device, layer, SpecOf(2, 4)).dequantized, expected.dequantized) << device;
+}
+
+// How far the loss that a noisy pass leaves is from the one computed anew, as a share of it. Two blocks of columns.
+double ErrorOfLossAfterAPass(ReassignProducts products) {
+  const LayerCase layer = RandomLayer(16, 256, 13);
+  const QuantSpec spec = SmallSpec(2, 3);
+  const auto backend = MakeCudaBackend({.device = 0}).value();
+  const PreparedHessian hessian = Prepare(*backend, layer, spec);
+  const std::int64_t rows = layer.weights.rows, cols = layer.weights.cols;
+  auto weights = DeviceMatrix<float>::FromHost(*backend, layer.narrow.data(), rows, cols).value();
+  VectorState state = VectorState::Make(*backend, std::move(weights), spec).value();
+  for (std::size_t i = 0; i < state.values.size(); ++i) state.values[i] = 0.05f * static_cast<float>(i % 7) - 0.15f;
+  GPTVQ_CHECK(state.RoundCodebooks(*backend, 0, state.layout.group_count()).ok());
+  Residual residual = Residual::Allocate(*backend, rows, cols).value();
+  Residual scratch = Residual::Allocate(*backend, rows, cols).value();
+  GPTVQ_CHECK(residual.Recompute(*backend, hessian, state).ok());
+  const double loss_per_weight = residual.Loss() / static_cast<double>(rows * cols);
+  const ReassignOptions options = {.noise = 0.1 * loss_per_weight, .noise_key = 5, .products = products};
+  GPTVQ_CHECK(ReassignVectors(*backend, hessian, options, state, residual, scratch).value() > 0);
+
+  GPTVQ_CHECK(scratch.Recompute(*backend, hessian, state).ok());
+  return std::fabs(residual.Loss() / scratch.Loss() - 1);
+}
+
+// Factors of 8 significant bits; errors of opposite signs cancel, so it is less than 2^-8.
+TEST(CudaRecipe, ACoarsePassLeavesALossThatIsRightToAFewBitsAndAFullOneToThoseOfF32) {
+  const double full = ErrorOfLossAfterAPass(ReassignProducts::kFull);
+  const double coarse = ErrorOfLossAfterAPass(ReassignProducts::kCoarse);
+
+  EXPECT_LT(full, 1e-5);
+  EXPECT_LT(coarse, 0x1p-8);
+  EXPECT_GT(coarse, full) << "bfloat16 is not what it multiplies";
 }
 
 }  // namespace
