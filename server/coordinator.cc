@@ -16,6 +16,11 @@ constexpr std::chrono::seconds kAbandonedCheckPeriod(5);
 
 absl::Status Stopping() { return Refuse(ErrorReason::kStopping, "the coordinator is stopping"); }
 
+bool BeginsWork(const Event& event) {
+  return std::holds_alternative<SubmitJob>(event) || std::holds_alternative<RegisterWorker>(event) ||
+         std::holds_alternative<PollTask>(event);
+}
+
 // Whether a poll may find something now that it did not find before the transition.
 bool MakesWork(const Transition& transition) {
   if (transition.created) return true;
@@ -51,7 +56,6 @@ absl::Status Coordinator::Start(ReadinessObserver observer) {
 }
 
 absl::Status Coordinator::CheckLoaded() const {
-  const std::lock_guard lock(mutex_);
   if (loaded_) return absl::OkStatus();
   return Refuse(ErrorReason::kNotReady, "the coordinator is loading its journal");
 }
@@ -64,10 +68,9 @@ void Coordinator::Drain() {
 }
 
 absl::StatusOr<Decision> Coordinator::Record(const Event& event, std::optional<DeletionCount> seen) {
-  const std::lock_guard lock(mutex_);
-  const bool begins_work = std::holds_alternative<SubmitJob>(event) || std::holds_alternative<RegisterWorker>(event);
-  if (draining_ && begins_work) return Stopping();
-  return RecordLocked(event, seen);
+  Proposal proposal = {event, seen};
+  queue_.Record(proposal, [this](absl::Span<Proposal* const> batch) { RecordLocked(batch); });
+  return std::move(proposal.answer);
 }
 
 DeletionCount Coordinator::deletion_count() const {
@@ -82,16 +85,15 @@ absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::mi
   const MonotonicTime deadline =
       clock_.MonotonicNow() + std::clamp(wait, std::chrono::milliseconds(0), options_.max_poll_wait);
 
-  std::unique_lock lock(mutex_);
   PollTask asked = poll;
   while (true) {
-    if (draining_) return Stopping();
     if (abandoned()) return absl::CancelledError("the caller of the poll is gone");
-    GPTVQ_ASSIGN_OR_RETURN(Decision decision, RecordLocked(asked));
+    const std::uint64_t seen = work_version_;  // before it is decided: what comes later wakes this poll again
+    GPTVQ_ASSIGN_OR_RETURN(Decision decision, Record(asked));
     asked.devices.clear();  // what the worker reports while this waits is newer
     const MonotonicTime now = clock_.MonotonicNow();
     if (decision.outcome != Outcome::kNothing || now >= deadline) return decision;
-    const std::uint64_t seen = work_version_;
+    std::unique_lock lock(mutex_);
     work_changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(deadline - now, kAbandonedCheckPeriod),
                            [&] { return draining_ || work_version_ != seen; });
   }
@@ -104,10 +106,7 @@ absl::StatusOr<std::optional<TaskGrant>> Coordinator::FindGrant(const std::strin
   GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());
   const auto found = ledger_.scheduler().FindTask(task_id);
   if (!found.ok()) return std::nullopt;
-  const TaskStatus& status = found->task->status;
-  if (WorkerKey{status.worker_name, status.incarnation} != poll.worker || status.poll_id != poll.poll_id) {
-    return std::nullopt;
-  }
+  if (!IsLeasedTo(found->task->status, poll)) return std::nullopt;
   const TaskDescription& description = found->task->description;
   std::vector<PublishedLayer> layers;
   if (description.kind == TaskKind::kFinalize) {
@@ -160,7 +159,8 @@ absl::StatusOr<StandingJob> Coordinator::FindJob(std::string_view job_id) const 
 absl::StatusOr<std::string> Coordinator::OwnerOf(std::string_view job_id) const {
   {
     const std::lock_guard lock(mutex_);
-    if (const JobSnapshot* job = ledger_.scheduler().FindJob(job_id)) return job->description.owner;
+    const JobSnapshot* job = ledger_.CheckInStep().ok() ? ledger_.scheduler().FindJob(job_id) : nullptr;
+    if (job != nullptr) return job->description.owner;
   }
   GPTVQ_ASSIGN_OR_RETURN(const StandingJob standing, FindJob(job_id));
   return standing.job.description.owner;
@@ -245,20 +245,39 @@ std::vector<DoomedArtifact> Coordinator::ListDoomed() const {
   return rows;
 }
 
-absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event, std::optional<DeletionCount> seen) {
+void Coordinator::RecordLocked(absl::Span<Proposal* const> batch) {
   const MonotonicTime begin = clock_.MonotonicNow();
-  absl::StatusOr<Decision> recorded = ledger_.Record(event, Now(), seen);
-  GPTVQ_RETURN_IF_ERROR(CountRollback(recorded.status()));
-  const Decision& decision = *recorded;
-  metrics_.CountDecision(decision);
-  if (!decision.transition.empty()) {
-    metrics_.journal_seconds.Observe(std::chrono::duration<double>(clock_.MonotonicNow() - begin).count());
+  std::vector<Proposal*> admitted;
+  for (Proposal* proposal : batch) {
+    if (draining_ && BeginsWork(proposal->event)) {
+      proposal->answer = Stopping();
+    } else {
+      admitted.push_back(proposal);
+    }
   }
-  const bool progressed = std::holds_alternative<RenewLease>(event);
-  if (MakesWork(decision.transition)) WakePolls();
-  if (progressed) ++progress_version_;
-  if (progressed || !decision.transition.empty()) changed_.notify_all();
-  return recorded;
+  ledger_.RecordAll(admitted, Now());
+  const std::chrono::duration<double> duration = clock_.MonotonicNow() - begin;
+
+  bool work = false, changed = false;
+  for (const Proposal* proposal : admitted) {
+    if (!CountRollback(proposal->answer.status()).ok()) continue;
+    const Decision& decision = *proposal->answer;
+    const bool progressed = std::holds_alternative<RenewLease>(proposal->event);
+    metrics_.CountDecision(decision);
+    if (!decision.transition.empty()) metrics_.journal_seconds.Observe(duration.count());
+    work = work || MakesWork(decision.transition);
+    changed = changed || progressed || !decision.transition.empty();
+    if (progressed) ++progress_version_;
+  }
+  if (work) WakePolls();
+  if (changed) changed_.notify_all();
+}
+
+absl::StatusOr<Decision> Coordinator::RecordLocked(const Event& event) {
+  Proposal proposal = {event};
+  Proposal* const one = &proposal;
+  RecordLocked({&one, 1});
+  return std::move(proposal.answer);
 }
 
 absl::Status Coordinator::CountRollback(absl::Status status) {
@@ -314,11 +333,11 @@ void Coordinator::ShowReadiness(const absl::Status& readiness) {
 }
 
 // One that was deposed knows how jobs and workers stood then; how they stand is for the leader to show, or sums over both
-// would count them twice. A journal that does not answer has no other to show it: workers go on, and so does what is known.
+// would count them twice. A journal that does not answer has no other to show it: workers go on, and so does what was shown.
 void Coordinator::ShowStanding(const absl::Status& readiness) {
   if (ReasonOf(readiness) == ErrorReason::kNotLeading) {
     metrics_.ShowStanding(Scheduler(options_.scheduler), Now());
-  } else {
+  } else if (readiness.ok()) {
     metrics_.ShowStanding(ledger_.scheduler(), Now());
   }
 }

@@ -1,6 +1,7 @@
 #ifndef GPTVQ_SERVER_COORDINATOR_H_
 #define GPTVQ_SERVER_COORDINATOR_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include "server/concurrency_limit.h"
 #include "server/coordinator_metrics.h"
 #include "server/ledger.h"
+#include "server/record_queue.h"
 
 namespace gptvq {
 
@@ -47,8 +49,9 @@ struct StandingWorker {
   std::optional<WorkerRecord> record;  // what speaks or spoke against it
 };
 
-// The ledger for many threads: takes the one mutex, records the event, wakes who waits. Handlers of both services come
-// through here; a thread of its own lets time pass. Borrows everything given to the constructor. Thread-safe.
+// The ledger for many threads: gathers the events that come together, records them under the one mutex, wakes who waits. Nobody
+// sees what is not durable: readers take the same mutex. Handlers of both services come through here; a thread of its own lets
+// time pass. Borrows everything given to the constructor. Thread-safe.
 class Coordinator {
  public:
   Coordinator(JobStore& store, Clock& clock, CoordinatorMetrics& metrics, const CoordinatorOptions& options);
@@ -122,7 +125,9 @@ class Coordinator {
  private:
   // The same status; counts it if it shows a rollback.
   absl::Status CountRollback(absl::Status status);
-  absl::StatusOr<Decision> RecordLocked(const Event& event, std::optional<DeletionCount> seen = std::nullopt);
+  // Answers every proposal, with mutex_ held.
+  void RecordLocked(absl::Span<Proposal* const> batch);
+  absl::StatusOr<Decision> RecordLocked(const Event& event);
   void WakePolls();
   void LetTimePass();
   void NoticeOwnSilence();
@@ -145,11 +150,14 @@ class Coordinator {
   Ledger ledger_;
   ReadinessObserver observer_;
   std::optional<bool> ready_;  // as the observer knows it
-  bool loaded_ = false;
   bool draining_ = false;
-  MonotonicTime last_tick_;         // of the ticker, after it had the mutex
-  std::uint64_t work_version_ = 0;  // rises when a poll may find something that it did not find before
+  MonotonicTime last_tick_;  // of the ticker, after it had the mutex
   std::uint64_t progress_version_ = 0;
+  // Written with mutex_ held, read without:
+  std::atomic<std::uint64_t> work_version_ = 0;  // rises when a poll may find something that it did not find before
+  std::atomic<bool> loaded_ = false;
+
+  RecordQueue queue_{mutex_};
 
   std::jthread ticker_;  // last: it stops before the fields above go away
 };

@@ -17,6 +17,11 @@ std::vector<PublishedLayer> PublishedLayers(const JobSnapshot& job, const Task& 
 
 }  // namespace
 
+bool IsLeasedTo(const TaskStatus& status, const PollTask& poll) {
+  return status.state == TaskState::kLeased && WorkerKey{status.worker_name, status.incarnation} == poll.worker &&
+         status.poll_id == poll.poll_id;
+}
+
 TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds ttl,
                     const std::vector<PublishedLayer>& layers) {
   const Task& task = job.tasks[index];

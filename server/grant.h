@@ -6,8 +6,12 @@
 
 #include "platform/job/job.h"
 #include "platform/job/lease.h"
+#include "server/scheduler/events.h"
 
 namespace gptvq {
+
+// Whether a task is LEASED to a poll: what was granted may be lost again before the poll is told. Pure.
+bool IsLeasedTo(const TaskStatus& status, const PollTask& poll);
 
 // What the holder of task `index` of `job` needs to run it; everything but the lease token. Pure.
 // `layers`: the published layers of the job with their reports; read for finalize tasks only.

@@ -30,10 +30,7 @@ absl::Status Ledger::Load(Instant now) {
   absl::StatusOr<JobStore::State> state = store_.LoadActive();
   in_step_ = state.ok();
   // What another one now changes is not worth remembering.
-  if (ReasonOf(state.status()) == ErrorReason::kNotLeading) {
-    scheduler_.Restore({}, now);
-    artifacts_.Restore({}, now.monotonic);
-  }
+  if (ReasonOf(state.status()) == ErrorReason::kNotLeading) Forget(now);
   GPTVQ_RETURN_IF_ERROR(state.status());
   artifacts_.Restore(std::move(state->doomed_artifacts), now.monotonic);
   scheduler_.Restore(
@@ -47,22 +44,33 @@ absl::Status Ledger::CheckInStep() const {
   return JournalUnavailable(absl::UnavailableError("it has to be read again"));
 }
 
-absl::StatusOr<Decision> Ledger::Record(const Event& event, Instant now, std::optional<DeletionCount> seen) {
-  GPTVQ_RETURN_IF_ERROR(GetInStep(now));
-  GPTVQ_ASSIGN_OR_RETURN(std::optional<Decision> answered, AnswerFromStore(event));
-  if (answered) return *std::move(answered);
-
-  GPTVQ_ASSIGN_OR_RETURN(Decision decision, Decide(event, now));
-  Transition& transition = decision.transition;
-  if (!transition.empty()) {
-    if (const JobSnapshot* job = scheduler_.FindJob(transition.job_id)) {
-      GPTVQ_ASSIGN_OR_RETURN(transition.artifacts, artifacts_.ConsequencesOf(transition, *job, seen, now.wall));
+void Ledger::RecordAll(absl::Span<Proposal* const> batch, Instant now) {
+  absl::Status in_step = GetInStep(now);
+  std::size_t durable_count = 0;  // of the batch
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (AsksStore(batch[i]->event)) {  // which knows only what is durable
+      MakeDurable(batch.subspan(durable_count, i - durable_count), now);
+      durable_count = i;
+      in_step = GetInStep(now);
     }
-    GPTVQ_RETURN_IF_ERROR(Append(transition));
-    artifacts_.Apply(transition.artifacts, now.monotonic);
+    batch[i]->answer = in_step.ok() ? DecideAndApply(*batch[i], now) : in_step;
+    if (ReasonOf(batch[i]->answer.status()) ==
+        ErrorReason::kRollbackSuspected) {  // what comes after it is of another generation
+      MakeDurable(batch.subspan(durable_count, i - durable_count), now);
+      durable_count = i + 1;
+      const absl::Status begun = LeaveLostHistory(EpochOf(batch[i]->event));
+      if (!begun.ok()) batch[i]->answer = begun;
+      in_step = GetInStep(now);
+    }
   }
-  scheduler_.Apply(decision);
-  return decision;
+  MakeDurable(batch.subspan(durable_count), now);
+}
+
+absl::StatusOr<Decision> Ledger::Record(const Event& event, Instant now, std::optional<DeletionCount> seen) {
+  Proposal proposal = {event, seen};
+  Proposal* const one = &proposal;
+  RecordAll({&one, 1}, now);
+  return std::move(proposal.answer);
 }
 
 absl::StatusOr<bool> Ledger::WasRecorded(const Event& event, Instant now) {
@@ -74,7 +82,7 @@ absl::StatusOr<bool> Ledger::WasRecorded(const Event& event, Instant now) {
 absl::StatusOr<std::vector<Digest>> Ledger::BeginDeletions(Instant now) {
   GPTVQ_RETURN_IF_ERROR(GetInStep(now));
   const Transition plan = artifacts_.PlanDeletions(scheduler_.jobs(), now);
-  GPTVQ_RETURN_IF_ERROR(Append(plan));
+  GPTVQ_RETURN_IF_ERROR(Append(plan, now));
   artifacts_.Apply(plan.artifacts, now.monotonic);
   return artifacts_.Deleting();
 }
@@ -84,7 +92,7 @@ absl::StatusOr<std::vector<Digest>> Ledger::EndDeletions(const std::vector<Diges
   GPTVQ_RETURN_IF_ERROR(GetInStep(now));
   artifacts_.NoteInDoubt(in_doubt, now.monotonic);
   const Transition plan = artifacts_.PlanForgetting(deleted, now.monotonic);
-  GPTVQ_RETURN_IF_ERROR(Append(plan));
+  GPTVQ_RETURN_IF_ERROR(Append(plan, now));
   artifacts_.Apply(plan.artifacts, now.monotonic);
   std::vector<Digest> forgotten;
   for (const DoomChange& change : plan.artifacts) forgotten.push_back(change.row.artifact);
@@ -94,7 +102,7 @@ absl::StatusOr<std::vector<Digest>> Ledger::EndDeletions(const std::vector<Diges
 absl::Status Ledger::DoomUnknown(const std::vector<Digest>& stored, Instant now) {
   GPTVQ_RETURN_IF_ERROR(GetInStep(now));
   const Transition plan = artifacts_.PlanUnknown(stored, scheduler_.jobs(), now.wall);
-  GPTVQ_RETURN_IF_ERROR(Append(plan));
+  GPTVQ_RETURN_IF_ERROR(Append(plan, now));
   artifacts_.Apply(plan.artifacts, now.monotonic);
   return absl::OkStatus();
 }
@@ -129,22 +137,66 @@ absl::Status Ledger::GetInStep(Instant now) {
   return loaded.ok() ? loaded : JournalUnavailable(loaded);
 }
 
-absl::Status Ledger::Append(const Transition& transition) {
-  if (transition.empty()) return absl::OkStatus();
-  const absl::Status appended = store_.Append(transition);
-  if (!appended.ok()) {
-    in_step_ = false;
-    return JournalUnavailable(appended);
+absl::StatusOr<Decision> Ledger::DecideAndApply(const Proposal& proposal, Instant now) {
+  if (AsksStore(proposal.event)) {
+    GPTVQ_ASSIGN_OR_RETURN(std::optional<Decision> answered, AnswerFromStore(proposal.event));
+    if (answered) return *std::move(answered);
   }
-  return absl::OkStatus();
+  GPTVQ_ASSIGN_OR_RETURN(Decision decision, scheduler_.Decide(proposal.event, now));
+  Transition& transition = decision.transition;
+  if (const JobSnapshot* job = scheduler_.FindJob(transition.job_id)) {
+    GPTVQ_ASSIGN_OR_RETURN(transition.artifacts, artifacts_.ConsequencesOf(transition, *job, proposal.seen, now.wall));
+    artifacts_.Apply(transition.artifacts, now.monotonic);
+  }
+  scheduler_.Apply(decision);
+  return decision;
+}
+
+// What was decided after something that the journal did not take rests on it, a refusal as well as a repetition.
+void Ledger::MakeDurable(absl::Span<Proposal* const> batch, Instant now) {
+  std::vector<const Transition*> transitions;
+  for (const Proposal* proposal : batch) {
+    if (proposal->answer.ok() && !proposal->answer->transition.empty()) {
+      transitions.push_back(&proposal->answer->transition);
+    }
+  }
+  const absl::Status appended = Append(transitions, now);
+  if (appended.ok()) return;
+  for (Proposal* proposal : batch) proposal->answer = appended;
+}
+
+absl::Status Ledger::Append(const Transition& transition, Instant now) {
+  if (transition.empty()) return absl::OkStatus();
+  const Transition* const one = &transition;
+  return Append({&one, 1}, now);
+}
+
+absl::Status Ledger::Append(absl::Span<const Transition* const> transitions, Instant now) {
+  if (transitions.empty()) return absl::OkStatus();
+  const absl::Status appended = store_.AppendAll(transitions);
+  if (appended.ok()) return absl::OkStatus();
+  Forget(now);
+  return JournalUnavailable(appended);
+}
+
+void Ledger::Forget(Instant now) {
+  in_step_ = false;
+  scheduler_.Restore({}, now);
+  artifacts_.Restore({}, now.monotonic);
 }
 
 // Jobs that ended long ago are in the journal only; asking for them again must still find them.
+bool Ledger::AsksStore(const Event& event) const {
+  const auto* submit = std::get_if<SubmitJob>(&event);
+  const auto* cancel = std::get_if<CancelJob>(&event);
+  if (submit == nullptr && cancel == nullptr) return false;
+  return scheduler_.FindJob(submit != nullptr ? submit->job.job_id : cancel->job_id) == nullptr;
+}
+
 absl::StatusOr<std::optional<Decision>> Ledger::AnswerFromStore(const Event& event) {
   Decision repeated;
   repeated.outcome = Outcome::kRepeated;
   if (const auto* submit = std::get_if<SubmitJob>(&event)) {
-    if (scheduler_.FindJob(submit->job.job_id) != nullptr) return std::nullopt;
     const auto job_id = store_.FindRequest(submit->job.request_id);
     if (!job_id.ok()) return JournalUnavailable(job_id.status());
     if (!*job_id) return std::nullopt;
@@ -155,7 +207,6 @@ absl::StatusOr<std::optional<Decision>> Ledger::AnswerFromStore(const Event& eve
                   absl::StrCat("request id ", submit->job.request_id, " was used for another spec, as ", **job_id));
   }
   if (const auto* cancel = std::get_if<CancelJob>(&event)) {
-    if (scheduler_.FindJob(cancel->job_id) != nullptr) return std::nullopt;
     const auto job = store_.ReadJob(cancel->job_id);
     if (job.ok()) return repeated;  // not in memory, so it has ended
     if (!absl::IsNotFound(job.status())) return JournalUnavailable(job.status());

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <limits>
+#include <map>
 #include <random>
 #include <string>
 
@@ -357,16 +358,14 @@ absl::StatusOr<std::int64_t> SequenceOf(SqlDatabase& database, std::string_view 
   return rows.front().Integer();
 }
 
-}  // namespace
-
+// The number under which the rows of a transition's job are kept; 0 when it has none.
 absl::StatusOr<std::int64_t> SequenceOf(SqlDatabase& database, const Transition& transition) {
   if (transition.created) return transition.created->description.sequence;
   if (transition.job_id.empty()) return 0;
   return SequenceOf(database, transition.job_id);
 }
 
-std::vector<SqlStatement> StatementsOf(const Transition& transition, std::int64_t sequence) {
-  std::vector<SqlStatement> statements;
+void AppendTransition(const Transition& transition, std::int64_t sequence, std::vector<SqlStatement>& statements) {
   if (transition.created) AppendCreation(*transition.created, statements);
   if (transition.job) statements.push_back(UpdateJobRow(sequence, *transition.job));
   for (const Transition::TaskChange& change : transition.tasks) statements.push_back(UpdateTaskRow(sequence, change));
@@ -377,6 +376,22 @@ std::vector<SqlStatement> StatementsOf(const Transition& transition, std::int64_
   }
   for (const DoomChange& change : transition.artifacts) statements.push_back(StatementOf(change));
   for (const WorkerRecord& record : transition.workers) statements.push_back(WriteWorkerRow(record));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<SqlStatement>> StatementsOf(SqlDatabase& database,
+                                                       absl::Span<const Transition* const> transitions) {
+  std::vector<SqlStatement> statements;
+  std::map<std::string_view, std::int64_t>
+      sequences;  // by job id; a job that is created here has no row to ask for yet
+  for (const Transition* transition : transitions) {
+    const auto [known, is_new] = sequences.try_emplace(transition->job_id, 0);
+    if (is_new) {
+      GPTVQ_ASSIGN_OR_RETURN(known->second, SequenceOf(database, *transition));
+    }
+    AppendTransition(*transition, known->second, statements);
+  }
   return statements;
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "platform/job/transition.h"
 #include "platform/job_store/job_store.h"
 #include "platform/job_store/sql_database.h"
@@ -17,12 +18,10 @@ namespace gptvq {
 // columns everywhere. What reads several tables is to be called inside one transaction or by the only writer.
 // Private to the SQL stores. Errors: those of SqlDatabase; DataLoss for rows that no version of this program wrote.
 
-// The number under which the rows of a transition's job are kept; 0 when it has none. Errors: NotFound.
-absl::StatusOr<std::int64_t> SequenceOf(SqlDatabase& database, const Transition& transition);
-
-// What stores a transition of the job with this number (any, if it has no job); each change only over its previous revision
-// (Aborted). To be run inside one transaction. Pure.
-std::vector<SqlStatement> StatementsOf(const Transition& transition, std::int64_t sequence);
+// What stores `transitions`, in order; each change only over its previous revision (Aborted). To be made and run inside one
+// transaction. Errors also: NotFound (no such job).
+absl::StatusOr<std::vector<SqlStatement>> StatementsOf(SqlDatabase& database,
+                                                       absl::Span<const Transition* const> transitions);
 
 // The reads of JobStore.
 absl::StatusOr<JobStore::State> SelectActive(SqlDatabase& database);

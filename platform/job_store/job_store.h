@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "platform/job/transition.h"
 
 namespace gptvq {
@@ -44,12 +45,17 @@ class JobStore {
   // what it acknowledged. The caller must load again. Errors: those of Append.
   virtual absl::Status BeginGeneration(std::int64_t after) = 0;
 
-  // Stores all of `transition` or nothing of it, and returns when it is durable. A row is written only over its previous
-  // revision, so that a writer with an outdated memory can never undo what another one stored.
+  // Stores all of `transitions`, in order, or nothing of any, and returns when they are durable, at the price of one. A row is
+  // written only over its previous revision, so that a writer with an outdated memory can never undo what another one stored.
   // Errors: NotFound (no such job), Aborted (a row is not at the previous revision, or an artifact not in the state before its
   // step), AlreadyExists (the job, its request id, or a doomed artifact), ResourceExhausted (disk full), Unavailable. After an error the caller must load again before it goes on: its memory
   // may be behind the store.
-  virtual absl::Status Append(const Transition& transition) = 0;
+  virtual absl::Status AppendAll(absl::Span<const Transition* const> transitions) = 0;
+  // The same for one.
+  absl::Status Append(const Transition& transition) {
+    const Transition* const one = &transition;
+    return AppendAll({&one, 1});
+  }
 
   // Whether this process is still the one that may append, as far as it knows; where it is not, it must load again, and what it
   // remembers may be outdated. A store with one owner is always led by it. No I/O. Errors: Unavailable (NOT_LEADING).

@@ -1,6 +1,7 @@
 #include "platform/job_store/memory_job_store.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
@@ -62,14 +63,14 @@ bool FitsRevisions(const JobSnapshot& job, const Transition& transition) {
 absl::StatusOr<JobStore::State> MemoryJobStore::LoadActive() {
   const std::lock_guard lock(mutex_);
   State state;
-  for (const auto& [job_id, entry] : entries_) {
+  for (const auto& [job_id, entry] : tables_.entries) {
     state.last_sequence = std::max(state.last_sequence, entry.job.description.sequence);
     if (!IsTerminal(entry.job.status.state)) state.active_jobs.push_back(entry.job);
   }
   std::sort(state.active_jobs.begin(), state.active_jobs.end(),
             [](const JobSnapshot& a, const JobSnapshot& b) { return a.description.sequence < b.description.sequence; });
-  for (const auto& [artifact, row] : doomed_) state.doomed_artifacts.push_back(row);
-  for (const auto& [name, record] : workers_) state.workers.push_back(record);
+  for (const auto& [artifact, row] : tables_.doomed) state.doomed_artifacts.push_back(row);
+  for (const auto& [name, record] : tables_.workers) state.workers.push_back(record);
   state.generation = generation_;
   return state;
 }
@@ -80,35 +81,44 @@ absl::Status MemoryJobStore::BeginGeneration(std::int64_t after) {
   return absl::OkStatus();
 }
 
-absl::Status MemoryJobStore::Append(const Transition& transition) {
+absl::Status MemoryJobStore::AppendAll(absl::Span<const Transition* const> transitions) {
   const std::lock_guard lock(mutex_);
-  GPTVQ_RETURN_IF_ERROR(CheckDoomed(doomed_, transition.artifacts));
+  // Each alone changes nothing when it is refused.
+  if (transitions.size() == 1) return AppendTo(tables_, *transitions.front());
+  Tables changed = tables_;
+  for (const Transition* transition : transitions) GPTVQ_RETURN_IF_ERROR(AppendTo(changed, *transition));
+  tables_ = std::move(changed);
+  return absl::OkStatus();
+}
+
+absl::Status MemoryJobStore::AppendTo(Tables& tables, const Transition& transition) {
+  GPTVQ_RETURN_IF_ERROR(CheckDoomed(tables.doomed, transition.artifacts));
   for (const WorkerRecord& record : transition.workers) {
-    const auto known = workers_.find(record.name);
-    const std::int64_t revision = known == workers_.end() ? 0 : known->second.revision;
+    const auto known = tables.workers.find(record.name);
+    const std::int64_t revision = known == tables.workers.end() ? 0 : known->second.revision;
     if (record.revision != revision + 1) return absl::AbortedError(record.name + " was changed by somebody else");
   }
-  if (!transition.job_id.empty()) GPTVQ_RETURN_IF_ERROR(AppendToJob(transition));
-  for (const DoomChange& change : transition.artifacts) ChangeDoomed(change, doomed_);
+  if (!transition.job_id.empty()) GPTVQ_RETURN_IF_ERROR(AppendToJob(tables, transition));
+  for (const DoomChange& change : transition.artifacts) ChangeDoomed(change, tables.doomed);
   for (const WorkerRecord& record : transition.workers) {
-    workers_[record.name] = record;
-    if (IsBlank(record)) workers_.erase(record.name);
+    tables.workers[record.name] = record;
+    if (IsBlank(record)) tables.workers.erase(record.name);
   }
   return absl::OkStatus();
 }
 
-absl::Status MemoryJobStore::AppendToJob(const Transition& transition) {
+absl::Status MemoryJobStore::AppendToJob(Tables& tables, const Transition& transition) {
   if (transition.created) {
     const JobDescription& description = transition.created->description;
-    if (entries_.contains(transition.job_id) || requests_.contains(description.request_id)) {
+    if (tables.entries.contains(transition.job_id) || tables.requests.contains(description.request_id)) {
       return absl::AlreadyExistsError(absl::StrCat("job ", transition.job_id, " or its request id exists"));
     }
-    requests_[description.request_id] = transition.job_id;
-    entries_[transition.job_id] = {*transition.created, {}, transition.events};
+    tables.requests[description.request_id] = transition.job_id;
+    tables.entries[transition.job_id] = {*transition.created, {}, transition.events};
     return absl::OkStatus();
   }
-  const auto found = entries_.find(transition.job_id);
-  if (found == entries_.end()) return NoJob(transition.job_id);
+  const auto found = tables.entries.find(transition.job_id);
+  if (found == tables.entries.end()) return NoJob(transition.job_id);
   if (!FitsRevisions(found->second.job, transition)) return OutdatedWriter(transition.job_id);
   Entry& entry = found->second;
   if (transition.job) entry.job.status = *transition.job;
@@ -123,21 +133,21 @@ absl::Status MemoryJobStore::AppendToJob(const Transition& transition) {
 
 absl::StatusOr<JobSnapshot> MemoryJobStore::ReadJob(std::string_view job_id) {
   const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(job_id);
-  if (found == entries_.end()) return NoJob(job_id);
+  const auto found = tables_.entries.find(job_id);
+  if (found == tables_.entries.end()) return NoJob(job_id);
   return found->second.job;
 }
 
 absl::StatusOr<std::optional<std::string>> MemoryJobStore::FindRequest(std::string_view request_id) {
   const std::lock_guard lock(mutex_);
-  const auto found = requests_.find(request_id);
-  return found == requests_.end() ? std::nullopt : std::optional(found->second);
+  const auto found = tables_.requests.find(request_id);
+  return found == tables_.requests.end() ? std::nullopt : std::optional(found->second);
 }
 
 absl::StatusOr<std::vector<PublishedLayer>> MemoryJobStore::ReadLayers(std::string_view job_id) {
   const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(job_id);
-  if (found == entries_.end()) return std::vector<PublishedLayer>();
+  const auto found = tables_.entries.find(job_id);
+  if (found == tables_.entries.end()) return std::vector<PublishedLayer>();
   std::vector<PublishedLayer> layers = found->second.layers;
   std::sort(layers.begin(), layers.end(),
             [](const PublishedLayer& a, const PublishedLayer& b) { return a.layer < b.layer; });
@@ -148,8 +158,8 @@ absl::StatusOr<std::vector<JobEvent>> MemoryJobStore::ReadEvents(std::string_vie
                                                                  int limit) {
   const std::lock_guard lock(mutex_);
   std::vector<JobEvent> events;
-  const auto found = entries_.find(job_id);
-  if (found == entries_.end()) return events;
+  const auto found = tables_.entries.find(job_id);
+  if (found == tables_.entries.end()) return events;
   for (const JobEvent& event : found->second.events) {
     if (event.seq > after_seq && static_cast<int>(events.size()) < limit) events.push_back(event);
   }
@@ -159,7 +169,7 @@ absl::StatusOr<std::vector<JobEvent>> MemoryJobStore::ReadEvents(std::string_vie
 absl::StatusOr<std::vector<JobSnapshot>> MemoryJobStore::ListJobs(const Query& query) {
   const std::lock_guard lock(mutex_);
   std::vector<JobSnapshot> jobs;
-  for (const auto& [job_id, entry] : entries_) {
+  for (const auto& [job_id, entry] : tables_.entries) {
     const bool in_states = query.states.empty() || std::find(query.states.begin(), query.states.end(),
                                                              entry.job.status.state) != query.states.end();
     const bool older = !query.before_sequence || entry.job.description.sequence < *query.before_sequence;

@@ -16,7 +16,7 @@ class MemoryJobStore final : public JobStore {
  public:
   absl::StatusOr<State> LoadActive() override;
   absl::Status BeginGeneration(std::int64_t after) override;
-  absl::Status Append(const Transition& transition) override;
+  absl::Status AppendAll(absl::Span<const Transition* const> transitions) override;
   absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;
   absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) override;
   absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(std::string_view job_id) override;
@@ -31,14 +31,19 @@ class MemoryJobStore final : public JobStore {
     std::vector<JobEvent> events;
   };
 
-  absl::Status AppendToJob(const Transition& transition);
+  struct Tables {
+    std::map<std::string, Entry, std::less<>> entries;         // by job id
+    std::map<std::string, std::string, std::less<>> requests;  // request id -> job id
+    std::map<Digest, DoomedArtifact> doomed;
+    std::map<std::string, WorkerRecord, std::less<>> workers;  // by name
+  };
+
+  static absl::Status AppendTo(Tables& tables, const Transition& transition);
+  static absl::Status AppendToJob(Tables& tables, const Transition& transition);
 
   std::mutex mutex_;
-  std::map<std::string, Entry, std::less<>> entries_;         // by job id; guarded by mutex_
-  std::map<std::string, std::string, std::less<>> requests_;  // request id -> job id; guarded by mutex_
-  std::int64_t generation_ = 0;                               // guarded by mutex_
-  std::map<Digest, DoomedArtifact> doomed_;                   // guarded by mutex_
-  std::map<std::string, WorkerRecord, std::less<>> workers_;  // by name; guarded by mutex_
+  Tables tables_;                // guarded by mutex_
+  std::int64_t generation_ = 0;  // guarded by mutex_
 };
 
 }  // namespace gptvq

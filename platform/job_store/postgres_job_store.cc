@@ -111,11 +111,11 @@ absl::Status PostgresJobStore::AppendInTerm(absl::FunctionRef<absl::Status(Postg
   });
 }
 
-absl::Status PostgresJobStore::Append(const Transition& transition) {
+absl::Status PostgresJobStore::AppendAll(absl::Span<const Transition* const> transitions) {
   const std::lock_guard lock(mutex_);
   std::optional<std::int64_t> in_doubt;
   GPTVQ_RETURN_IF_ERROR(
-      Retry([&](PostgresConnection& connection) { return AppendOnce(connection, transition, in_doubt); }));
+      Retry([&](PostgresConnection& connection) { return AppendOnce(connection, transitions, in_doubt); }));
   return in_doubt ? ResolveCommit(*in_doubt) : absl::OkStatus();
 }
 
@@ -215,15 +215,16 @@ absl::Status PostgresJobStore::ReadSnapshot(absl::FunctionRef<absl::Status(Postg
   });
 }
 
-absl::Status PostgresJobStore::AppendOnce(PostgresConnection& connection, const Transition& transition,
+absl::Status PostgresJobStore::AppendOnce(PostgresConnection& connection,
+                                          absl::Span<const Transition* const> transitions,
                                           std::optional<std::int64_t>& in_doubt) {
   GPTVQ_RETURN_IF_ERROR(CheckPlace(connection));
   std::int64_t append_count = 0;
   bool complete = false;  // all but the COMMIT
   const absl::Status status = connection.InTransaction("BEGIN", [&]() -> absl::Status {
     GPTVQ_ASSIGN_OR_RETURN(append_count, leader_.CountAppend(connection));
-    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t sequence, SequenceOf(connection, transition));
-    GPTVQ_RETURN_IF_ERROR(connection.RunAll(StatementsOf(transition, sequence)).status());
+    GPTVQ_ASSIGN_OR_RETURN(const std::vector<SqlStatement> statements, StatementsOf(connection, transitions));
+    GPTVQ_RETURN_IF_ERROR(connection.RunAll(statements).status());
     complete = true;
     return absl::OkStatus();
   });

@@ -40,7 +40,7 @@ class PostgresJobStore final : public JobStore {
   absl::StatusOr<State> LoadActive() override;
   absl::Status BeginGeneration(std::int64_t after) override;
   // Errors also: Aborted when the term is over; Unavailable (NOT_LEADING) without one.
-  absl::Status Append(const Transition& transition) override;
+  absl::Status AppendAll(absl::Span<const Transition* const> transitions) override;
   absl::Status CheckLeading() const override { return leader_.Check(); }
 
   // Whether the server said which cluster and timeline it is, when the store was opened. Where it does not, every start of the
@@ -74,7 +74,7 @@ class PostgresJobStore final : public JobStore {
   // Runs `body` in a transaction that sees one moment of the database.
   absl::Status ReadSnapshot(absl::FunctionRef<absl::Status(PostgresConnection&)> body);
   // OK with `in_doubt` set to the count of the append when its COMMIT got no answer.
-  absl::Status AppendOnce(PostgresConnection& connection, const Transition& transition,
+  absl::Status AppendOnce(PostgresConnection& connection, absl::Span<const Transition* const> transitions,
                           std::optional<std::int64_t>& in_doubt);
   absl::Status ResolveCommit(std::int64_t append_count);
 

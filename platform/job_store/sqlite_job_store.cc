@@ -129,11 +129,11 @@ absl::Status SqliteJobStore::BeginGeneration(std::int64_t after) {
   });
 }
 
-absl::Status SqliteJobStore::Append(const Transition& transition) {
+absl::Status SqliteJobStore::AppendAll(absl::Span<const Transition* const> transitions) {
   const std::lock_guard lock(mutex_);
   return Change([&]() -> absl::Status {
-    GPTVQ_ASSIGN_OR_RETURN(const std::int64_t sequence, SequenceOf(database_, transition));
-    return database_.RunAll(StatementsOf(transition, sequence)).status();
+    GPTVQ_ASSIGN_OR_RETURN(const std::vector<SqlStatement> statements, StatementsOf(database_, transitions));
+    return database_.RunAll(statements).status();
   });
 }
 

@@ -34,7 +34,7 @@ class SqliteJobStore final : public JobStore {
 
   absl::StatusOr<State> LoadActive() override;
   absl::Status BeginGeneration(std::int64_t after) override;
-  absl::Status Append(const Transition& transition) override;
+  absl::Status AppendAll(absl::Span<const Transition* const> transitions) override;
   absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;
   absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) override;
   absl::StatusOr<std::vector<PublishedLayer>> ReadLayers(std::string_view job_id) override;

@@ -45,8 +45,8 @@ struct WorkerPresence {
 // decisions out.
 //
 //   decision = scheduler.Decide(event, now);   // pure: looks, does not touch
-//   journal.Append(decision.transition);       // durable first
-//   scheduler.Apply(decision);                 // then memory
+//   scheduler.Apply(decision);                 // memory, at which nobody looks before
+//   journal.Append(decision.transition);       // it is durable; or Restore()
 //
 // Thread-compatible: one thread at a time. No clock, no I/O, no randomness but the seed. Invariants: a task's epoch rises
 // with every grant; only the holder of the latest grant changes a task; a task is granted only after everything it depends

@@ -264,6 +264,40 @@ TEST_F(CoordinatorTest, ManyThreadsAtOnceNeverShareATask) {
   EXPECT_EQ(std::unique(granted.begin(), granted.end()), granted.end());
 }
 
+TEST(RecordQueue, AnswersEveryEventOnceAndGathersThoseThatComeMeanwhile) {
+  constexpr int kThreads = 8;
+  constexpr int kEvents = 200;
+  std::mutex ledger;
+  RecordQueue queue(ledger);
+  int answered = 0, batches = 0;  // guarded by the mutex of the ledger
+
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&, thread] {
+        for (int i = 0; i < kEvents; ++i) {
+          const Event event = CancelJob{std::to_string(thread) + "-" + std::to_string(i)};
+          Proposal proposal = {event};
+          queue.Record(proposal, [&](absl::Span<Proposal* const> batch) {
+            ++batches;
+            for (Proposal* one : batch) {
+              ASSERT_TRUE(absl::IsUnknown(one->answer.status())) << "answered twice";
+              one->answer = Decision();
+              one->answer->task_id = std::get<CancelJob>(one->event).job_id;
+              ++answered;
+            }
+            std::this_thread::yield();
+          });
+          EXPECT_EQ(proposal.answer->task_id, std::get<CancelJob>(event).job_id);
+        }
+      });
+    }
+  }
+
+  EXPECT_EQ(answered, kThreads * kEvents);
+  EXPECT_LT(batches, kThreads * kEvents);
+}
+
 TEST(Seal, EqualsThePublishedHmacVectors) {
   // RFC 4231, test cases 1, 2 and 6 (a key longer than a block).
   EXPECT_EQ(HmacSha256Hex(std::string(20, '\x0b'), "Hi There"),

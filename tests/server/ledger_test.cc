@@ -1,5 +1,6 @@
 #include "server/ledger.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -33,9 +34,10 @@ class StubbornJobStore final : public JobStore {
  public:
   enum class Mood { kWorks, kRefuses, kStoresAndDeniesIt, kUnreadable };
 
-  absl::Status Append(const Transition& transition) override {
+  absl::Status AppendAll(absl::Span<const Transition* const> transitions) override {
+    appended_at_once.push_back(transitions.size());
     if (mood == Mood::kRefuses) return absl::UnavailableError("disk away");
-    const absl::Status status = store.Append(transition);
+    const absl::Status status = store.AppendAll(transitions);
     return mood == Mood::kStoresAndDeniesIt ? absl::UnavailableError("answer lost") : status;
   }
   absl::Status BeginGeneration(std::int64_t after) override { return store.BeginGeneration(after); }
@@ -56,10 +58,89 @@ class StubbornJobStore final : public JobStore {
   absl::StatusOr<std::string> Secret() override { return store.Secret(); }
 
   Mood mood = Mood::kWorks;
+  std::vector<std::size_t> appended_at_once;  // transitions, of each call
   MemoryJobStore store;
 };
 
 using Mood = StubbornJobStore::Mood;
+
+// Events that come together.
+std::vector<absl::StatusOr<Decision>> RecordTogether(Ledger& ledger, const std::vector<Event>& events) {
+  std::vector<Proposal> proposals;
+  std::vector<Proposal*> batch;
+  proposals.reserve(events.size());
+  for (const Event& event : events) batch.push_back(&proposals.emplace_back(Proposal{event}));
+  ledger.RecordAll(batch, kNow);
+  std::vector<absl::StatusOr<Decision>> answers;
+  for (Proposal& proposal : proposals) answers.push_back(std::move(proposal.answer));
+  return answers;
+}
+
+TEST(Ledger, EventsThatComeTogetherAreDecidedInOrderAndJournaledAtOnce) {
+  StubbornJobStore store;
+  Ledger ledger(store, {});
+  ASSERT_TRUE(ledger.Record(ASubmission("job-1"), kNow).ok());
+  ASSERT_TRUE(ledger.Record(RegisterWorker{kWorker, "cpu", "1", {}}, kNow).ok());
+  ASSERT_TRUE(ledger.Record(PollTask{kWorker, "p"}, kNow).ok());
+  const Lease lease = {"job-1/quantize-0", 1, "a", "1", ""};
+  store.appended_at_once.clear();
+
+  const auto answers =
+      RecordTogether(ledger, {PublishLayer{lease, {0, DigestOf("0"), {}}}, PublishLayer{lease, {0, DigestOf("0"), {}}},
+                              PublishLayer{lease, {1, DigestOf("1"), {}}}, RenewLease{lease, {}},
+                              CompleteTask{lease, {{}, QuantizeResult{}}}, FailTask{lease, {}}});
+
+  EXPECT_THAT(store.appended_at_once, testing::ElementsAre(3));
+  EXPECT_EQ(answers[0]->outcome, Outcome::kDone);
+  EXPECT_EQ(answers[1]->outcome, Outcome::kRepeated);
+  EXPECT_EQ(answers[2]->outcome, Outcome::kDone);
+  EXPECT_TRUE(answers[3].ok());
+  EXPECT_EQ(answers[4]->outcome, Outcome::kDone);
+  EXPECT_FALSE(answers[5].ok()) << "the task was committed before";
+  EXPECT_EQ(store.store.ReadJob("job-1")->status.published_layers, 2);
+}
+
+TEST(Ledger, OfABatchThatTheJournalRefusedNothingHappenedAndNobodyIsToldOtherwise) {
+  for (Mood mood : {Mood::kRefuses, Mood::kStoresAndDeniesIt}) {
+    StubbornJobStore store;
+    Ledger ledger(store, {});
+    ASSERT_TRUE(ledger.Record(ASubmission("job-1"), kNow).ok());
+    ASSERT_TRUE(ledger.Record(RegisterWorker{kWorker, "cpu", "1", {}}, kNow).ok());
+    store.mood = mood;
+
+    const auto answers = RecordTogether(ledger, {PollTask{kWorker, "p"}, PollTask{kWorker, "p"}, PollTask{kWorker, "q"},
+                                                 CancelJob{"job-1"}, PollTask{kWorker, "r"}});
+
+    for (const auto& answer : answers) EXPECT_EQ(ReasonOf(answer.status()), ErrorReason::kJournalUnavailable);
+    EXPECT_FALSE(ledger.CheckInStep().ok());
+    EXPECT_EQ(ledger.scheduler().FindJob("job-1"), nullptr) << "memory of what may not have happened";
+    store.mood = Mood::kWorks;
+    const auto repeated = RecordTogether(ledger, {PollTask{kWorker, "p"}, CancelJob{"job-1"}});
+    if (mood == Mood::kRefuses) {
+      EXPECT_EQ(repeated[0]->outcome, Outcome::kDone);
+      EXPECT_EQ(repeated[1]->outcome, Outcome::kDone);
+    } else {
+      EXPECT_FALSE(repeated[0].ok() && repeated[0]->outcome == Outcome::kDone) << "the job was cancelled";
+      EXPECT_EQ(repeated[1]->outcome, Outcome::kRepeated);
+    }
+  }
+}
+
+TEST(Ledger, WhatWasDecidedIsDurableBeforeTheStoreIsAskedAboutAJobThatEnded) {
+  StubbornJobStore store;
+  SchedulerOptions options;
+  options.retained_jobs = 0;
+  Ledger ledger(store, options);
+
+  const auto answers =
+      RecordTogether(ledger, {ASubmission("job-1"), CancelJob{"job-1"}, ASubmission("job-1"), CancelJob{"job-1"}});
+
+  EXPECT_THAT(store.appended_at_once, testing::ElementsAre(2));
+  EXPECT_EQ(answers[0]->outcome, Outcome::kDone);
+  EXPECT_EQ(answers[1]->outcome, Outcome::kDone);
+  EXPECT_EQ(answers[2]->outcome, Outcome::kRepeated);
+  EXPECT_EQ(answers[3]->outcome, Outcome::kRepeated);
+}
 
 TEST(Ledger, AnEventThatTheJournalRefusedDidNotHappen) {
   StubbornJobStore store;

@@ -1,6 +1,7 @@
 // What the checker knows of answers: whoever is told something may rely on it.
 
 #include <algorithm>
+#include <utility>
 
 #include "platform/job/error_reason.h"
 #include "tests/sim/sim_checker.h"
@@ -22,8 +23,9 @@ bool IsRefusal(const absl::StatusOr<Decision>& decision) {
 
 }  // namespace
 
-void SimChecker::OnAnswered(const Event& event, const absl::StatusOr<Decision>& decision, const Scheduler& scheduler) {
-  scheduler_ = &scheduler;
+void SimChecker::OnRefused(const Event& event, const absl::Status& status) { NoteAnswer(event, status); }
+
+void SimChecker::NoteAnswer(const Event& event, const absl::StatusOr<Decision>& decision) {
   if (ReasonOf(decision.status()) == ErrorReason::kRollbackSuspected) rollback_suspected_ = true;
   if (!std::holds_alternative<Tick>(event)) {
     world_.Trace("answer to call " + std::to_string(event.index()) + ": " +
@@ -130,7 +132,7 @@ void SimChecker::Check(const PollTask& event, const absl::StatusOr<Decision>& de
               status.incarnation == event.worker.incarnation && status.poll_id == event.poll_id,
           decision->task_id, " was given to a poll that does not hold it");
   place.watch->last_sign = now();
-  CheckExtended(*place.task);
+  NoteExtended(*place.task);
 }
 
 void SimChecker::CheckStarvation(const WorkerKey& worker) {
@@ -176,15 +178,22 @@ void SimChecker::Check(const RenewLease& event, const absl::StatusOr<Decision>& 
   const WorkerKey worker = {event.lease.worker_name, event.lease.incarnation};
   if (last_call_.contains(worker)) last_call_[worker] = now();
   NoteDevices(worker, event.devices);
-  CheckExtended(*place.task);
+  NoteExtended(*place.task);
 }
 
-void SimChecker::CheckExtended(const Task& task) {
-  const auto sequence = Find(task.description.task_id).known->job.description.sequence;
-  const auto held = scheduler_->held().find({sequence, task.description.index});
-  Require(Invariant::kHolderExtends,
-          held != scheduler_->held().end() && held->second.expiry == now() + options_.lease_ttl,
-          task.description.task_id, ": its holder was not given a full ttl");
+void SimChecker::NoteExtended(const Task& task) { extended_.insert({task.description.task_id, task.status.epoch}); }
+
+void SimChecker::CheckExtended(const Ledger& ledger) {
+  const auto extended = std::exchange(extended_, {});
+  if (!ledger.CheckInStep().ok()) return;  // it begins anew, with a full ttl
+  const auto& leases = ledger.scheduler().held();
+  for (const auto& [task_id, epoch] : extended) {
+    const Place place = Find(task_id);
+    if (!IsHeld(place.task->status.state) || place.task->status.epoch != epoch) continue;
+    const auto held = leases.find({place.known->job.description.sequence, place.task->description.index});
+    Require(Invariant::kHolderExtends, held != leases.end() && held->second.expiry == now() + options_.lease_ttl,
+            task_id, ": its holder was not given a full ttl");
+  }
 }
 
 void SimChecker::Check(const PublishLayer& event, const absl::StatusOr<Decision>& decision) {
@@ -195,7 +204,7 @@ void SimChecker::Check(const PublishLayer& event, const absl::StatusOr<Decision>
           event.lease.task_id, ": an acknowledged layer is not journaled");
   if (place.known == nullptr || decision->outcome == Outcome::kRepeated) return;
   place.watch->last_sign = now();
-  CheckExtended(*place.task);
+  NoteExtended(*place.task);
 }
 
 void SimChecker::Check(const CompleteTask& event, const absl::StatusOr<Decision>& decision) {
@@ -255,7 +264,7 @@ void SimChecker::Check(const ForgiveSilence&, const absl::StatusOr<Decision>& de
       if (!IsHeld(task.status.state)) continue;
       Watch& watch = known.watches[task.description.index];
       watch.last_sign = watch.last_progress = now();
-      CheckExtended(task);
+      NoteExtended(task);
     }
   }
 }

@@ -63,7 +63,21 @@ bool MayFollow(JobState from, JobState to) {
 
 }  // namespace
 
-void SimChecker::OnEvent(const Event& event) { event_ = &event; }
+void SimChecker::OnBatch(absl::Span<Proposal* const> batch) { batch_ = batch; }
+
+void SimChecker::OnRecorded(const Ledger& ledger) {
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    event_ = &batch_[i]->event;
+    for (; !steps_.empty() && steps_.front().index <= i; steps_.pop_front()) {
+      if (steps_.front().loaded) NoteLoaded(*steps_.front().loaded);
+      if (steps_.front().stored) NoteJournaled(*steps_.front().stored);
+    }
+    NoteAnswer(*event_, batch_[i]->answer);
+  }
+  for (; !steps_.empty(); steps_.pop_front()) NoteLoaded(*steps_.front().loaded);  // after the last answer
+  batch_ = {};
+  CheckExtended(ledger);
+}
 
 void SimChecker::OnAppend(const absl::Status& status) {
   Require(Invariant::kOneWriter, status.ok(), "the only writer was refused: ", status.ToString());
@@ -74,6 +88,14 @@ void SimChecker::OnHealed(bool submitted) {
 }
 
 void SimChecker::OnJournaled(const Transition& transition) {
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    if (!batch_[i]->answer.ok() || &batch_[i]->answer->transition != &transition) continue;
+    return steps_.push_back({i, transition, std::nullopt});
+  }
+  NoteJournaled(transition);
+}
+
+void SimChecker::NoteJournaled(const Transition& transition) {
   for (const DoomChange& change : transition.artifacts) {
     world_.Trace("artifact " + change.row.artifact.hex() + " step " + std::to_string(static_cast<int>(change.step)));
   }
@@ -357,6 +379,14 @@ bool SimChecker::IsStored(const Digest& artifact) const {
 }
 
 void SimChecker::OnLoaded(const JobStore::State& state) {
+  if (batch_.empty()) return NoteLoaded(state);
+  const auto undecided = std::find_if(batch_.begin(), batch_.end(), [](const Proposal* proposal) {
+    return absl::IsUnknown(proposal->answer.status());
+  });
+  steps_.push_back({static_cast<std::size_t>(undecided - batch_.begin()), std::nullopt, state});
+}
+
+void SimChecker::NoteLoaded(const JobStore::State& state) {
   std::size_t active = 0;
   for (const auto& [id, known] : known_) active += IsTerminal(known.job.status.state) ? 0 : 1;
   Require(Invariant::kAcknowledgedPersists, state.active_jobs.size() == active, "the journal lost a job");

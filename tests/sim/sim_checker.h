@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -16,7 +17,7 @@
 #include "platform/job/lease.h"
 #include "platform/job_store/job_store.h"
 #include "platform/object_store/artifact_store.h"
-#include "server/scheduler/scheduler.h"
+#include "server/ledger.h"
 #include "tests/sim/sim_invariant.h"
 #include "tests/sim/sim_world.h"
 
@@ -35,14 +36,16 @@ class SimChecker {
   SimChecker(SimWorld& world, const ObjectStore& objects, const SchedulerOptions& options)
       : world_(world), objects_(objects), options_(options) {}
 
-  // An event that reaches the coordinator, before it is decided.
-  void OnEvent(const Event& event);
+  // Events that reach the ledger together, before they are decided. Borrowed until OnRecorded().
+  void OnBatch(absl::Span<Proposal* const> batch);
+  // They are answered, as the coordinator will pass it on. What the journal said of each is looked at in their order.
+  void OnRecorded(const Ledger& ledger);
   // What the journal itself said, before any fault changed the answer.
   void OnAppend(const absl::Status& status);
-  // A transition that the journal stored because of the latest event, whatever the scheduler was told about it.
+  // A transition that the journal stored, whatever the ledger was told about it: of a proposal of the batch, or of garbage.
   void OnJournaled(const Transition& transition);
-  // The answer to the latest event, as the coordinator gave it.
-  void OnAnswered(const Event& event, const absl::StatusOr<Decision>& decision, const Scheduler& scheduler);
+  // An event that was refused before it came to the ledger.
+  void OnRefused(const Event& event, const absl::Status& status);
   // What a poll was given, as it leaves.
   void OnGranted(const TaskGrant& grant);
   // What a coordinator found in the journal. What only memory knew is forgotten from then on.
@@ -136,7 +139,16 @@ class SimChecker {
   Place Find(const std::string& task_id);
   MonotonicTime now() const { return world_.now().monotonic; }
 
+  // What happened to the journal while a batch was recorded, before its proposal `index` was answered.
+  struct Step {
+    std::size_t index = 0;
+    std::optional<Transition> stored;
+    std::optional<JobStore::State> loaded;
+  };
+
   // sim_checker.cc: what the journal stored
+  void NoteJournaled(const Transition& transition);
+  void NoteLoaded(const JobStore::State& state);
   void CheckCreation(const JobSnapshot& job);
   void CheckTask(Known& known, const Transition& transition, const Transition::TaskChange& change);
   void CheckGrant(Known& known, const Task& before, const Transition& transition, const TaskStatus& after);
@@ -186,6 +198,7 @@ class SimChecker {
   int FailedTasks(const std::string& worker, const std::function<bool(const Blame&)>& counts) const;
   std::set<std::string> Present(const std::string& numerics_class) const;
   // sim_answers.cc: what was answered
+  void NoteAnswer(const Event& event, const absl::StatusOr<Decision>& decision);
   void Check(const SubmitJob& event, const absl::StatusOr<Decision>& decision);
   void Check(const CancelJob& event, const absl::StatusOr<Decision>& decision);
   void Check(const RegisterWorker& event, const absl::StatusOr<Decision>& decision);
@@ -198,7 +211,9 @@ class SimChecker {
   void Check(const ReleaseWorker& event, const absl::StatusOr<Decision>& decision);
   void Check(const Tick& event, const absl::StatusOr<Decision>& decision);
   void Check(const ForgiveSilence& event, const absl::StatusOr<Decision>& decision);
-  void CheckExtended(const Task& task);
+  // Of those that were told that they hold a task, whoever still does has a full ttl.
+  void NoteExtended(const Task& task);
+  void CheckExtended(const Ledger& ledger);
   // A holder whose task is being cancelled is told so, and nothing else.
   void CheckEpoch(const Lease& lease, const absl::Status& answer);
   void CheckTold(const Lease& lease, const absl::Status& refusal);
@@ -207,12 +222,14 @@ class SimChecker {
   SimWorld& world_;
   const ObjectStore& objects_;
   const SchedulerOptions options_;
-  const Event* event_ = nullptr;  // the latest
+  absl::Span<Proposal* const> batch_;  // under way
+  std::deque<Step> steps_;             // of it
+  const Event* event_ = nullptr;       // the latest
   Attempt attempt_;
   std::string job_of_attempt_;
-  const Scheduler* scheduler_ = nullptr;        // while an answer is checked
-  std::map<std::string, Known> known_;          // by job id
-  std::map<std::string, KnownWorker> workers_;  // by name
+  std::set<std::pair<std::string, std::int64_t>> extended_;  // (task, epoch), in this batch
+  std::map<std::string, Known> known_;                       // by job id
+  std::map<std::string, KnownWorker> workers_;               // by name
   std::map<WorkerKey, std::string> class_of_;
   std::map<WorkerKey, MonotonicTime> last_call_;            // honoured, since the coordinator last read its journal
   std::map<WorkerKey, DeviceCondition> condition_of_;       // of its one device, as reported last and honoured

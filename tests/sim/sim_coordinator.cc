@@ -25,6 +25,11 @@ GarbageOptions DrawGarbageOptions(SimWorld& world) {
   return options;
 }
 
+// Half of the runs record each event by itself, as a coordinator does that has time; the others gather more or fewer.
+milliseconds DrawGatheringTime(SimWorld& world) {
+  return world.Chance(0.5) ? milliseconds(0) : world.Between(1, 5'000);
+}
+
 }  // namespace
 
 SimCoordinator::SimCoordinator(SimWorld& world, SimChecker& checker, JobStore& journal, ObjectStore& objects)
@@ -33,7 +38,8 @@ SimCoordinator::SimCoordinator(SimWorld& world, SimChecker& checker, JobStore& j
       journal_(journal, world, checker),
       objects_(objects, world, checker),
       artifacts_(objects_),
-      garbage_(DrawGarbageOptions(world)) {
+      garbage_(DrawGarbageOptions(world)),
+      gathering_time_(DrawGatheringTime(world)) {
   StartForGood();
   Tick();
   CollectGarbage();
@@ -69,7 +75,7 @@ void SimCoordinator::Arrive(const SimRequest& request, const SimLink& link, cons
   const auto* complete = std::get_if<CompleteTask>(&request.event);
   const auto* fail = std::get_if<FailTask>(&request.event);
   if (fail != nullptr && !fail->lost.empty()) return LookForLost(*fail, link, on_answer);
-  if (publish == nullptr && complete == nullptr) return Answer(Handle(request), link, on_answer);
+  if (publish == nullptr && complete == nullptr) return Propose(request, {}, link, on_answer);
   Looked looked = {absl::OkStatus(), ledger_->artifacts().deletion_count()};
   if (publish != nullptr) {
     looked = Receive(*publish, request.upload);
@@ -79,7 +85,7 @@ void SimCoordinator::Arrive(const SimRequest& request, const SimLink& link, cons
   }
   // Bytes and answers of the store take their time; what was true before may not be when they are there.
   world_.After(world_.Latency(), [this, request, looked, &link, on_answer, life = life_] {
-    if (ledger_ != nullptr && life == life_) Answer(Handle(request, looked), link, on_answer);
+    if (ledger_ != nullptr && life == life_) Propose(request, looked, link, on_answer);
   });
 }
 
@@ -95,8 +101,45 @@ void SimCoordinator::LookForLost(FailTask event, const SimLink& link, const SimH
   checker_.OnFoundLost(*lost);
   event.lost = *lost;
   world_.After(world_.Latency(), [this, event, &link, on_answer, life = life_] {
-    if (ledger_ != nullptr && life == life_) Answer(Handle({event, ""}), link, on_answer);
+    if (ledger_ != nullptr && life == life_) Propose({event, ""}, {}, link, on_answer);
   });
+}
+
+// As GrpcWorkerService: what a result names is stored before the journal names it.
+void SimCoordinator::Propose(const SimRequest& request, const Looked& looked, const SimLink& link,
+                             const SimHandler& on_answer) {
+  if (!looked.stored.ok()) {
+    const absl::StatusOr<bool> repeated = ledger_->WasRecorded(request.event, world_.now());
+    const absl::Status refusal = repeated.ok() ? looked.stored : repeated.status();
+    if (!repeated.ok() || !*repeated) {
+      checker_.OnRefused(request.event, refusal);
+      return Answer({refusal, std::nullopt}, link, on_answer);
+    }
+  }
+  waiting_.push_back({request, looked.seen, &link, on_answer});
+  if (gathering_time_ == milliseconds(0)) return RecordWaiting();
+  if (waiting_.size() > 1) return;  // it is on its way
+  world_.After(gathering_time_, [this, life = life_] {
+    if (ledger_ != nullptr && life == life_) RecordWaiting();
+  });
+}
+
+void SimCoordinator::RecordWaiting() {
+  const auto asleep = std::chrono::duration_cast<milliseconds>(awake_at_ - world_.now().monotonic);
+  if (asleep.count() > 0) {
+    return world_.After(asleep, [this, life = life_] {
+      if (ledger_ != nullptr && life == life_) RecordWaiting();
+    });
+  }
+  const std::vector<Waiting> waiting = std::exchange(waiting_, {});
+  std::vector<Proposal> proposals;
+  std::vector<Proposal*> batch;
+  proposals.reserve(waiting.size());
+  for (const Waiting& one : waiting) batch.push_back(&proposals.emplace_back(Proposal{one.request.event, one.seen}));
+  RecordAll(batch);
+  for (std::size_t i = 0; i < waiting.size(); ++i) {
+    Answer(AnswerOf(proposals[i]), *waiting[i].link, waiting[i].on_answer);
+  }
 }
 
 void SimCoordinator::Answer(const SimAnswer& answer, const SimLink& link, const SimHandler& on_answer) {
@@ -123,6 +166,7 @@ void SimCoordinator::Tick() {
   if (ledger_ != nullptr && world_.Strikes(SimFault::kCoordinatorCrash)) {
     world_.Trace("coordinator dies");
     ledger_.reset();
+    waiting_.clear();
     world_.After(world_.Between(100, 60'000), [this] { StartForGood(); });
   }
   if (world_.Strikes(SimFault::kCoordinatorPause)) {
@@ -132,39 +176,45 @@ void SimCoordinator::Tick() {
   }
   // As Coordinator::NoticeOwnSilence.
   if (ledger_ != nullptr && world_.now().monotonic - last_tick_ > Options().lease_ttl / 2)
-    Handle({ForgiveSilence{}, ""});
+    (void)Record(ForgiveSilence{});
   last_tick_ = world_.now().monotonic;
   while (ledger_ != nullptr) {
-    const SimAnswer answer = Handle({gptvq::Tick{}, ""});
-    if (!answer.decision.ok() || answer.decision->outcome == Outcome::kNothing) break;
+    const absl::StatusOr<Decision> decision = Record(gptvq::Tick{});
+    if (!decision.ok() || decision->outcome == Outcome::kNothing) break;
   }
   world_.After(milliseconds(1'000), [this] { Tick(); });
 }
 
-SimAnswer SimCoordinator::Handle(const SimRequest& request, const Looked& looked) {
-  checker_.OnEvent(request.event);
-  SimAnswer answer = {Record(request, looked), std::nullopt};
-  checker_.OnAnswered(request.event, answer.decision, ledger_->scheduler());
-  if (!answer.decision.ok() || answer.decision->outcome == Outcome::kNothing) return answer;
-  if (!std::holds_alternative<PollTask>(request.event)) return answer;
+void SimCoordinator::RecordAll(absl::Span<Proposal* const> batch) {
+  checker_.OnBatch(batch);
+  ledger_->RecordAll(batch, world_.now());
+  checker_.OnRecorded(*ledger_);
+}
+
+absl::StatusOr<Decision> SimCoordinator::Record(const Event& event) {
+  Proposal proposal = {event};
+  Proposal* const one = &proposal;
+  RecordAll({&one, 1});
+  return std::move(proposal.answer);
+}
+
+// As Coordinator::FindGrant: a poll gets the task that it was granted, unless it lost it again in the same batch.
+SimAnswer SimCoordinator::AnswerOf(const Proposal& proposal) {
+  SimAnswer answer = {proposal.answer, std::nullopt};
+  const auto* poll = std::get_if<PollTask>(&proposal.event);
+  if (poll == nullptr || !answer.decision.ok() || answer.decision->outcome == Outcome::kNothing) return answer;
+  const absl::Status in_step = ledger_->CheckInStep();
+  if (!in_step.ok()) return {in_step, std::nullopt};
   const auto found = ledger_->scheduler().FindTask(answer.decision->task_id);
-  auto layers = journal_.ReadLayers(found->job->description.job_id);
-  if (!layers.ok()) {
-    answer.decision = layers.status();
+  if (!found.ok() || !IsLeasedTo(found->task->status, *poll)) {
+    answer.decision->outcome = Outcome::kNothing;
     return answer;
   }
+  auto layers = journal_.ReadLayers(found->job->description.job_id);
+  if (!layers.ok()) return {layers.status(), std::nullopt};
   answer.grant = MakeGrant(*found->job, found->task->description.index, Options().lease_ttl, *layers);
   checker_.OnGranted(*answer.grant);
   return answer;
-}
-
-// As GrpcWorkerService: what a result names is stored before the journal names it.
-absl::StatusOr<Decision> SimCoordinator::Record(const SimRequest& request, const Looked& looked) {
-  if (!looked.stored.ok()) {
-    GPTVQ_ASSIGN_OR_RETURN(const bool repeated, ledger_->WasRecorded(request.event, world_.now()));
-    if (!repeated) return looked.stored;
-  }
-  return ledger_->Record(request.event, world_.now(), looked.seen);
 }
 
 SimCoordinator::Looked SimCoordinator::Receive(const PublishLayer& event, const std::string& upload) {

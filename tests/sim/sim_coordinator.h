@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "platform/job/lease.h"
 #include "server/ledger.h"
@@ -56,10 +57,20 @@ class SimCoordinator {
     absl::Status stored;
     std::optional<DeletionCount> seen;
   };
-  SimAnswer Handle(const SimRequest& request, const Looked& looked = {});
   void LookForLost(FailTask event, const SimLink& link, const SimHandler& on_answer);
+  // A request that waits to be recorded with others.
+  struct Waiting {
+    SimRequest request;
+    std::optional<DeletionCount> seen;
+    const SimLink* link = nullptr;
+    SimHandler on_answer;
+  };
+  void Propose(const SimRequest& request, const Looked& looked, const SimLink& link, const SimHandler& on_answer);
+  void RecordWaiting();
+  void RecordAll(absl::Span<Proposal* const> batch);
+  absl::StatusOr<Decision> Record(const Event& event);
+  SimAnswer AnswerOf(const Proposal& proposal);
   void Answer(const SimAnswer& answer, const SimLink& link, const SimHandler& on_answer);
-  absl::StatusOr<Decision> Record(const SimRequest& request, const Looked& looked);
   Looked Receive(const PublishLayer& event, const std::string& upload);
   absl::Status Store(const PublishLayer& event, const std::string& upload, DeletionCount& seen);
   void CollectGarbage();
@@ -71,10 +82,12 @@ class SimCoordinator {
   FaultyObjectStore objects_;
   ArtifactStore artifacts_;
   const GarbageOptions garbage_;
-  std::unique_ptr<Ledger> ledger_;  // null while the process is down
-  int life_ = 0;                    // of the process
-  int deletions_under_way_ = 0;     // of this process
-  MonotonicTime awake_at_;          // it stands still until then
+  const std::chrono::milliseconds gathering_time_;  // what comes within it is recorded together
+  std::unique_ptr<Ledger> ledger_;                  // null while the process is down
+  std::vector<Waiting> waiting_;                    // of this process
+  int life_ = 0;                                    // of the process
+  int deletions_under_way_ = 0;                     // of this process
+  MonotonicTime awake_at_;                          // it stands still until then
   MonotonicTime last_tick_;
 };
 

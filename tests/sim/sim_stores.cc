@@ -32,13 +32,13 @@ class FaultyFile final : public WritableFile {
 
 }  // namespace
 
-absl::Status FaultyJobStore::Append(const Transition& transition) {
+absl::Status FaultyJobStore::AppendAll(absl::Span<const Transition* const> transitions) {
   GPTVQ_RETURN_IF_ERROR(CheckThere());
   if (world_.Strikes(SimFault::kJournalRefusal)) return NoAnswer();
-  const absl::Status appended = store_.Append(transition);
+  const absl::Status appended = store_.AppendAll(transitions);
   checker_.OnAppend(appended);
   GPTVQ_RETURN_IF_ERROR(appended);
-  checker_.OnJournaled(transition);
+  for (const Transition* transition : transitions) checker_.OnJournaled(*transition);
   return world_.Strikes(SimFault::kJournalGhost) ? NoAnswer() : absl::OkStatus();
 }
 

@@ -25,7 +25,7 @@ class FaultyJobStore final : public JobStore {
   void GoAway(std::chrono::milliseconds duration) { back_at_ = world_.now().monotonic + duration; }
 
   absl::Status BeginGeneration(std::int64_t after) override;
-  absl::Status Append(const Transition& transition) override;
+  absl::Status AppendAll(absl::Span<const Transition* const> transitions) override;
   absl::StatusOr<State> LoadActive() override;
   absl::StatusOr<JobSnapshot> ReadJob(std::string_view job_id) override;
   absl::StatusOr<std::optional<std::string>> FindRequest(std::string_view request_id) override;

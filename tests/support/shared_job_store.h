@@ -28,9 +28,9 @@ class SharedJobStore final : public JobStore {
     leads_ = true;
     return journal_.LoadActive();
   }
-  absl::Status Append(const Transition& transition) override {
+  absl::Status AppendAll(absl::Span<const Transition* const> transitions) override {
     if (!leads_) return absl::AbortedError("deposed");
-    return journal_.Append(transition);
+    return journal_.AppendAll(transitions);
   }
   absl::Status BeginGeneration(std::int64_t after) override {
     if (!leads_) return absl::AbortedError("deposed");

@@ -211,6 +211,50 @@ TEST_P(JobStoreConformance, EventsComeInOrderFromAnyPlaceAndNoMoreThanAsked) {
   EXPECT_TRUE(none->empty());
 }
 
+TEST_P(JobStoreConformance, StepsThatComeTogetherAreStoredInOrderEachOverTheOneBefore) {
+  std::vector<Transition> steps;
+  const auto decide = [&](const Event& event) {
+    const auto decision = harness_.scheduler.Decide(event, harness_.now);
+    ASSERT_TRUE(decision.ok()) << decision.status();
+    harness_.scheduler.Apply(*decision);
+    if (!decision->transition.empty()) steps.push_back(decision->transition);
+  };
+  decide(Submission("job-1"));
+  decide(Submission("job-2"));
+  decide(RegisterWorker{{"a", "inc-a"}, "cpu", "1", {}});
+  decide(PollTask{{"a", "inc-a"}, "p1"});
+  const Lease lease = {"job-1/quantize-0", 1, "a", "inc-a", ""};
+  decide(PublishLayer{lease, {0, DigestOf("layer 0"), {}}});
+  decide(FailTask{lease, {FailureClass::kTransient, "read timed out", "a"}});
+  decide(CancelJob{"job-2"});
+  std::vector<const Transition*> together;
+  for (const Transition& step : steps) together.push_back(&step);
+
+  const absl::Status appended = store_->AppendAll(together);
+
+  ASSERT_TRUE(appended.ok()) << appended;
+  ExpectEqual(*store_->ReadJob("job-1"), *harness_.scheduler.FindJob("job-1"));
+  ExpectEqual(*store_->ReadJob("job-2"), *harness_.scheduler.FindJob("job-2"));
+  EXPECT_EQ(store_->ReadLayers("job-1")->size(), 1u);
+  EXPECT_EQ(store_->ReadEvents("job-1", 0, 1000)->size(),
+            static_cast<std::size_t>(harness_.scheduler.FindJob("job-1")->status.last_event_seq));
+}
+
+TEST_P(JobStoreConformance, OfStepsThatComeTogetherNothingIsStoredWhenOneIsRefused) {
+  RunABit("job-1");
+  const JobSnapshot before = *store_->ReadJob("job-1");
+  const auto creation = harness_.scheduler.Decide(Submission("job-2"), harness_.now);
+  const auto end = harness_.scheduler.Decide(CancelJob{"job-1"}, harness_.now);
+
+  const std::vector<const Transition*> together = {&creation->transition, &end->transition, &last_transition_};
+  EXPECT_EQ(store_->AppendAll(together).code(), absl::StatusCode::kAborted);
+
+  ExpectEqual(*store_->ReadJob("job-1"), before);
+  EXPECT_EQ(store_->ReadJob("job-2").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(*store_->FindRequest("r-job-2"), std::nullopt);
+  EXPECT_EQ(store_->LoadActive()->last_sequence, 1);
+}
+
 TEST_P(JobStoreConformance, AnOutdatedWriterIsRefusedAndChangesNothing) {
   RunABit("job-1");
   const JobSnapshot before = *store_->ReadJob("job-1");
