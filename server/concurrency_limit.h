@@ -1,8 +1,10 @@
 #ifndef GPTVQ_SERVER_CONCURRENCY_LIMIT_H_
 #define GPTVQ_SERVER_CONCURRENCY_LIMIT_H_
 
-#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 
 #include "platform/metrics.h"
 
@@ -18,25 +20,28 @@ class ConcurrencyLimit {
  public:
   ConcurrencyLimit(int limit, Gauge& taken_gauge) : limit_(limit), taken_gauge_(taken_gauge) {}
 
-  // A place, given back when it is destroyed; null when all are taken.
+  // A place, given back when it is destroyed; null when all are taken, and stay so for `patience`.
   using Slot = std::unique_ptr<ConcurrencyLimit, Release>;
-  Slot TryTake() {
-    if (taken_.fetch_add(1) < limit_) {
-      taken_gauge_.Increment();
-      return Slot(this);
-    }
-    taken_.fetch_sub(1);
-    return nullptr;
+  Slot TryTake(std::chrono::milliseconds patience = std::chrono::milliseconds(0)) {
+    std::unique_lock lock(mutex_);
+    if (!given_back_.wait_for(lock, patience, [this] { return taken_ < limit_; })) return nullptr;
+    ++taken_;
+    taken_gauge_.Increment();
+    return Slot(this);
   }
 
  private:
   void GiveBack() {
+    const std::lock_guard lock(mutex_);
     taken_gauge_.Decrement();
-    taken_.fetch_sub(1);
+    --taken_;
+    given_back_.notify_one();
   }
 
   const int limit_;
-  std::atomic<int> taken_ = 0;
+  std::mutex mutex_;
+  std::condition_variable given_back_;
+  int taken_ = 0;  // guarded by mutex_
   Gauge& taken_gauge_;
 };
 

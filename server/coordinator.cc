@@ -10,10 +10,6 @@
 namespace gptvq {
 namespace {
 
-// A waiting poll looks that often whether its caller is still there, to free its thread; besides, before it is granted
-// anything.
-constexpr std::chrono::seconds kAbandonedCheckPeriod(5);
-
 absl::Status Stopping() { return Refuse(ErrorReason::kStopping, "the coordinator is stopping"); }
 
 bool BeginsWork(const Event& event) {
@@ -94,8 +90,7 @@ absl::StatusOr<Decision> Coordinator::Poll(const PollTask& poll, std::chrono::mi
     const MonotonicTime now = clock_.MonotonicNow();
     if (decision.outcome != Outcome::kNothing || now >= deadline) return decision;
     std::unique_lock lock(mutex_);
-    work_changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(deadline - now, kAbandonedCheckPeriod),
-                           [&] { return draining_ || work_version_ != seen; });
+    work_changed_.wait_for(lock, deadline - now, [&] { return draining_ || work_version_ != seen; });
   }
 }
 

@@ -79,8 +79,9 @@ class Coordinator {
   // As Ledger::WasRecorded.
   absl::StatusOr<bool> WasRecorded(const Event& event);
 
-  // Records a poll, waiting for a task up to `wait`. Stops waiting when `abandoned` says that nobody wants the answer any
-  // more, so that no task is granted to a connection that is gone. With too many polls waiting it does not wait.
+  // Records a poll, waiting for a task up to `wait`. Before it records it, and once more whenever there may be work, it asks
+  // `abandoned` whether anybody wants the answer still, so that no task is granted to a connection that is gone. With too
+  // many polls waiting it does not wait.
   absl::StatusOr<Decision> Poll(const PollTask& poll, std::chrono::milliseconds wait,
                                 absl::FunctionRef<bool()> abandoned);
 

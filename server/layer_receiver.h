@@ -27,10 +27,13 @@ class LayerReceiver {
   // (DIGEST_MISMATCH), ResourceExhausted (STORE_FULL); those of the store.
   absl::Status Finish();
 
+  std::uint64_t received_bytes() const { return received_bytes_; }
+  bool is_complete() const { return received_bytes_ == digest_.size_bytes(); }
+
  private:
   LayerReceiver(const Digest& digest, std::unique_ptr<WritableFile> file) : digest_(digest), file_(std::move(file)) {}
 
-  const Digest digest_;
+  Digest digest_;
   std::unique_ptr<WritableFile> file_;
   std::uint64_t received_bytes_ = 0;
 };

@@ -21,6 +21,7 @@ constexpr std::array kTable = {
     // A heartbeat: it is not journaled, and the audit log has no line for it.
     MethodRule{"/gptvq.v1.WorkerService/RenewLease", Callers::kWorkers, Effect::kReads},
     MethodRule{"/gptvq.v1.WorkerService/PublishLayer", Callers::kWorkers, Effect::kChanges},
+    MethodRule{"/gptvq.v1.WorkerService/QueryUpload", Callers::kWorkers, Effect::kReads},
     MethodRule{"/gptvq.v1.WorkerService/CompleteTask", Callers::kWorkers, Effect::kChanges},
     MethodRule{"/gptvq.v1.WorkerService/FailTask", Callers::kWorkers, Effect::kChanges},
     MethodRule{"/gptvq.v1.WorkerService/ReleaseTask", Callers::kWorkers, Effect::kChanges},

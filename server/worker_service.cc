@@ -27,6 +27,8 @@ constexpr int kMaxLostArtifacts = kMaxPlannedLayers + 1;  // a boundary and ever
 constexpr std::size_t kMaxSlotBytes = 64;
 // An empty poll that did not wait is repeated no sooner.
 constexpr std::chrono::milliseconds kPollPause(1'000);
+// After so many bytes of a layer its sender has to hold the lease still.
+constexpr std::uint64_t kLeaseCheckBytes = 8 << 20;
 
 absl::Status Invalid(absl::string_view message) {
   return Refuse(ErrorReason::kInvalidField, std::string_view(message.data(), message.size()));
@@ -90,7 +92,8 @@ GrpcWorkerService::GrpcWorkerService(Coordinator& coordinator, ArtifactStore& st
       desk_{coordinator, metrics, guard},
       clock_(clock),
       options_(std::move(options)),
-      uploads_(options_.max_uploads, metrics.uploads) {}
+      upload_slots_(options_.max_uploads, metrics.uploads),
+      uploads_(store, clock, options_.parked_uploads) {}
 
 grpc::Status GrpcWorkerService::RegisterWorker(grpc::ServerContext* context, const v1::RegisterWorkerRequest* request,
                                                v1::RegisterWorkerResponse* response) {
@@ -180,15 +183,14 @@ grpc::Status GrpcWorkerService::PublishLayer(grpc::ServerContext* context,
                                              v1::PublishLayerResponse* response) {
   return HandleCall("PublishLayer", *context, desk_, [&](Call& call) {
     SilenceWatch silence(options_.upload_silence, clock_, *context);
-    return Publish(call, *reader, silence, *response);
+    return Publish(call, {*context, *reader, silence}, *response);
   });
 }
 
-absl::Status GrpcWorkerService::Publish(Call& call, grpc::ServerReader<v1::PublishLayerRequest>& reader,
-                                        SilenceWatch& silence, v1::PublishLayerResponse& response) {
+absl::Status GrpcWorkerService::Publish(Call& call, UploadStream stream, v1::PublishLayerResponse& response) {
   v1::PublishLayerRequest first;
-  const bool has_header = silence.Read(reader, first) && first.has_header();
-  GPTVQ_RETURN_IF_ERROR(silence.status());
+  const bool has_header = stream.silence.Read(stream.reader, first) && first.has_header();
+  GPTVQ_RETURN_IF_ERROR(stream.silence.status());
   if (!has_header) return Invalid("the first message is no header");
   gptvq::PublishLayer event;
   GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(first.header().lease(), call));
@@ -200,7 +202,16 @@ absl::Status GrpcWorkerService::Publish(Call& call, grpc::ServerReader<v1::Publi
   // Who lost the lease learns it before sending the bytes; the journal is asked again when they are there.
   GPTVQ_RETURN_IF_ERROR(coordinator_.CheckHolder(event.lease));
 
-  GPTVQ_ASSIGN_OR_RETURN(const DeletionCount seen, Receive(event.layer.artifact, reader, silence));
+  const std::uint64_t first_offset = first.header().first_offset();
+  if (first_offset > 0 && first_offset == event.layer.artifact.size_bytes()) {
+    GPTVQ_ASSIGN_OR_RETURN(const bool published, coordinator_.WasRecorded(event));
+    if (!published) return Refuse(ErrorReason::kChunkOutOfOrder, "the layer was not published; send its bytes");
+    response.set_acceptance(v1::PublishLayerResponse::ACCEPTANCE_ALREADY_PUBLISHED);
+    return absl::OkStatus();
+  }
+  LayerUploads::Call upload(uploads_, {event.lease.task_id, event.lease.epoch, event.layer.layer, event.layer.artifact},
+                            [&context = stream.context] { context.TryCancel(); });
+  GPTVQ_ASSIGN_OR_RETURN(const DeletionCount seen, Receive(event.lease, upload, first_offset, stream));
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event), seen));
   response.set_acceptance(decision.outcome == Outcome::kRepeated
                               ? v1::PublishLayerResponse::ACCEPTANCE_ALREADY_PUBLISHED
@@ -208,26 +219,60 @@ absl::Status GrpcWorkerService::Publish(Call& call, grpc::ServerReader<v1::Publi
   return absl::OkStatus();
 }
 
-absl::StatusOr<DeletionCount> GrpcWorkerService::Receive(const Digest& digest,
-                                                         grpc::ServerReader<v1::PublishLayerRequest>& reader,
-                                                         SilenceWatch& silence) {
-  const ConcurrencyLimit::Slot slot = uploads_.TryTake();
+absl::StatusOr<DeletionCount> GrpcWorkerService::Receive(const Lease& lease, LayerUploads::Call& upload,
+                                                         std::uint64_t first_offset, UploadStream stream) {
+  const ConcurrencyLimit::Slot slot = upload_slots_.TryTake(options_.upload_patience);
   if (slot == nullptr) {
     return WithRetryAfter(Refuse(ErrorReason::kTooManyUploads, "too many layers are being received"),
                           std::chrono::milliseconds(1'000));
   }
-  GPTVQ_ASSIGN_OR_RETURN(LayerReceiver receiver, LayerReceiver::Open(digest, store_));
-  v1::PublishLayerRequest message;
-  while (silence.Read(reader, message)) {
-    if (!message.has_chunk()) return Invalid("a message after the header is no chunk");
-    const v1::ArtifactChunk& chunk = message.chunk();
-    GPTVQ_RETURN_IF_ERROR(receiver.Append(chunk.offset(), chunk.data(), chunk.crc32c()));
-    metrics_.published_bytes.Increment(static_cast<double>(chunk.data().size()));
+  GPTVQ_ASSIGN_OR_RETURN(LayerReceiver receiver, upload.Open(first_offset));
+  const absl::Status received = ReceiveChunks(lease, stream, receiver);
+  const bool may_go_on = received.ok() || absl::IsDeadlineExceeded(received) || absl::IsDataLoss(received);
+  if (may_go_on && !receiver.is_complete() && receiver.received_bytes() >= kMaxChunkBytes) {
+    upload.Park(std::move(receiver));
+    GPTVQ_RETURN_IF_ERROR(received);
+    return Refuse(ErrorReason::kChunkOutOfOrder, "the stream ended before the layer was complete");
   }
-  GPTVQ_RETURN_IF_ERROR(silence.status());
+  GPTVQ_RETURN_IF_ERROR(received);
   const DeletionCount seen = coordinator_.deletion_count();  // before the artifact is there
   GPTVQ_RETURN_IF_ERROR(receiver.Finish());
   return seen;
+}
+
+absl::Status GrpcWorkerService::ReceiveChunks(const Lease& lease, UploadStream stream, LayerReceiver& receiver) {
+  v1::PublishLayerRequest message;
+  while (stream.silence.Read(stream.reader, message)) {
+    if (!message.has_chunk()) return Invalid("a message after the header is no chunk");
+    const v1::ArtifactChunk& chunk = message.chunk();
+    const std::uint64_t parts = receiver.received_bytes() / kLeaseCheckBytes;
+    GPTVQ_RETURN_IF_ERROR(receiver.Append(chunk.offset(), chunk.data(), chunk.crc32c()));
+    metrics_.published_bytes.Increment(static_cast<double>(chunk.data().size()));
+    if (receiver.received_bytes() / kLeaseCheckBytes != parts) GPTVQ_RETURN_IF_ERROR(coordinator_.CheckHolder(lease));
+  }
+  return stream.silence.status();
+}
+
+grpc::Status GrpcWorkerService::QueryUpload(grpc::ServerContext* context, const v1::QueryUploadRequest* request,
+                                            v1::QueryUploadResponse* response) {
+  return HandleUnaryCall("QueryUpload", *context, *request, desk_,
+                         [&](Call& call) { return Query(call, *request, *response); });
+}
+
+absl::Status GrpcWorkerService::Query(Call& call, const v1::QueryUploadRequest& request,
+                                      v1::QueryUploadResponse& response) {
+  GPTVQ_ASSIGN_OR_RETURN(const Lease lease, GenuineLease(request.lease(), call));
+  v1::PublishedLayer layer;
+  layer.set_layer(request.layer());
+  *layer.mutable_artifact()->mutable_digest() = request.digest();
+  GPTVQ_ASSIGN_OR_RETURN(const PublishedLayer asked, FromProto(layer));
+  GPTVQ_RETURN_IF_ERROR(coordinator_.CheckHolder(lease));
+  const std::uint64_t received_bytes =
+      uploads_.ReceivedBytes({lease.task_id, lease.epoch, asked.layer, asked.artifact});
+  // Where only the answer was lost, nothing is sent again.
+  GPTVQ_ASSIGN_OR_RETURN(const bool published, coordinator_.WasRecorded(gptvq::PublishLayer{lease, asked}));
+  response.set_received_bytes(published ? asked.artifact.size_bytes() : received_bytes);
+  return absl::OkStatus();
 }
 
 grpc::Status GrpcWorkerService::CompleteTask(grpc::ServerContext* context, const v1::CompleteTaskRequest* request,

@@ -9,6 +9,7 @@
 #include "platform/clock.h"
 #include "platform/object_store/artifact_store.h"
 #include "server/coordinator.h"
+#include "server/layer_uploads.h"
 #include "server/rpc_call.h"
 #include "server/seal.h"
 #include "server/silence_watch.h"
@@ -18,7 +19,9 @@ namespace gptvq {
 struct WorkerServiceOptions {
   std::string artifact_store_uri;  // what workers are told
   int max_uploads = 8;
+  std::chrono::milliseconds upload_patience{2'000};  // an upload too many waits so long for a place
   std::chrono::milliseconds upload_silence{60'000};  // an upload that sends nothing for so long is ended
+  LayerUploadsOptions parked_uploads = {};
 };
 
 // gptvq.v1.WorkerService: translates between the wire and the coordinator, checks lease tokens, receives layers, and decides
@@ -34,6 +37,7 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   grpc::Status RenewLease(grpc::ServerContext*, const v1::RenewLeaseRequest*, v1::RenewLeaseResponse*) override;
   grpc::Status PublishLayer(grpc::ServerContext*, grpc::ServerReader<v1::PublishLayerRequest>*,
                             v1::PublishLayerResponse*) override;
+  grpc::Status QueryUpload(grpc::ServerContext*, const v1::QueryUploadRequest*, v1::QueryUploadResponse*) override;
   grpc::Status CompleteTask(grpc::ServerContext*, const v1::CompleteTaskRequest*, v1::CompleteTaskResponse*) override;
   grpc::Status FailTask(grpc::ServerContext*, const v1::FailTaskRequest*, v1::FailTaskResponse*) override;
   grpc::Status ReleaseTask(grpc::ServerContext*, const v1::ReleaseTaskRequest*, v1::ReleaseTaskResponse*) override;
@@ -44,11 +48,18 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   absl::Status Poll(Call& call, const grpc::ServerContext& context, const v1::LeaseTaskRequest& request,
                     v1::LeaseTaskResponse& response);
   absl::Status Renew(Call& call, const v1::RenewLeaseRequest& request, v1::RenewLeaseResponse& response);
-  absl::Status Publish(Call& call, grpc::ServerReader<v1::PublishLayerRequest>& reader, SilenceWatch& silence,
-                       v1::PublishLayerResponse& response);
-  // The count of deletions just before the artifact became visible.
-  absl::StatusOr<DeletionCount> Receive(const Digest& digest, grpc::ServerReader<v1::PublishLayerRequest>& reader,
-                                        SilenceWatch& silence);
+  // A stream of messages, and what ends it early.
+  struct UploadStream {
+    grpc::ServerContext& context;
+    grpc::ServerReader<v1::PublishLayerRequest>& reader;
+    SilenceWatch& silence;
+  };
+  absl::Status Publish(Call& call, UploadStream stream, v1::PublishLayerResponse& response);
+  // The count of deletions just before the artifact became visible. What a call that ended early has received is parked.
+  absl::StatusOr<DeletionCount> Receive(const Lease& lease, LayerUploads::Call& upload, std::uint64_t first_offset,
+                                        UploadStream stream);
+  absl::Status ReceiveChunks(const Lease& lease, UploadStream stream, LayerReceiver& receiver);
+  absl::Status Query(Call& call, const v1::QueryUploadRequest& request, v1::QueryUploadResponse& response);
   absl::Status Complete(Call& call, const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response);
   // The lease of a request whose token is genuine and whose worker is the caller; tells `call` the job.
   absl::Status Fail(Call& call, const v1::FailTaskRequest& request);
@@ -63,7 +74,8 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   const ServiceDesk desk_;
   Clock& clock_;
   const WorkerServiceOptions options_;
-  ConcurrencyLimit uploads_;
+  ConcurrencyLimit upload_slots_;
+  LayerUploads uploads_;
 };
 
 }  // namespace gptvq

@@ -8,6 +8,7 @@
 #include "core/base/status_macros.h"
 #include "grpcpp/client_context.h"
 #include "platform/clock.h"
+#include "platform/job/error_reason.h"
 #include "platform/rpc/convert_report.h"
 #include "platform/rpc/convert_task.h"
 #include "platform/rpc/convert_time.h"
@@ -137,6 +138,33 @@ absl::StatusOr<RenewalAnswer> GrpcCoordinatorLink::RenewLease(const Lease& lease
 
 absl::Status GrpcCoordinatorLink::PublishLayer(const Lease& lease, const LayerPublication& layer,
                                                std::stop_token stop) {
+  const Digest digest = Digest::Of(AsBytes(layer.packed));
+  std::uint64_t first_offset = 0;
+  if (layer.packed.size() > static_cast<std::size_t>(chunk_bytes_.load())) {
+    GPTVQ_ASSIGN_OR_RETURN(first_offset, ReceivedBytes(lease, layer.layer, digest, stop));
+  }
+  const absl::Status sent = SendLayer(lease, layer, digest, first_offset, stop);
+  // What it had when it was asked is gone.
+  if (first_offset == 0 || ReasonOf(sent) != ErrorReason::kChunkOutOfOrder) return sent;
+  return SendLayer(lease, layer, digest, 0, std::move(stop));
+}
+
+absl::StatusOr<std::uint64_t> GrpcCoordinatorLink::ReceivedBytes(const Lease& lease, int layer, const Digest& digest,
+                                                                 std::stop_token stop) {
+  Call call(kCallTimeout, std::move(stop));
+  v1::QueryUploadRequest request;
+  *request.mutable_lease() = ToProto(lease);
+  request.set_layer(layer);
+  *request.mutable_digest() = ToProto(digest).digest();
+  v1::QueryUploadResponse response;
+  const absl::Status status = call.Result(layer_stub_->QueryUpload(call.context(), request, &response));
+  if (absl::IsUnimplemented(status)) return 0;
+  GPTVQ_RETURN_IF_ERROR(status);
+  return std::min(response.received_bytes(), digest.size_bytes());
+}
+
+absl::Status GrpcCoordinatorLink::SendLayer(const Lease& lease, const LayerPublication& layer, const Digest& digest,
+                                            std::uint64_t first_offset, std::stop_token stop) {
   const milliseconds upload_time(layer.packed.size() / kSlowestBytesPerMs);
   Call call(kCallTimeout + upload_time, std::move(stop));
   v1::PublishLayerResponse response;
@@ -146,12 +174,13 @@ absl::Status GrpcCoordinatorLink::PublishLayer(const Lease& lease, const LayerPu
   v1::PublishLayerHeader* header = request.mutable_header();
   *header->mutable_lease() = ToProto(lease);
   header->set_layer(layer.layer);
-  *header->mutable_digest() = ToProto(Digest::Of(AsBytes(layer.packed))).digest();
+  *header->mutable_digest() = ToProto(digest).digest();
+  header->set_first_offset(first_offset);
   for (const LinearReport& linear : layer.linears) *header->add_linears() = ToProto(linear);
   bool is_open = stream->Write(request);
 
   const std::size_t chunk_bytes = static_cast<std::size_t>(chunk_bytes_.load());
-  for (std::size_t offset = 0; is_open && offset < layer.packed.size(); offset += chunk_bytes) {
+  for (std::size_t offset = first_offset; is_open && offset < layer.packed.size(); offset += chunk_bytes) {
     const std::string_view piece = layer.packed.substr(offset, chunk_bytes);
     v1::ArtifactChunk* chunk = request.mutable_chunk();
     chunk->set_offset(offset);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/base/sha256.h"
 #include "gptvq/v1/worker_service.grpc.pb.h"
 #include "grpcpp/channel.h"
 #include "platform/job/device_health.h"
@@ -21,7 +22,8 @@ struct CoordinatorChannels {
 };
 
 // The only gRPC client of the worker. One call per method, each with a deadline: 10 s, more for a poll that waits,
-// and for a layer as much as its bytes need at 1 MiB/s. Owns its stubs, shares the channels. Thread-safe.
+// and for a layer as much as its bytes need at 1 MiB/s. A layer of several chunks goes on where an earlier call ended: the coordinator
+// is asked first. Owns its stubs, shares the channels. Thread-safe.
 class GrpcCoordinatorLink final : public CoordinatorLink {
  public:
   // The channels come from MakeChannel() or, inside one process, from the server itself.
@@ -42,6 +44,11 @@ class GrpcCoordinatorLink final : public CoordinatorLink {
   // Requests that carry the health of the slots.
   template <typename Request>
   void AddDevices(Request& request) const;
+  // How much of a layer an earlier call left; 0 for a coordinator that does not know.
+  absl::StatusOr<std::uint64_t> ReceivedBytes(const Lease& lease, int layer, const Digest& digest,
+                                              std::stop_token stop);
+  absl::Status SendLayer(const Lease& lease, const LayerPublication& layer, const Digest& digest,
+                         std::uint64_t first_offset, std::stop_token stop);
 
   const WorkerIdentity identity_;
   const HealthReader read_health_;

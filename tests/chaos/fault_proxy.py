@@ -51,7 +51,8 @@ class FaultProxy:
         self.cuts = 0
         self.flips = 0
         self.closed_by_server = 0
-        self.bytes = {TO_SERVER: 0, TO_CLIENT: 0}
+        self.bytes = {TO_SERVER: 0, TO_CLIENT: 0}  # passed on
+        self.client_bytes = 0  # that clients sent, also those that a cut kept from the server
 
     def __enter__(self):
         self._thread.start()
@@ -176,6 +177,7 @@ class _Link:
         """Whether the bytes may pass; False: the connection is to be reset."""
         if direction == TO_SERVER:
             self.passed += len(data)
+            self.proxy.client_bytes += len(data)
             if self.cut_at is not None and self.passed >= self.cut_at:
                 self.proxy.cuts += 1
                 return False

@@ -15,7 +15,7 @@ import urllib.request
 from experiment import NotRun, check
 from journal import read_journal
 from process_faults import need
-from services import ChaosCluster  # makes the harnesses of other folders importable
+from services import BIN, END_SECONDS, ChaosCluster  # makes the harnesses of other folders importable
 from ceph_rgw import Rgw
 from service_harness import Model
 
@@ -28,6 +28,8 @@ JOBS = {
     "wide": (2, 256, {"propagation": "parallel", "shard_layers": 1, "evaluation_tokens": 512, "samples": 64,
                       "sequence_length": 256, "refinement_passes": 2}),
     "demo": (30, 576, {"propagation": "parallel", "evaluation_tokens": 16384}),
+    # One quantize task, and nothing beside it.
+    "single": (1, 128, {"evaluation": None, "refinement_passes": 2}),
 }
 JOB_SECONDS = 1800  # for any of them on a busy machine
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "build/demo"
@@ -143,6 +145,17 @@ class Laboratory:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=30) as answer:
             return answer.read().decode()
+
+
+def upload_layers(cluster, workers, mib, layers_to=None):
+    """Workers that each publish a layer of so many MiB and compute nothing; what they saw. `layers_to` is where layers go
+    instead of the coordinator."""
+    uploader = BIN.parent / "tests/chaos/layer_uploader"
+    done = subprocess.run([str(uploader), cluster.address, layers_to or cluster.address, str(workers), str(mib)],
+                          capture_output=True, text=True, check=False, timeout=END_SECONDS)
+    check(done.returncode == 0, f"the uploader ended with {done.returncode}: {done.stderr[-600:]}")
+    (cluster.directory / "uploader.log").write_text(done.stderr)
+    return json.loads(done.stdout)
 
 
 def pause(seconds):

@@ -167,6 +167,11 @@ class ChaosCluster(Cluster):
                 total += float(match[2])
         return total
 
+    def peak_memory_bytes(self):
+        """The most that the coordinator had resident."""
+        status = pathlib.Path(f"/proc/{self.coordinator.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
     def refusals(self):
         return int(self.metric('calls_total{code="FAILED_PRECONDITION"}'))
 

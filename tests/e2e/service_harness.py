@@ -206,7 +206,7 @@ class Model:
             "--seed": 7,
         }
         flags.update({"--" + key.replace("_", "-"): value for key, value in overrides.items()})
-        return [str(part) for flag in flags.items() for part in flag]
+        return [str(part) for flag in flags.items() if flag[1] is not None for part in flag]
 
 
 def kill(process):

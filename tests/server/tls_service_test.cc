@@ -351,6 +351,7 @@ TEST_F(TlsServiceTest, EveryMethodIsForItsRolesAndDeniedToAllOthers) {
       {"/gptvq.v1.WorkerService/LeaseTask", "w"},
       {"/gptvq.v1.WorkerService/RenewLease", "w"},
       {"/gptvq.v1.WorkerService/PublishLayer", "w"},
+      {"/gptvq.v1.WorkerService/QueryUpload", "w"},
       {"/gptvq.v1.WorkerService/CompleteTask", "w"},
       {"/gptvq.v1.WorkerService/FailTask", "w"},
       {"/gptvq.v1.WorkerService/ReleaseTask", "w"},

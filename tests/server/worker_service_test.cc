@@ -386,6 +386,123 @@ TEST(PublishLayerCall, DamagedStreamsLeaveNothingBehind) {
   EXPECT_EQ(service.coordinator.store().ReadLayers(JobIdFor(kRequestId))->size(), 0u);
 }
 
+// Layers of four chunks and a bit, whose upload is cut.
+class CutUpload : public testing::Test {
+ protected:
+  static constexpr std::size_t kChunk = 1 << 20;
+
+  CutUpload() {
+    SubmitTo(service_, WithoutEvaluation());
+    lease_ = worker_->Poll().lease();
+    for (std::size_t i = 0; i < 4 * kChunk + 10; ++i) bytes_ += static_cast<char>(i * 31 >> 3);
+  }
+
+  v1::PublishLayerRequest HeaderAt(std::uint64_t first_offset) {
+    v1::PublishLayerRequest header = TestWorker::Header(lease_, 0, bytes_);
+    header.mutable_header()->set_first_offset(first_offset);
+    return header;
+  }
+
+  // Sends some chunks and is gone.
+  void SendAndVanish(std::uint64_t first_offset, int chunks) {
+    grpc::ClientContext context;
+    v1::PublishLayerResponse response;
+    const auto writer = service_.workers->PublishLayer(&context, &response);
+    ASSERT_TRUE(writer->Write(HeaderAt(first_offset)));
+    for (std::size_t offset = first_offset; offset < first_offset + chunks * kChunk; offset += kChunk) {
+      ASSERT_TRUE(writer->Write(TestWorker::Chunk(offset, bytes_.substr(offset, kChunk))));
+      received_ += kChunk;
+    }
+    const std::string shown = "published_bytes_total " + std::to_string(received_) + "\n";
+    while (service_.registry.RenderText().find(shown) == std::string::npos) std::this_thread::yield();
+    context.TryCancel();
+    EXPECT_FALSE(writer->Finish().ok());
+  }
+
+  absl::StatusOr<std::uint64_t> Query() {
+    v1::QueryUploadRequest request;
+    *request.mutable_lease() = lease_;
+    *request.mutable_digest() = HeaderAt(0).header().digest();
+    v1::QueryUploadResponse response;
+    const absl::Status status =
+        service_.Call(*service_.workers, &v1::WorkerService::Stub::QueryUpload, request, response);
+    if (!status.ok()) return status;
+    return response.received_bytes();
+  }
+
+  absl::StatusOr<v1::PublishLayerResponse> SendFrom(std::uint64_t first_offset) {
+    std::vector<v1::PublishLayerRequest> messages = {HeaderAt(first_offset)};
+    for (std::size_t offset = first_offset; offset < bytes_.size(); offset += kChunk) {
+      messages.push_back(TestWorker::Chunk(offset, bytes_.substr(offset, kChunk)));
+    }
+    return worker_->Publish(messages);
+  }
+
+  Service service_;
+  std::optional<TestWorker> worker_{service_};
+  v1::Lease lease_;
+  std::string bytes_;
+  std::size_t received_ = 0;  // by the service, in all
+};
+
+TEST_F(CutUpload, GoesOnWhereItEndedAsOftenAsItIsCut) {
+  EXPECT_EQ(*Query(), 0u);
+  SendAndVanish(0, 1);
+  EXPECT_EQ(*Query(), kChunk);
+  SendAndVanish(kChunk, 2);
+  EXPECT_EQ(*Query(), 3 * kChunk);
+
+  const auto published = SendFrom(3 * kChunk);
+
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_EQ(published->acceptance(), v1::PublishLayerResponse::ACCEPTANCE_PUBLISHED);
+  EXPECT_TRUE(service_.artifacts.OpenArtifact(DigestOf(bytes_)).ok());
+  EXPECT_EQ(*Query(), bytes_.size()) << "nothing is left to send";
+  EXPECT_EQ(SendFrom(bytes_.size())->acceptance(), v1::PublishLayerResponse::ACCEPTANCE_ALREADY_PUBLISHED);
+}
+
+TEST_F(CutUpload, BeginsAnewForAWorkerThatKnowsNoOffsets) {
+  SendAndVanish(0, 3);
+
+  const auto published = SendFrom(0);
+
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_TRUE(service_.artifacts.OpenArtifact(DigestOf(bytes_)).ok());
+}
+
+TEST_F(CutUpload, AnOffsetAtWhichNothingWasLeftIsRefused) {
+  EXPECT_EQ(ReasonOf(SendFrom(kChunk).status()), ErrorReason::kChunkOutOfOrder);
+  EXPECT_EQ(ReasonOf(SendFrom(bytes_.size()).status()), ErrorReason::kChunkOutOfOrder);
+  SendAndVanish(0, 2);
+  ASSERT_EQ(*Query(), 2 * kChunk);
+  EXPECT_EQ(ReasonOf(SendFrom(kChunk).status()), ErrorReason::kChunkOutOfOrder);
+  EXPECT_TRUE(SendFrom(0).ok());
+}
+
+TEST_F(CutUpload, IsDroppedAfterAMinute) {
+  SendAndVanish(0, 2);
+  ASSERT_EQ(*Query(), 2 * kChunk);
+
+  while (*Query() > 0) {
+    service_.clock.Advance(std::chrono::seconds(10));
+    ASSERT_TRUE(service_.coordinator.Record(RenewLease{*FromProto(lease_), {}}).ok());
+  }
+
+  EXPECT_TRUE(SendFrom(0).ok());
+}
+
+TEST_F(CutUpload, DiesWithItsLease) {
+  SendAndVanish(0, 2);
+  ASSERT_TRUE(worker_->Release(lease_).ok());
+  EXPECT_FALSE(Query().ok());
+
+  const v1::Lease earlier = std::exchange(lease_, worker_->Poll().lease());
+  ASSERT_EQ(lease_.task_id(), earlier.task_id());
+
+  EXPECT_EQ(*Query(), 0u);
+  EXPECT_EQ(ReasonOf(SendFrom(2 * kChunk).status()), ErrorReason::kChunkOutOfOrder);
+}
+
 TEST(PublishLayerCall, WhoLostTheLeaseLearnsItBeforeSendingBytes) {
   Service service;
   SubmitTo(service, WithoutEvaluation());

@@ -68,11 +68,22 @@ class RecordingService final : public v1::WorkerService::Service {
                             v1::PublishLayerResponse*) override {
     layer_peer = context->peer();
     v1::PublishLayerRequest part;
+    bool refuse_offset = false;
     while (reader->Read(&part)) {
       parts.push_back(part);
       if (!status.ok()) break;  // refuses in the middle of the stream
+      refuse_offset = refuse_offset || (part.header().first_offset() > 0 && forgets_uploads);
+      if (refuse_offset) return ToGrpcStatus(Refuse(ErrorReason::kChunkOutOfOrder, "nothing is left"));
     }
     return ToGrpcStatus(status);
+  }
+
+  grpc::Status QueryUpload(grpc::ServerContext*, const v1::QueryUploadRequest* request,
+                           v1::QueryUploadResponse* response) override {
+    query = *request;
+    if (!received_bytes) return {grpc::StatusCode::UNIMPLEMENTED, "protocol 1.0"};
+    response->set_received_bytes(*received_bytes);
+    return grpc::Status::OK;
   }
 
   grpc::Status CompleteTask(grpc::ServerContext*, const v1::CompleteTaskRequest* request,
@@ -96,7 +107,10 @@ class RecordingService final : public v1::WorkerService::Service {
   std::optional<TaskGrant> grant;
   bool cancel_requested = false;
   bool hold_polls = false;
+  std::optional<std::uint64_t> received_bytes;  // nullopt: it knows no offsets
+  bool forgets_uploads = false;
 
+  v1::QueryUploadRequest query;
   v1::RegisterWorkerRequest registration;
   v1::LeaseTaskRequest poll;
   v1::RenewLeaseRequest renewal;
@@ -204,6 +218,32 @@ TEST(GrpcCoordinatorLink, LayersDoNotTravelInFrontOfRenewals) {
 
   EXPECT_NE(service.layer_peer, service.renewal_peer);
   server->Shutdown();
+}
+
+TEST_F(GrpcCoordinatorLinkTest, LayerGoesOnWhereAnEarlierCallEnded) {
+  ASSERT_TRUE(link_->Register({}).ok());
+  service_.received_bytes = 8;
+
+  ASSERT_TRUE(Publish("0123456789").ok());
+
+  EXPECT_EQ(service_.query.layer(), 3);
+  EXPECT_EQ(service_.query.digest().sha256_hex(), Digest::Of(AsBytes("0123456789")).hex());
+  ASSERT_EQ(service_.parts.size(), 2u);
+  EXPECT_EQ(service_.parts[0].header().first_offset(), 8u);
+  EXPECT_EQ(service_.parts[1].chunk().offset(), 8u);
+  EXPECT_EQ(service_.parts[1].chunk().data(), "89");
+}
+
+TEST_F(GrpcCoordinatorLinkTest, LayerBeginsAnewWhenWhatAnEarlierCallLeftIsGone) {
+  ASSERT_TRUE(link_->Register({}).ok());
+  service_.received_bytes = 4;
+  service_.forgets_uploads = true;
+
+  ASSERT_TRUE(Publish("0123456789").ok());
+
+  ASSERT_EQ(service_.parts.size(), 5u);  // the refused header, and all of it
+  EXPECT_EQ(service_.parts[1].header().first_offset(), 0u);
+  EXPECT_EQ(service_.parts[2].chunk().offset(), 0u);
 }
 
 TEST_F(GrpcCoordinatorLinkTest, RefusalInTheMiddleOfAStreamKeepsItsReason) {
