@@ -272,6 +272,15 @@ TEST_F(GrpcCoordinatorLinkTest, FailureMessageIsMadeFitForTheWire) {
   EXPECT_THAT(service_.failure.message(), SizeIs(kMaxFailureMessageBytes));
 }
 
+TEST_F(GrpcCoordinatorLinkTest, FailureNamesWhatWasLost) {
+  const Digest artifact = Digest::Of(AsBytes("a boundary"));
+
+  EXPECT_TRUE(link_->FailTask(lease_, {FailureClass::kTransient, "gone", {artifact}}, {}).ok());
+
+  ASSERT_EQ(service_.failure.lost_artifacts_size(), 1);
+  EXPECT_EQ(FromProto(service_.failure.lost_artifacts(0)).value(), artifact);
+}
+
 TEST_F(GrpcCoordinatorLinkTest, StopEndsAPollThatWaits) {
   service_.hold_polls = true;
   std::stop_source stop;

@@ -9,12 +9,15 @@
 #include <thread>
 
 #include "core/backend/device_lost.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "platform/job/error_reason.h"
 #include "tests/support/fake_clock.h"
 #include "tests/worker/fake_coordinator.h"
 #include "tests/worker/fake_device.h"
+#include "worker/lost_artifacts.h"
 
 namespace gptvq {
 namespace {
@@ -170,6 +173,23 @@ TEST(LeaseLoop, FailedTaskIsReportedWithItsClass) {
   EXPECT_TRUE(daemon.Drain().ok());
   EXPECT_THAT(daemon.coordinator.Calls(),
               ElementsAre("register", "fail A input: config.json: hidden_size must be positive"));
+}
+
+TEST(LeaseLoop, FailedTaskNamesEveryArtifactThatItMissed) {
+  const Digest layer = Digest::Of(AsBytes("layer"));
+  const Digest boundary = Digest::Of(AsBytes("boundary"));
+  Daemon daemon([&](const TaskGrant&, TaskSession&) -> absl::StatusOr<TaskResult> {
+    const absl::Status one = NameLostArtifacts(absl::DataLossError("gone"), {layer});
+    return WithContext(NameLostArtifacts(one, {boundary}), "layer 3");
+  });
+  daemon.coordinator.Grant(AGrant("A"));
+
+  daemon.Start();
+  daemon.coordinator.Await("fail");
+
+  EXPECT_TRUE(daemon.Drain().ok());
+  EXPECT_THAT(daemon.coordinator.Calls(),
+              Contains("fail A transient: layer 3: gone lost " + layer.hex() + " lost " + boundary.hex()));
 }
 
 TEST(LeaseLoop, ExceptionOfALibraryFailsTheTaskAlone) {
