@@ -182,7 +182,7 @@ void SimChecker::CheckTask(Known& known, const Transition& transition, const Tra
   }
   CheckHolder(before, after, watch);
   CheckFailures(before, after, watch);
-  CheckRepair(known, before, after, transition.layer.has_value());
+  CheckRepair(known, before, after, transition);
   if (after.state == TaskState::kCommitted) CheckCommit(known, before, after);
 }
 

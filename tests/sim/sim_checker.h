@@ -55,8 +55,9 @@ class SimChecker {
   // An object of the artifact store that a fault takes, or changes; and one that is stored whole.
   void OnLost(const std::string& key) { lost_.insert(key); }
   void OnStoredAgain(const std::string& key) { lost_.erase(key); }
-  // What the coordinator takes for lost after it looked.
-  void OnFoundLost(const std::vector<Digest>& artifacts);
+  // What the coordinator takes for lost of what a task reads, after it looked for those that its holder named.
+  void OnFoundLost(const std::vector<Digest>& named, const std::vector<Digest>& inputs,
+                   const std::vector<Digest>& lost);
   // An object of the artifact store that is deleted just now.
   void OnDelete(std::string_view key);
   // In liveness mode, when every job ended long ago. `all_gone`: whether the artifact store is empty.
@@ -160,7 +161,7 @@ class SimChecker {
   // sim_repair.cc: what the store loses
   bool IsAwaited(const Task& task) const;
   RepairStatus ExpectedRepair(const JobSnapshot& job, const Task& before, const TaskStatus& after) const;
-  void CheckRepair(const Known& known, const Task& before, const TaskStatus& after, bool first_of_layer);
+  void CheckRepair(const Known& known, const Task& before, const TaskStatus& after, const Transition& transition);
   bool MayBeGone(const Known& known, const Task& reader) const;
   bool IsThere(const Digest& artifact) const {
     return IsStored(artifact) || lost_.contains(ArtifactStore::KeyOf(artifact));

@@ -98,7 +98,7 @@ void SimCoordinator::LookForLost(FailTask event, const SimLink& link, const SimH
   }
   const auto lost = FindLostInputs(event.lost, inputs, artifacts_);
   if (!lost.ok()) return Answer({lost.status(), std::nullopt}, link, on_answer);
-  checker_.OnFoundLost(*lost);
+  checker_.OnFoundLost(event.lost, inputs, *lost);
   event.lost = *lost;
   world_.After(world_.Latency(), [this, event, &link, on_answer, life = life_] {
     if (ledger_ != nullptr && life == life_) Propose({event, ""}, {}, link, on_answer);

@@ -17,11 +17,21 @@ bool IsOfShard(const Task& task, int layer) {
          layer < task.description.layers.end;
 }
 
+bool Made(const JobSnapshot& job, const Task& maker, const Digest& artifact) {
+  if (maker.status.result && OutputBoundary(*maker.status.result) == artifact) return true;
+  const auto layer = std::find(job.layers.begin(), job.layers.end(), artifact);
+  return layer != job.layers.end() && IsOfShard(maker, static_cast<int>(layer - job.layers.begin()));
+}
+
 }  // namespace
 
-void SimChecker::OnFoundLost(const std::vector<Digest>& artifacts) {
-  for (const Digest& artifact : artifacts) {
-    Require(Invariant::kRepair, !IsStored(artifact), "a worker is believed that what is stored is lost");
+void SimChecker::OnFoundLost(const std::vector<Digest>& named, const std::vector<Digest>& inputs,
+                             const std::vector<Digest>& lost) {
+  for (const Digest& artifact : named) {
+    const bool is_lost = IsAmong(artifact, inputs) && !IsStored(artifact);
+    Require(Invariant::kRepair, IsAmong(artifact, lost) == is_lost,
+            is_lost ? "a worker is not believed that what it reads is lost"
+                    : "a worker is believed that what is stored, or not its business, is lost");
   }
 }
 
@@ -55,20 +65,27 @@ RepairStatus SimChecker::ExpectedRepair(const JobSnapshot& job, const Task& befo
   return repair;
 }
 
-void SimChecker::CheckRepair(const Known& known, const Task& before, const TaskStatus& after, bool first_of_layer) {
+void SimChecker::CheckRepair(const Known& known, const Task& before, const TaskStatus& after,
+                             const Transition& transition) {
   const std::string& id = before.description.task_id;
   const JobSnapshot& job = known.job;
   Require(Invariant::kRepair, after.repair == ExpectedRepair(job, before, after), id, " has another loss to make good");
   if (before.status.state == TaskState::kCommitted) {
     const auto* fail = std::get_if<FailTask>(event_);
     bool caused = false;
-    for (const Digest& lost : fail == nullptr ? std::vector<Digest>() : fail->lost) {
-      const bool boundary = before.status.result && OutputBoundary(*before.status.result) == lost;
-      const auto layer = std::find(job.layers.begin(), job.layers.end(), lost);
-      caused |=
-          boundary || (layer != job.layers.end() && IsOfShard(before, static_cast<int>(layer - job.layers.begin())));
-    }
+    for (const Digest& lost : fail == nullptr ? std::vector<Digest>() : fail->lost) caused |= Made(job, before, lost);
     Require(Invariant::kRepair, caused, id, " is made again although nothing of it was lost");
+  }
+  for (const Task& maker : job.tasks) {
+    if (!IsAwaited(before) || after.state == TaskState::kFailed || maker.status.state != TaskState::kCommitted)
+      continue;
+    const std::vector<Digest>& lost = std::get<FailTask>(*event_).lost;
+    const bool made = std::any_of(lost.begin(), lost.end(), [&](const Digest& one) { return Made(job, maker, one); });
+    const bool moved = std::any_of(transition.tasks.begin(), transition.tasks.end(), [&](const auto& change) {
+      return change.index == maker.description.index && change.status.state != TaskState::kCommitted;
+    });
+    Require(Invariant::kRepair, !made || moved, maker.description.task_id,
+            " is not made again although its work is lost");
   }
   if (after.state == TaskState::kCommitted) {
     const bool same = !before.status.result ||
@@ -78,7 +95,7 @@ void SimChecker::CheckRepair(const Known& known, const Task& before, const TaskS
             " was committed without what it had lost");
   }
   const auto* publish = std::get_if<PublishLayer>(event_);
-  if (publish == nullptr || first_of_layer || after.state != TaskState::kLeased) return;
+  if (publish == nullptr || transition.layer || after.state != TaskState::kLeased) return;
   const std::vector<int>& lost = before.status.repair.lost_layers;
   Require(Invariant::kRepair,
           !lost.empty() && lost.front() == publish->layer.layer &&
