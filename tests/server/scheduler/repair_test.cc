@@ -167,6 +167,26 @@ TEST_F(RepairTest, AReaderThatLosesItsLeaseMeanwhileWaitsToo) {
   EXPECT_EQ(FailBecauseOf(reader, {kBoundary})->outcome, Outcome::kRepeated);
 }
 
+TEST_F(RepairTest, ATaskThatIsGivenBackMeanwhileWaitsAndMayBeGivenBackAgain) {
+  JobSpec spec = AJobSpec();
+  spec.evaluation_uri.clear();
+  spec.propagation = PropagationMode::kParallel;
+  spec.shard_layers = 1;
+  h.Submit(spec, 3, "job-2");
+  for (int task = 0; task < 3; ++task) ASSERT_TRUE(h.Finish(h.Poll(a)).ok());  // job-1 is out of the way
+  ASSERT_TRUE(h.Finish(h.Poll(a)).ok());                                       // capture-0
+  const Lease capture = h.Poll(a);
+  ASSERT_TRUE(h.Finish(h.Poll(a)).ok());  // quantize-0 needs no boundary
+  const Lease quantize = h.Poll(a);
+  ASSERT_EQ(quantize.task_id, "job-2/quantize-1");
+  ASSERT_TRUE(FailBecauseOf(capture, {DigestOf("boundary after 1")}).ok());
+
+  ASSERT_TRUE(h.Do(ReleaseTask{quantize}).ok());
+
+  EXPECT_EQ(h.StateOf("job-2/quantize-1"), TaskState::kBlocked);
+  EXPECT_EQ(h.Do(ReleaseTask{quantize})->outcome, Outcome::kRepeated);
+}
+
 TEST_F(RepairTest, AStoreThatKeepsNothingFailsTheJobAndSaysSo) {
   ASSERT_TRUE(h.Finish(h.Poll(a)).ok());
   for (int time = 0; time < 3; ++time) {
