@@ -48,7 +48,8 @@ absl::Status CheckTensors(const PackedModules& modules, const Checkpoint& tensor
   return absl::InvalidArgumentError(absl::StrCat(stored, " tensors where the modules need ", needed));
 }
 
-absl::StatusOr<std::vector<PackedTensor>> PackAll(const PackedModules& modules, absl::Span<const NamedLinear> linears) {
+absl::StatusOr<std::vector<PackedTensor>> PackAll(const PackedModules& modules,
+                                                  absl::Span<const NamedLinearView> linears) {
   std::vector<PackedTensor> all;
   for (std::size_t i = 0; i < linears.size(); ++i) {
     GPTVQ_ASSIGN_OR_RETURN(std::vector<PackedTensor> tensors, PackLinear(modules.modules[i], linears[i].linear));
@@ -59,11 +60,12 @@ absl::StatusOr<std::vector<PackedTensor>> PackAll(const PackedModules& modules, 
 
 }  // namespace
 
-absl::Status WriteLayerArtifact(int layer, const QuantSpec& spec, absl::Span<const NamedLinear> linears,
+absl::Status WriteLayerArtifact(int layer, const QuantSpec& spec, absl::Span<const NamedLinearView> linears,
                                 WritableFile& file) {
   PackedModules modules{.layout = LayoutOf(spec), .modules = {}};
-  for (const NamedLinear& named : linears) {
-    modules.modules.push_back({named.name, RowCount(named.linear), ColumnCount(named.linear), modules.layout});
+  for (const NamedLinearView& named : linears) {
+    modules.modules.push_back(
+        {std::string(named.name), RowCount(named.linear), ColumnCount(named.linear), modules.layout});
   }
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<PackedTensor> tensors, PackAll(modules, linears));
   std::map<std::string, const PackedTensor*> by_name;
@@ -79,6 +81,13 @@ absl::Status WriteLayerArtifact(int layer, const QuantSpec& spec, absl::Span<con
   GPTVQ_ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Begin(std::move(infos), metadata, file));
   for (const TensorInfo& info : writer.order()) GPTVQ_RETURN_IF_ERROR(writer.Append(by_name[info.name]->bytes));
   return writer.Finish();
+}
+
+absl::Status WriteLayerArtifact(int layer, const QuantSpec& spec, absl::Span<const NamedLinear> linears,
+                                WritableFile& file) {
+  std::vector<NamedLinearView> views;
+  for (const NamedLinear& named : linears) views.push_back({named.name, named.linear});
+  return WriteLayerArtifact(layer, spec, views, file);
 }
 
 absl::StatusOr<LayerArtifact> LayerArtifact::Open(std::unique_ptr<RandomAccessFile> file) {

@@ -23,10 +23,18 @@ struct NamedLinear {
   QuantizedLinear linear;
 };
 
-// Writes what a worker publishes for one decoder layer (docs/format.md section 8). A pure function of its arguments,
-// whatever the order of `linears`. Does not close `file`. Memory: O(packed layer).
+// The same, borrowed.
+struct NamedLinearView {
+  std::string_view name;
+  const QuantizedLinear& linear;
+};
+
+// Writes what a worker publishes for one decoder layer, or keeps of one that it works on (docs/format.md section 8). A
+// pure function of its arguments, whatever the order of `linears`. Does not close `file`. Memory: O(packed layer).
 // Errors: InvalidArgument naming the linear when it is not what `spec` produces or a name is twice there; those of
 // WritableFile::Append.
+absl::Status WriteLayerArtifact(int layer, const QuantSpec& spec, absl::Span<const NamedLinearView> linears,
+                                WritableFile& file);
 absl::Status WriteLayerArtifact(int layer, const QuantSpec& spec, absl::Span<const NamedLinear> linears,
                                 WritableFile& file);
 

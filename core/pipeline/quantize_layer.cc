@@ -1,6 +1,8 @@
 #include "core/pipeline/quantize_layer.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -13,6 +15,7 @@
 #include "core/quant/hessian.h"
 #include "core/quant/prepared_hessian.h"
 #include "core/quant/quantize_linear.h"
+#include "core/spec/quantized_linear.h"
 
 namespace gptvq {
 namespace {
@@ -75,14 +78,14 @@ class RankCalibration {
 class LayerQuantizer {
  public:
   LayerQuantizer(TeamRows& rows, const LinearSource& linears, std::vector<DecoderLayer>& layers,
-                 const QuantizeLayerOptions& options, const MonotonicClock& clock, LayerStepObserver observe_step)
+                 const QuantizeLayerOptions& options, const MonotonicClock& clock, const LayerObserver& observer)
       : team_(rows.team()),
         rows_(rows),
         linears_(linears),
         layers_(layers),
         options_(options),
         clock_(clock),
-        observe_step_(observe_step) {}
+        observer_(observer) {}
 
   // Each input on the outputs of the linears quantized before it.
   absl::Status RunTrueSequential() {
@@ -92,10 +95,14 @@ class LayerQuantizer {
                              return SequentialPass::Begin(rows_.forward(rank), layers_[rank], rows_.x(rank), {});
                            }));
     for (const LayerInput& input : kLayerInputs) {
+      const auto visit = [&](int rank, InputObserver observe) { return passes[rank].Visit(input, observe); };
+      if (IsFinished(input)) {
+        GPTVQ_RETURN_IF_ERROR(Replay(visit));
+        GPTVQ_RETURN_IF_ERROR(TakeFinished(input));
+        continue;
+      }
       GPTVQ_ASSIGN_OR_RETURN(std::vector<std::vector<Hessian>> hessians,
-                             Calibrate(absl::MakeConstSpan(&input, 1), [&](int rank, InputObserver observe) {
-                               return passes[rank].Visit(input, observe);
-                             }));
+                             Calibrate(absl::MakeConstSpan(&input, 1), visit));
       GPTVQ_RETURN_IF_ERROR(QuantizeInput(input, 0, hessians));
     }
     return team_.Run([&](const Communicator& ranks) { return passes[ranks.rank()].Finish(); });
@@ -103,12 +110,23 @@ class LayerQuantizer {
 
   // All inputs on the layer as it was.
   absl::Status RunOnePass() {
-    GPTVQ_ASSIGN_OR_RETURN(std::vector<std::vector<Hessian>> hessians,
-                           Calibrate(kLayerInputs, [&](int rank, InputObserver observe) {
-                             return rows_.forward(rank).ObserveInputs(layers_[rank], rows_.x(rank), observe);
-                           }));
+    // Finished linears are the first ones, so what has to be calibrated are the last inputs.
+    const auto first_open =
+        std::find_if_not(kLayerInputs.begin(), kLayerInputs.end(), [&](LayerInput input) { return IsFinished(input); });
+    const auto finished_count = static_cast<std::size_t>(first_open - kLayerInputs.begin());
+    const absl::Span<const LayerInput> open = absl::MakeConstSpan(kLayerInputs).subspan(finished_count);
+    std::vector<std::vector<Hessian>> hessians;
+    if (!open.empty()) {
+      GPTVQ_ASSIGN_OR_RETURN(hessians, Calibrate(open, [&](int rank, InputObserver observe) {
+                               return rows_.forward(rank).ObserveInputs(layers_[rank], rows_.x(rank), observe);
+                             }));
+    }
     for (LayerInput input : kLayerInputs) {
-      GPTVQ_RETURN_IF_ERROR(QuantizeInput(input, static_cast<std::size_t>(input), hessians));
+      if (IsFinished(input)) {
+        GPTVQ_RETURN_IF_ERROR(TakeFinished(input));
+      } else {
+        GPTVQ_RETURN_IF_ERROR(QuantizeInput(input, static_cast<std::size_t>(input) - finished_count, hessians));
+      }
     }
     return rows_.Run(layers_, [&](LayerInput, ConstTensorView) { return ObserveStep("propagate"); });
   }
@@ -116,7 +134,12 @@ class LayerQuantizer {
   QuantizedLayer TakeResult() && { return std::move(result_); }
 
  private:
-  // The Hessians of `inputs`, by ranks. walk(rank, observer) runs the rows of a rank through the layer.
+  bool IsFinished(LinearRole role) const { return static_cast<std::size_t>(role) < options_.finished.linears.size(); }
+  // Whether every linear that reads there is.
+  bool IsFinished(LayerInput input) const { return IsFinished(LinearsAt(input).back()); }
+
+  // The Hessians of `inputs`, the last ones or the only one, by ranks. walk(rank, observer) runs the rows of a rank through
+  // the layer.
   template <typename Walk>
   absl::StatusOr<std::vector<std::vector<Hessian>>> Calibrate(absl::Span<const LayerInput> inputs, Walk walk) {
     return OnEveryRank<std::vector<Hessian>>(
@@ -127,14 +150,46 @@ class LayerQuantizer {
               RankCalibration::Make(team_.backend(rank), ranks, rows_.shares(), layers_[rank], inputs));
           GPTVQ_RETURN_IF_ERROR(walk(rank, [&](LayerInput input, ConstTensorView rows) -> absl::Status {
             if (rank == 0) GPTVQ_RETURN_IF_ERROR(ObserveStep("calibrate"));
-            return calibration.Add(input, rows);
+            return input < inputs.front() ? absl::OkStatus() : calibration.Add(input, rows);
           }));
           return std::move(calibration).Finish();
         });
   }
 
+  // The same walk where no Hessian is needed.
+  template <typename Walk>
+  absl::Status Replay(Walk walk) {
+    return team_.Run([&](const Communicator& ranks) {
+      const int rank = ranks.rank();
+      return walk(rank,
+                  [&](LayerInput, ConstTensorView) { return rank == 0 ? ObserveStep("replay") : absl::OkStatus(); });
+    });
+  }
+
   absl::Status ObserveStep(std::string_view step) {
-    return observe_step_(static_cast<int>(result_.linears.size()), step);
+    return observer_.on_step(static_cast<int>(result_.linears.size()), step);
+  }
+
+  absl::Status TakeFinished(LayerInput input) {
+    for (LinearRole role : LinearsAt(input)) GPTVQ_RETURN_IF_ERROR(TakeFinished(role));
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeFinished(LinearRole role) {
+    const auto i = static_cast<std::size_t>(role);
+    const std::shared_ptr<const QuantizedLinear>& linear = options_.finished.linears[i];
+    const std::int64_t rows = RowCount(*linear);
+    const std::int64_t cols = ColumnCount(*linear);
+    std::vector<float> dequantized(static_cast<std::size_t>(rows * cols));
+    Dequantize(*linear, MatrixView<float>(dequantized.data(), rows, cols));
+    GPTVQ_RETURN_IF_ERROR(SetWeight(role, MatrixView<const float>(dequantized.data(), rows, cols)));
+    result_.linears.push_back(linear);
+    result_.reports.push_back(options_.finished.reports[i]);
+    return absl::OkStatus();
+  }
+
+  absl::Status SetWeight(LinearRole role, MatrixView<const float> dequantized) {
+    return team_.Run([&](const Communicator& ranks) { return layers_[ranks.rank()].SetWeight(role, dequantized); });
   }
 
   // Takes the Hessian of every rank at `index`. All factorise it: that takes no longer than one, and nothing has to be sent.
@@ -147,10 +202,15 @@ class LayerQuantizer {
                            }));
     bool is_first = true;
     for (LinearRole role : LinearsAt(input)) {
+      if (IsFinished(role)) {
+        GPTVQ_RETURN_IF_ERROR(TakeFinished(role));
+        continue;
+      }
       GPTVQ_RETURN_IF_ERROR(QuantizeRole(role, prepared));
       // The factorisation is shared; its time is booked on the linear that needed it first.
       if (is_first) result_.reports.back().seconds.factor = prepared.front().factor_seconds();
       is_first = false;
+      observer_.on_linear(result_);
     }
     return absl::OkStatus();
   }
@@ -166,10 +226,8 @@ class LayerQuantizer {
     GPTVQ_RETURN_IF_ERROR(linears_.ReadWeight(layer.index(), role, view));
     GPTVQ_ASSIGN_OR_RETURN(LinearResult result,
                            QuantizeLinear(team_, path, view, hessians, options_.spec, options_.seed, &clock_));
-    const MatrixView<const float> dequantized(result.dequantized.data(), rows, cols);
-    GPTVQ_RETURN_IF_ERROR(
-        team_.Run([&](const Communicator& ranks) { return layers_[ranks.rank()].SetWeight(role, dequantized); }));
-    result_.linears.push_back(std::move(result.linear));
+    GPTVQ_RETURN_IF_ERROR(SetWeight(role, MatrixView<const float>(result.dequantized.data(), rows, cols)));
+    result_.linears.push_back(std::make_shared<const QuantizedLinear>(std::move(result.linear)));
     result_.reports.push_back(std::move(result.report));
     return absl::OkStatus();
   }
@@ -180,7 +238,7 @@ class LayerQuantizer {
   std::vector<DecoderLayer>& layers_;
   const QuantizeLayerOptions& options_;
   const MonotonicClock& clock_;
-  LayerStepObserver observe_step_;
+  const LayerObserver& observer_;
   QuantizedLayer result_;
 };
 
@@ -188,8 +246,8 @@ class LayerQuantizer {
 
 absl::StatusOr<QuantizedLayer> QuantizeLayer(TeamRows& rows, const LinearSource& linears,
                                              std::vector<DecoderLayer>& layers, const QuantizeLayerOptions& options,
-                                             const MonotonicClock& clock, LayerStepObserver observe_step) {
-  LayerQuantizer quantizer(rows, linears, layers, options, clock, observe_step);
+                                             const MonotonicClock& clock, const LayerObserver& observer) {
+  LayerQuantizer quantizer(rows, linears, layers, options, clock, observer);
   switch (options.spec.layer_order) {
     case LayerOrder::kTrueSequential: GPTVQ_RETURN_IF_ERROR(quantizer.RunTrueSequential()); break;
     case LayerOrder::kOnePass: GPTVQ_RETURN_IF_ERROR(quantizer.RunOnePass()); break;

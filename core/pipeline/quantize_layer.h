@@ -2,7 +2,8 @@
 #define GPTVQ_CORE_PIPELINE_QUANTIZE_LAYER_H_
 
 #include <cstdint>
-#include <string>
+#include <memory>
+#include <string_view>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -18,28 +19,38 @@
 
 namespace gptvq {
 
-// One decoder layer quantized: its seven linears in the order of LinearRole.
+// What is quantized of a decoder layer: the first of its linears, or all seven, in the order of LinearRole. Cheap to copy.
 struct QuantizedLayer {
-  std::vector<QuantizedLinear> linears;
-  std::vector<LinearReport> reports;
+  // Shared, because the computing thread may drop a layer while another one still packs a checkpoint of it.
+  std::vector<std::shared_ptr<const QuantizedLinear>> linears;
+  std::vector<LinearReport> reports;  // one of each
 };
 
 struct QuantizeLayerOptions {
   QuantSpec spec;
   std::uint64_t seed = 0;
+  // The linears that an earlier attempt finished. They are not computed again, and nor are the Hessians that only they need.
+  QuantizedLayer finished = {};
 };
 
-// Told before each linear and while calibration rows run; a status other than OK ends the work with it.
-// `done_linears` of the layer's seven are quantized; `step` is "calibrate" or the linear's name.
-using LayerStepObserver = absl::FunctionRef<absl::Status(int done_linears, std::string_view step)>;
+// Told how a layer gets on, on the calling thread.
+struct LayerObserver {
+  // Before each linear and while calibration rows run; a status other than OK ends the work with it. `done_linears` of the
+  // layer's seven are quantized; `step` is "calibrate", "replay" where a finished linear spares that, "propagate", or the
+  // linear's name.
+  absl::FunctionRef<absl::Status(int done_linears, std::string_view step)> on_step;
+  // After each linear that was computed: what is done of the layer.
+  absl::FunctionRef<void(const QuantizedLayer& done)> on_linear;
+};
 
 // Calibrates and quantizes the linears of a layer on `rows`, in the order of spec.layer_order, and moves them behind the layer
 // as it is then. `layers` holds the layer in the memory of every rank; its weights become the dequantized ones. `linears`
-// gives the source weights in f32. The observer is told on the calling thread. The result does not depend on the team's size.
+// gives the source weights in f32. The result depends neither on the team's size nor on what was finished before, but for the
+// seconds of its reports. Precondition: what is finished are the first linears of the layer, in its shapes.
 // Errors: those of reading, of the recipe (named after the linear), of the team and of the observer.
 absl::StatusOr<QuantizedLayer> QuantizeLayer(TeamRows& rows, const LinearSource& linears,
                                              std::vector<DecoderLayer>& layers, const QuantizeLayerOptions& options,
-                                             const MonotonicClock& clock, LayerStepObserver observe_step);
+                                             const MonotonicClock& clock, const LayerObserver& observer);
 
 }  // namespace gptvq
 

@@ -83,8 +83,12 @@ absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerRea
   GPTVQ_ASSIGN_OR_RETURN(const Checkpoint tensors, read_ahead.Next());
   const CheckpointLinears linears(tensors);
   GPTVQ_ASSIGN_OR_RETURN(std::vector<DecoderLayer> layers, LoadLayers(context, tensors, linears, layer));
+  QuantizeLayerOptions layer_options{.spec = options.spec, .seed = options.seed};
+  const bool is_resumed = options.checkpoint && options.checkpoint->layer == layer;
+  if (is_resumed) layer_options.finished = options.checkpoint->done;
+  const auto keep = [&](const QuantizedLayer& done) { publisher.Checkpoint(layer, done); };
   GPTVQ_ASSIGN_OR_RETURN(QuantizedLayer quantized,
-                         QuantizeLayer(rows, linears, layers, {options.spec, options.seed}, context.clock, observe));
+                         QuantizeLayer(rows, linears, layers, layer_options, context.clock, {observe, keep}));
   GPTVQ_RETURN_IF_ERROR(observe(kLinearRoles.size(), "publish"));
   return publisher.Publish(layer, std::move(quantized));
 }
@@ -114,7 +118,7 @@ absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRang
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<int> open_layers, OpenLayers(range, options.published));
   GPTVQ_ASSIGN_OR_RETURN(TeamRows rows, TeamRows::ShareOut(context.team, context.model.config(), std::move(boundary)));
   LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), open_layers);
-  LayerPublisher publisher(options.spec, observer);
+  LayerPublisher publisher(options.spec, observer, options.keeper);
   auto published = options.published.begin();
   absl::Status status;
   for (int layer = range.begin; layer < range.end && status.ok(); ++layer) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,6 +12,7 @@
 #include "core/base/monotonic_clock.h"
 #include "core/format/layer_artifact.h"
 #include "core/model/activations.h"
+#include "core/pipeline/layer_checkpoint.h"
 #include "core/pipeline/layer_range.h"
 #include "core/pipeline/observer.h"
 #include "core/pipeline/source_model.h"
@@ -50,13 +52,18 @@ struct QuantizeShardOptions {
   // Artifacts of layers of the range that earlier attempts finished, in order, not always the first ones; these are not computed
   // again, only the forward pass through them is.
   std::vector<LayerArtifact> published = {};
+  // What it finished of the first layer that is not among them; that of any other layer is not looked at.
+  std::optional<LayerCheckpoint> checkpoint = {};
+  // Borrowed; null: no checkpoints.
+  CheckpointKeeper* keeper = nullptr;
 };
 
 // Quantizes the layers of `range` one after the other; each is calibrated on the outputs of the quantized layers before
 // it. Hands every finished layer to the observer; returns the activations behind the last one, computed with the quantized
-// weights. While a layer is computed the next one is read and the one before is packed and handed over; the result and the
-// errors are those of doing one after the other. Errors: InvalidArgument for weights that are not finite (naming the tensor), DataLoss for a published artifact
-// that does not fit, or is out of order; those of reading weights; the observer's.
+// weights. While a layer is computed the next one is read and the one before is packed and handed over, and then checkpoints of
+// its own; the result and the errors are those of doing one after the other. Errors: InvalidArgument for weights that are not
+// finite (naming the tensor), DataLoss for a published artifact that does not fit, or is out of order; those of reading weights;
+// the observer's.
 absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRange range, Activations boundary,
                                           const QuantizeShardOptions& options, StageObserver& observer);
 

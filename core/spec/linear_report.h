@@ -23,6 +23,7 @@ struct PhaseSeconds {
   double refinement = 0;  // re-assignment passes
 
   double total() const { return factor + clustering + sweep + update + refinement; }
+  friend bool operator==(const PhaseSeconds&, const PhaseSeconds&) = default;
 };
 
 // What happened to one linear: the metrics that travel with its packed form. Plain value.
@@ -40,6 +41,8 @@ struct LinearReport {
   std::int64_t update_iterations = 0;  // conjugate-gradient steps, all updates together
   int refinement_passes = 0;           // passes that were kept
   PhaseSeconds seconds;
+
+  friend bool operator==(const LinearReport&, const LinearReport&) = default;
 };
 
 }  // namespace gptvq
