@@ -12,10 +12,10 @@ namespace gptvq {
 namespace {
 
 // Every method of both services: a rate needs a series before its first call.
-constexpr std::array<std::string_view, 17> kMethods = {
-    "CancelJob",   "CompleteTask",  "FailTask",    "GetCapabilities", "GetJob",      "GetReport",
-    "LeaseTask",   "ListJobs",      "ListWorkers", "PublishLayer",    "QueryUpload", "RegisterWorker",
-    "ReleaseTask", "ReleaseWorker", "RenewLease",  "SubmitJob",       "WatchJob"};
+constexpr std::array<std::string_view, 18> kMethods = {
+    "CancelJob",      "CheckpointTask", "CompleteTask",  "FailTask",    "GetCapabilities", "GetJob",
+    "GetReport",      "LeaseTask",      "ListJobs",      "ListWorkers", "PublishLayer",    "QueryUpload",
+    "RegisterWorker", "ReleaseTask",    "ReleaseWorker", "RenewLease",  "SubmitJob",       "WatchJob"};
 
 constexpr std::string_view kOtherRole = "other";  // of an architecture with more than the seven
 

@@ -21,6 +21,9 @@ void AddNeeded(const JobSnapshot& job, std::set<Digest>& needed) {
   if (IsTerminal(job.status.state)) return;
   needed.insert(job.layers.begin(), job.layers.end());
   for (const Task& task : job.tasks) {
+    if (task.status.checkpoint) needed.insert(task.status.checkpoint->artifact);
+  }
+  for (const Task& task : job.tasks) {
     if (!task.description.input_boundary_of || IsTerminal(task.status.state)) continue;
     const auto boundary = BoundaryOf(job.tasks[*task.description.input_boundary_of].status);
     if (boundary) needed.insert(*boundary);
@@ -33,13 +36,21 @@ std::set<Digest> NeededBy(const Jobs& jobs) {
   return needed;
 }
 
+// Whether `after` names a checkpoint that `before` does not.
+bool IsNewCheckpoint(const TaskStatus& after, const TaskStatus& before) {
+  return after.checkpoint && (!before.checkpoint || before.checkpoint->artifact != after.checkpoint->artifact);
+}
+
 // What a transition makes a job name.
-std::vector<Digest> NamedBy(const Transition& transition) {
+std::vector<Digest> NamedBy(const Transition& transition, const JobSnapshot& job) {
   std::vector<Digest> named;
   if (transition.layer) named.push_back(transition.layer->layer.artifact);
   for (const Transition::TaskChange& change : transition.tasks) {
     const auto boundary = BoundaryOf(change.status);
     if (boundary && change.status.state == TaskState::kCommitted) named.push_back(*boundary);
+    if (IsNewCheckpoint(change.status, job.tasks[change.index].status)) {
+      named.push_back(change.status.checkpoint->artifact);
+    }
   }
   return named;
 }
@@ -75,6 +86,8 @@ std::map<Digest, ArtifactKind> DyingBy(const Transition& transition, const JobSn
   for (const Transition::TaskChange& change : transition.tasks) {
     const auto boundary = BoundaryOf(change.status);
     if (boundary && producers.contains(change.index)) dying.emplace(*boundary, ArtifactKind::kBoundary);
+    const TaskStatus& before = job.tasks[change.index].status;
+    if (IsNewCheckpoint(before, change.status)) dying.emplace(before.checkpoint->artifact, ArtifactKind::kCheckpoint);
   }
   if (!transition.job || !IsTerminal(transition.job->state)) return dying;
   for (const Digest& layer : job.layers) {
@@ -102,7 +115,7 @@ absl::StatusOr<std::vector<DoomChange>> DoomedArtifacts::ConsequencesOf(const Tr
                                                                         WallTime now) const {
   std::vector<DoomChange> changes;
   const std::map<Digest, ArtifactKind> dying = DyingBy(transition, job);
-  for (const Digest& artifact : NamedBy(transition)) {
+  for (const Digest& artifact : NamedBy(transition, job)) {
     GPTVQ_RETURN_IF_ERROR(CheckMayBeNamed(artifact, seen));
     const auto row = rows_.find(artifact);
     if (row != rows_.end() && !dying.contains(artifact)) changes.push_back({DoomStep::kSpare, row->second});
@@ -208,7 +221,8 @@ std::vector<Digest> DoomedArtifacts::Deleting() const {
 std::optional<std::chrono::milliseconds> DoomedArtifacts::GraceOf(ArtifactKind kind) const {
   switch (kind) {
     case ArtifactKind::kLayer: return options_.artifact_grace;
-    case ArtifactKind::kBoundary: return options_.boundary_grace;
+    case ArtifactKind::kBoundary:
+    case ArtifactKind::kCheckpoint: return options_.boundary_grace;
     case ArtifactKind::kUnknown: return options_.unknown_grace;
   }
   return std::nullopt;

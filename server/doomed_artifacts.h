@@ -17,7 +17,8 @@ namespace gptvq {
 // What becomes of artifacts that nobody needs.
 struct GarbageOptions {
   // Between an artifact's last use and its deletion. Layers have a long one: a journal that is restored from a backup no older
-  // than this finds what its jobs need. Boundaries have a short one, because they are large, and computed again if need be.
+  // than this finds what its jobs need. Boundaries and checkpoints have a short one, because they
+  // are large or many, and computed again if need be.
   std::chrono::milliseconds artifact_grace{86'400'000};
   std::chrono::milliseconds boundary_grace{600'000};
   // Artifacts that no job names, for instance of a worker that died before it could say what it had stored. Nullopt: kept.
@@ -35,8 +36,8 @@ using DeletionCount = std::uint64_t;
 // Which artifacts nobody needs any more, and which of them are being deleted: the journal's rows in memory. Decides, as the
 // scheduler does, without touching anything: a plan is journaled first and applied then. Thread-compatible. No clock, no I/O.
 //
-// An artifact is needed while a job that has not ended names it: its published layers, and the boundaries that one of its
-// tasks has still to read. Invariants: nothing that is needed is ever DELETING; no commit names what is DELETING.
+// An artifact is needed while a job that has not ended names it: its published layers, the checkpoints of its tasks, and the
+// boundaries that one of its tasks has still to read. Invariants: nothing that is needed is ever DELETING; no commit names what is DELETING.
 class DoomedArtifacts {
  public:
   explicit DoomedArtifacts(const GarbageOptions& options) : options_(options) {}

@@ -44,7 +44,10 @@ TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds
     grant.input_boundary = OutputBoundary(*producer.result);
   }
   switch (description.kind) {
-    case TaskKind::kQuantize: grant.published_layers = PublishedLayers(job, task); break;
+    case TaskKind::kQuantize:
+      grant.published_layers = PublishedLayers(job, task);
+      grant.checkpoint = task.status.checkpoint;
+      break;
     case TaskKind::kFinalize: grant.published_layers = layers; break;
     case TaskKind::kCapture:
     case TaskKind::kEvaluate: break;

@@ -22,6 +22,7 @@ constexpr std::array kTable = {
     MethodRule{"/gptvq.v1.WorkerService/RenewLease", Callers::kWorkers, Effect::kReads},
     MethodRule{"/gptvq.v1.WorkerService/PublishLayer", Callers::kWorkers, Effect::kChanges},
     MethodRule{"/gptvq.v1.WorkerService/QueryUpload", Callers::kWorkers, Effect::kReads},
+    MethodRule{"/gptvq.v1.WorkerService/CheckpointTask", Callers::kWorkers, Effect::kChanges},
     MethodRule{"/gptvq.v1.WorkerService/CompleteTask", Callers::kWorkers, Effect::kChanges},
     MethodRule{"/gptvq.v1.WorkerService/FailTask", Callers::kWorkers, Effect::kChanges},
     MethodRule{"/gptvq.v1.WorkerService/ReleaseTask", Callers::kWorkers, Effect::kChanges},

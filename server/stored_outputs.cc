@@ -6,13 +6,16 @@
 
 namespace gptvq {
 
+absl::Status CheckStored(std::string_view what, const Digest& artifact, const ArtifactStore& store) {
+  GPTVQ_ASSIGN_OR_RETURN(const bool stored, store.Contains(artifact));
+  if (stored) return absl::OkStatus();
+  return Refuse(ErrorReason::kOutputMissing, absl::StrCat(std::string(what), " ", artifact.hex(), " of ",
+                                                          artifact.size_bytes(), " bytes is not stored"));
+}
+
 absl::Status CheckOutputsStored(const TaskResult& result, const ArtifactStore& store) {
   const std::optional<Digest> boundary = OutputBoundary(result);
-  if (!boundary) return absl::OkStatus();
-  GPTVQ_ASSIGN_OR_RETURN(const bool stored, store.Contains(*boundary));
-  if (stored) return absl::OkStatus();
-  return Refuse(ErrorReason::kOutputMissing,
-                absl::StrCat("boundary ", boundary->hex(), " of ", boundary->size_bytes(), " bytes is not stored"));
+  return boundary ? CheckStored("boundary", *boundary, store) : absl::OkStatus();
 }
 
 }  // namespace gptvq

@@ -275,6 +275,26 @@ absl::Status GrpcWorkerService::Query(Call& call, const v1::QueryUploadRequest& 
   return absl::OkStatus();
 }
 
+grpc::Status GrpcWorkerService::CheckpointTask(grpc::ServerContext* context, const v1::CheckpointTaskRequest* request,
+                                               v1::CheckpointTaskResponse* response) {
+  return HandleUnaryCall("CheckpointTask", *context, *request, desk_,
+                         [&](Call& call) { return Checkpoint(call, *request, *response); });
+}
+
+absl::Status GrpcWorkerService::Checkpoint(Call& call, const v1::CheckpointTaskRequest& request,
+                                           v1::CheckpointTaskResponse& response) {
+  gptvq::CheckpointTask event;
+  GPTVQ_ASSIGN_OR_RETURN(event.lease, GenuineLease(request.lease(), call));
+  GPTVQ_ASSIGN_OR_RETURN(event.checkpoint, FromProto(request.checkpoint()));
+  GPTVQ_RETURN_IF_ERROR(coordinator_.CheckHolder(event.lease));  // before the store is asked on behalf of anybody
+  const DeletionCount seen = coordinator_.deletion_count();
+  GPTVQ_RETURN_IF_ERROR(CheckStored("checkpoint", event.checkpoint.artifact, store_));
+  GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event), seen));
+  response.set_acceptance(decision.outcome == Outcome::kRepeated ? v1::CheckpointTaskResponse::ACCEPTANCE_ALREADY_KEPT
+                                                                 : v1::CheckpointTaskResponse::ACCEPTANCE_KEPT);
+  return absl::OkStatus();
+}
+
 grpc::Status GrpcWorkerService::CompleteTask(grpc::ServerContext* context, const v1::CompleteTaskRequest* request,
                                              v1::CompleteTaskResponse* response) {
   return HandleUnaryCall("CompleteTask", *context, *request, desk_,

@@ -38,6 +38,8 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
   grpc::Status PublishLayer(grpc::ServerContext*, grpc::ServerReader<v1::PublishLayerRequest>*,
                             v1::PublishLayerResponse*) override;
   grpc::Status QueryUpload(grpc::ServerContext*, const v1::QueryUploadRequest*, v1::QueryUploadResponse*) override;
+  grpc::Status CheckpointTask(grpc::ServerContext*, const v1::CheckpointTaskRequest*,
+                              v1::CheckpointTaskResponse*) override;
   grpc::Status CompleteTask(grpc::ServerContext*, const v1::CompleteTaskRequest*, v1::CompleteTaskResponse*) override;
   grpc::Status FailTask(grpc::ServerContext*, const v1::FailTaskRequest*, v1::FailTaskResponse*) override;
   grpc::Status ReleaseTask(grpc::ServerContext*, const v1::ReleaseTaskRequest*, v1::ReleaseTaskResponse*) override;
@@ -60,6 +62,7 @@ class GrpcWorkerService final : public v1::WorkerService::Service {
                                         UploadStream stream);
   absl::Status ReceiveChunks(const Lease& lease, UploadStream stream, LayerReceiver& receiver);
   absl::Status Query(Call& call, const v1::QueryUploadRequest& request, v1::QueryUploadResponse& response);
+  absl::Status Checkpoint(Call& call, const v1::CheckpointTaskRequest& request, v1::CheckpointTaskResponse& response);
   absl::Status Complete(Call& call, const v1::CompleteTaskRequest& request, v1::CompleteTaskResponse& response);
   // The lease of a request whose token is genuine and whose worker is the caller; tells `call` the job.
   absl::Status Fail(Call& call, const v1::FailTaskRequest& request);

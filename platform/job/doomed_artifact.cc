@@ -6,6 +6,7 @@ std::string_view Name(ArtifactKind kind) {
   switch (kind) {
     case ArtifactKind::kLayer: return "layer";
     case ArtifactKind::kBoundary: return "boundary";
+    case ArtifactKind::kCheckpoint: return "checkpoint";
     case ArtifactKind::kUnknown: return "unknown";
   }
   return "";

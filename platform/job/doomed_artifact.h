@@ -13,11 +13,13 @@ namespace gptvq {
 // needed, or not known to the journal at all: neither is ever deleted (docs/storage.md, "Garbage").
 
 enum class ArtifactKind {
-  kLayer,     // a packed layer of a job that ended
-  kBoundary,  // activations that every task which reads them has read
-  kUnknown,   // found in the store, named by no job
+  kLayer,       // a packed layer of a job that ended
+  kBoundary,    // activations that every task which reads them has read
+  kCheckpoint,  // what was finished of a layer that is published, or finished further
+  kUnknown,     // found in the store, named by no job
 };
-inline constexpr std::array kAllArtifactKinds = {ArtifactKind::kLayer, ArtifactKind::kBoundary, ArtifactKind::kUnknown};
+inline constexpr std::array kAllArtifactKinds = {ArtifactKind::kLayer, ArtifactKind::kBoundary,
+                                                 ArtifactKind::kCheckpoint, ArtifactKind::kUnknown};
 
 enum class DoomState {
   kDoomed,    // is deleted when its grace is over, unless a commit names it before
@@ -25,7 +27,7 @@ enum class DoomState {
 };
 inline constexpr std::array kAllDoomStates = {DoomState::kDoomed, DoomState::kDeleting};
 
-std::string_view Name(ArtifactKind kind);  // layer, boundary, unknown
+std::string_view Name(ArtifactKind kind);  // layer, boundary, checkpoint, unknown
 std::string_view Name(DoomState state);    // doomed, deleting
 
 struct DoomedArtifact {

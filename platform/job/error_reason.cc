@@ -40,6 +40,7 @@ Entry EntryOf(ErrorReason reason) {
     case ErrorReason::kLayerOutOfOrder: return {"LAYER_OUT_OF_ORDER", Code::kFailedPrecondition};
     case ErrorReason::kLayerConflict: return {"LAYER_CONFLICT", Code::kFailedPrecondition};
     case ErrorReason::kBoundaryConflict: return {"BOUNDARY_CONFLICT", Code::kFailedPrecondition};
+    case ErrorReason::kCheckpointOutdated: return {"CHECKPOINT_OUTDATED", Code::kFailedPrecondition};
     case ErrorReason::kOutputMissing: return {"OUTPUT_MISSING", Code::kFailedPrecondition};
     case ErrorReason::kArtifactDeleting: return {"ARTIFACT_DELETING", Code::kUnavailable};
     case ErrorReason::kInputMissing: return {"INPUT_MISSING", Code::kNotFound};

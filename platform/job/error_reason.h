@@ -33,13 +33,14 @@ enum class ErrorReason {
   kDigestMismatch,      // SHA-256 of an artifact
   kChunkOutOfOrder,
   kLayerOutOfOrder,
-  kLayerConflict,     // a layer was published with another digest
-  kBoundaryConflict,  // a task that is run again came to another boundary than before
-  kOutputMissing,     // a result names an artifact that is not there
-  kArtifactDeleting,  // what a layer or result names is being deleted, or was while it was looked for
-  kInputMissing,      // nothing at the URI of the model or of a text
-  kModelUnusable,     // a model that is malformed, or of a kind that is not supported
-  kStoreFull,         // the object store has no space
+  kLayerConflict,       // a layer was published with another digest
+  kBoundaryConflict,    // a task that is run again came to another boundary than before
+  kCheckpointOutdated,  // a later checkpoint is kept, or the layer is published
+  kOutputMissing,       // a result or checkpoint names an artifact that is not there
+  kArtifactDeleting,    // what a layer, checkpoint or result names is being deleted, or was while it was looked for
+  kInputMissing,        // nothing at the URI of the model or of a text
+  kModelUnusable,       // a model that is malformed, or of a kind that is not supported
+  kStoreFull,           // the object store has no space
   kTooManyJobs,
   kTooManyWorkers,
   kTooManyUploads,
@@ -59,7 +60,8 @@ inline constexpr std::array kAllErrorReasons = {ErrorReason::kInvalidField,     
                                                 ErrorReason::kTokenRefused,       ErrorReason::kChecksumMismatch,
                                                 ErrorReason::kDigestMismatch,     ErrorReason::kChunkOutOfOrder,
                                                 ErrorReason::kLayerOutOfOrder,    ErrorReason::kLayerConflict,
-                                                ErrorReason::kBoundaryConflict,   ErrorReason::kOutputMissing,
+                                                 ErrorReason::kBoundaryConflict,   ErrorReason::kCheckpointOutdated,
+                                                 ErrorReason::kOutputMissing,
                                                 ErrorReason::kArtifactDeleting,   ErrorReason::kInputMissing,
                                                 ErrorReason::kModelUnusable,      ErrorReason::kStoreFull,
                                                 ErrorReason::kTooManyJobs,        ErrorReason::kTooManyWorkers,

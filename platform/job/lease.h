@@ -35,6 +35,7 @@ struct TaskGrant {
   std::optional<Digest> input_boundary;
   bool output_boundary_wanted = false;
   std::vector<PublishedLayer> published_layers;
+  std::optional<TaskCheckpoint> checkpoint;
   std::optional<EvaluationTarget> target;
 };
 

@@ -31,6 +31,7 @@ std::string_view Name(TaskTrigger trigger) {
     case TaskTrigger::kGrant: return "grant";
     case TaskTrigger::kRenew: return "renew";
     case TaskTrigger::kPublish: return "publish";
+    case TaskTrigger::kCheckpoint: return "checkpoint";
     case TaskTrigger::kCommit: return "commit";
     case TaskTrigger::kRetry: return "retry";
     case TaskTrigger::kFail: return "fail";

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/pipeline/layer_range.h"
+#include "core/spec/linear_report.h"
 #include "platform/job/task_result.h"
 
 namespace gptvq {
@@ -27,26 +28,28 @@ inline constexpr std::array kAllTaskStates = {TaskState::kBlocked,    TaskState:
 
 // What moves a task from state to state (server/scheduler/task_transitions.h has the table).
 enum class TaskTrigger {
-  kUnblock,  // the last task it depends on was committed
-  kGrant,    // leased to a worker that polled
-  kRenew,    // heartbeat of the holder
-  kPublish,  // the holder published a layer
-  kCommit,   // the holder completed the task
-  kRetry,    // the holder reported a failure that may not happen again
-  kFail,     // the holder reported a failure that would happen again
-  kPoison,   // it failed or was lost too often
-  kRelease,  // the holder gave it back
-  kExpire,   // the holder was silent for too long
-  kStall,    // the holder renewed but made no progress for too long
-  kRevoke,   // the holder is in quarantine
-  kRepair,   // the store lost what it had made
-  kAwait,    // the store lost what it reads, which is being made again
-  kCancel,   // the job was cancelled, or is failing
+  kUnblock,     // the last task it depends on was committed
+  kGrant,       // leased to a worker that polled
+  kRenew,       // heartbeat of the holder
+  kPublish,     // the holder published a layer
+  kCheckpoint,  // the holder kept what it has finished of the next layer
+  kCommit,      // the holder completed the task
+  kRetry,       // the holder reported a failure that may not happen again
+  kFail,        // the holder reported a failure that would happen again
+  kPoison,      // it failed or was lost too often
+  kRelease,     // the holder gave it back
+  kExpire,      // the holder was silent for too long
+  kStall,       // the holder renewed but made no progress for too long
+  kRevoke,      // the holder is in quarantine
+  kRepair,      // the store lost what it had made
+  kAwait,       // the store lost what it reads, which is being made again
+  kCancel,      // the job was cancelled, or is failing
 };
 inline constexpr std::array kAllTaskTriggers = {
-    TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,  TaskTrigger::kPublish, TaskTrigger::kCommit,
-    TaskTrigger::kRetry,   TaskTrigger::kFail,   TaskTrigger::kPoison, TaskTrigger::kRelease, TaskTrigger::kExpire,
-    TaskTrigger::kStall,   TaskTrigger::kRevoke, TaskTrigger::kRepair, TaskTrigger::kAwait,   TaskTrigger::kCancel};
+    TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,  TaskTrigger::kPublish, TaskTrigger::kCheckpoint,
+    TaskTrigger::kCommit,  TaskTrigger::kRetry,  TaskTrigger::kFail,   TaskTrigger::kPoison,  TaskTrigger::kRelease,
+    TaskTrigger::kExpire,  TaskTrigger::kStall,  TaskTrigger::kRevoke, TaskTrigger::kRepair,  TaskTrigger::kAwait,
+    TaskTrigger::kCancel};
 
 enum class FailureClass { kInfra, kTransient, kDevice, kInput, kFatal, kBug };
 inline constexpr std::array kAllFailureClasses = {FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,
@@ -98,7 +101,8 @@ struct TaskDescription {
   friend bool operator==(const TaskDescription&, const TaskDescription&) = default;
 };
 
-// How often a task did not succeed since it last made durable progress (was granted first, or published a layer).
+// How often a task did not succeed since it last made durable progress: was granted first, published a layer, or kept more of
+// one than before.
 struct FailureCounts {
   int uncounted = 0;  // INFRA and DEVICE: not the task's fault, bounded all the same
   int transient = 0;  // TRANSIENT and stalls
@@ -114,8 +118,9 @@ struct FailureCounts {
 struct FailedAttempt {
   std::string worker_name;
   FailureClass failure_class = FailureClass::kTransient;
-  bool lost = false;     // the lease expired
-  bool refuted = false;  // the task got further on another worker since
+  bool lost = false;      // the lease expired
+  bool refuted = false;   // the task got further on another worker since
+  bool outlived = false;  // a checkpoint held more of the task since: it is none of those in a row
 
   friend bool operator==(const FailedAttempt&, const FailedAttempt&) = default;
 };
@@ -127,6 +132,17 @@ struct RepairStatus {
   int missing_inputs = 0;        // attempts that ended so, since it last made durable progress
 
   friend bool operator==(const RepairStatus&, const RepairStatus&) = default;
+};
+
+// The linears that are finished of the layer that a quantize task works on: the twin of gptvq.v1.TaskCheckpoint, where the
+// fields are described.
+struct TaskCheckpoint {
+  int layer = 0;
+  std::int64_t sequence = 0;
+  Digest artifact;
+  std::vector<LinearReport> linears;
+
+  friend bool operator==(const TaskCheckpoint&, const TaskCheckpoint&) = default;
 };
 
 // What changes of a task; one row of the journal. `revision` counts the changes: a store refuses to write revision n + 1
@@ -144,6 +160,9 @@ struct TaskStatus {
   std::optional<TaskFailure> last_failure;
   std::optional<TaskResult> result;  // of the latest commit; kept while it is run again, to be compared
   RepairStatus repair;
+  std::optional<TaskCheckpoint> checkpoint;  // of the first layer that has to be computed
+  // That a checkpoint of the first layer which was never published held; only more is progress: what is lost is made again.
+  int most_linears = 0;
 
   friend bool operator==(const TaskStatus&, const TaskStatus&) = default;
 };

@@ -20,7 +20,7 @@ constexpr char kJobColumns[] =
 constexpr char kTaskColumns[] =
     "task_index, task_id, kind, layer_begin, layer_end, input_boundary_of, output_boundary_wanted, target, revision, "
     "state, epoch, attempt, worker_name, incarnation, poll_id, failures_uncounted, failures_transient, failures_bug, "
-    "failures_lost, last_failure, result, failed_attempts, repair";
+    "failures_lost, last_failure, result, failed_attempts, repair, checkpoint, most_linears";
 
 constexpr char kSecretName[] = "secret";
 constexpr std::size_t kSecretBytes = 32;
@@ -79,6 +79,8 @@ void BindTaskStatus(const TaskStatus& status, SqlStatement& statement) {
   status.failed_attempts.empty() ? statement.BindNull()
                                  : statement.BindBlob(EncodeFailedAttempts(status.failed_attempts));
   status.repair == RepairStatus() ? statement.BindNull() : statement.BindBlob(EncodeRepairStatus(status.repair));
+  status.checkpoint ? statement.BindBlob(EncodeTaskCheckpoint(*status.checkpoint)) : statement.BindNull();
+  statement.Bind(status.most_linears);
 }
 
 SqlStatement InsertJobRow(const JobSnapshot& job) {
@@ -95,7 +97,7 @@ SqlStatement InsertJobRow(const JobSnapshot& job) {
 SqlStatement InsertTaskRow(std::int64_t sequence, const Task& task) {
   const TaskDescription& description = task.description;
   SqlStatement statement(
-      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(24, 1), ")"));
+      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(26, 1), ")"));
   statement.Bind(sequence).Bind(description.index).Bind(description.task_id).Bind(Name(description.kind));
   statement.Bind(description.layers.begin).Bind(description.layers.end);
   statement.Bind(description.input_boundary_of ? std::optional<std::int64_t>(*description.input_boundary_of)
@@ -131,7 +133,8 @@ SqlStatement UpdateTaskRow(std::int64_t sequence, const Transition::TaskChange& 
   SqlStatement statement(
       "UPDATE tasks SET revision=$1, state=$2, epoch=$3, attempt=$4, worker_name=$5, incarnation=$6, poll_id=$7, "
       "failures_uncounted=$8, failures_transient=$9, failures_bug=$10, failures_lost=$11, last_failure=$12, "
-      "result=$13, failed_attempts=$14, repair=$15 WHERE sequence=$16 AND task_index=$17 AND revision=$18");
+      "result=$13, failed_attempts=$14, repair=$15, checkpoint=$16, most_linears=$17 "
+      "WHERE sequence=$18 AND task_index=$19 AND revision=$20");
   BindTaskStatus(change.status, statement);
   statement.Bind(sequence).Bind(change.index).Bind(change.status.revision - 1);
   return statement.MustChangeOneRow(absl::StrCat("task ", change.index, " of job number ", sequence));
@@ -233,7 +236,15 @@ absl::StatusOr<Task> ReadTaskRow(SqlRow& row) {
   }
   if (!row.IsNull()) {
     GPTVQ_ASSIGN_OR_RETURN(status.repair, DecodeRepairStatus(row.Bytes()));
+  } else {
+    row.Skip();
   }
+  if (!row.IsNull()) {
+    GPTVQ_ASSIGN_OR_RETURN(status.checkpoint, DecodeTaskCheckpoint(row.Bytes()));
+  } else {
+    row.Skip();
+  }
+  status.most_linears = static_cast<int>(row.Integer());
   return task;
 }
 

@@ -155,6 +155,30 @@ absl::StatusOr<PublishedLayer> FromProto(const v1::PublishedLayer& proto) {
   return layer;
 }
 
+v1::TaskCheckpoint ToProto(const TaskCheckpoint& checkpoint) {
+  v1::TaskCheckpoint proto;
+  proto.set_layer(checkpoint.layer);
+  proto.set_sequence(checkpoint.sequence);
+  *proto.mutable_artifact() = ToProto(checkpoint.artifact);
+  for (const LinearReport& linear : checkpoint.linears) *proto.add_linears() = ToProto(linear);
+  return proto;
+}
+
+absl::StatusOr<TaskCheckpoint> FromProto(const v1::TaskCheckpoint& proto) {
+  if (proto.layer() < 0) return Invalid("checkpoint.layer", "is negative");
+  if (proto.sequence() <= 0) return Invalid("checkpoint.sequence", "not positive");
+  if (proto.linears_size() < 1 || proto.linears_size() > kMaxLinearsPerLayer) {
+    return Invalid("checkpoint.linears", "not between 1 and 64");
+  }
+  TaskCheckpoint checkpoint{.layer = proto.layer(), .sequence = proto.sequence(), .artifact = {}, .linears = {}};
+  GPTVQ_ASSIGN_OR_RETURN(checkpoint.artifact, FromProto(proto.artifact()));
+  for (const v1::LinearReport& linear : proto.linears()) {
+    GPTVQ_ASSIGN_OR_RETURN(LinearReport report, FromProto(linear));
+    checkpoint.linears.push_back(std::move(report));
+  }
+  return checkpoint;
+}
+
 v1::Report ToProto(const Report& report) {
   v1::Report proto;
   proto.set_job_id(report.job_id);

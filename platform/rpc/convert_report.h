@@ -13,10 +13,13 @@ namespace gptvq {
 v1::BitCount ToProto(const BitCount& bits);
 v1::LinearReport ToProto(const LinearReport& linear);
 v1::PublishedLayer ToProto(const PublishedLayer& layer);
+v1::TaskCheckpoint ToProto(const TaskCheckpoint& checkpoint);
 v1::Report ToProto(const Report& report);
 
 absl::StatusOr<LinearReport> FromProto(const v1::LinearReport& proto);
 absl::StatusOr<PublishedLayer> FromProto(const v1::PublishedLayer& proto);
+// A sequence from 1 on, 1 to 64 linears.
+absl::StatusOr<TaskCheckpoint> FromProto(const v1::TaskCheckpoint& proto);
 // The size of the manifest does not travel: report.manifest has size 0.
 absl::StatusOr<Report> FromProto(const v1::Report& proto);
 

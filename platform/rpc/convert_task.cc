@@ -240,6 +240,7 @@ v1::TaskGrant ToProto(const TaskGrant& grant) {
   if (grant.input_boundary) *proto.mutable_input_boundary() = ToProto(*grant.input_boundary);
   proto.set_output_boundary_wanted(grant.output_boundary_wanted);
   for (const PublishedLayer& layer : grant.published_layers) *proto.add_published_layers() = ToProto(layer);
+  if (grant.checkpoint) *proto.mutable_checkpoint() = ToProto(*grant.checkpoint);
   if (grant.target) proto.set_evaluation_target(ToProto(*grant.target));
   return proto;
 }
@@ -264,6 +265,9 @@ absl::StatusOr<TaskGrant> FromProto(const v1::TaskGrant& proto) {
   for (const v1::PublishedLayer& layer : proto.published_layers()) {
     GPTVQ_ASSIGN_OR_RETURN(PublishedLayer published, FromProto(layer));
     grant.published_layers.push_back(std::move(published));
+  }
+  if (proto.has_checkpoint()) {
+    GPTVQ_ASSIGN_OR_RETURN(grant.checkpoint, FromProto(proto.checkpoint()));
   }
   if (grant.kind == TaskKind::kEvaluate) {
     GPTVQ_ASSIGN_OR_RETURN(grant.target, FromProto(proto.evaluation_target()));

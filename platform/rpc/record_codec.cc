@@ -56,6 +56,7 @@ std::string EncodeFailedAttempts(const std::vector<FailedAttempt>& attempts) {
     added->set_failure_class(ToProto(attempt.failure_class));
     added->set_lost(attempt.lost);
     added->set_refuted(attempt.refuted);
+    added->set_outlived(attempt.outlived);
   }
   return proto.SerializeAsString();
 }
@@ -64,7 +65,8 @@ absl::StatusOr<std::vector<FailedAttempt>> DecodeFailedAttempts(std::string_view
   GPTVQ_ASSIGN_OR_RETURN(const v1::FailedAttempts proto, Parse<v1::FailedAttempts>(bytes));
   std::vector<FailedAttempt> attempts;
   for (const v1::FailedAttempt& attempt : proto.attempts()) {
-    attempts.push_back({attempt.worker_name(), FromProto(attempt.failure_class()), attempt.lost(), attempt.refuted()});
+    attempts.push_back({attempt.worker_name(), FromProto(attempt.failure_class()), attempt.lost(), attempt.refuted(),
+                        attempt.outlived()});
   }
   return attempts;
 }
@@ -79,6 +81,13 @@ std::string EncodeRepairStatus(const RepairStatus& repair) {
 absl::StatusOr<RepairStatus> DecodeRepairStatus(std::string_view bytes) {
   GPTVQ_ASSIGN_OR_RETURN(const v1::TaskRepair proto, Parse<v1::TaskRepair>(bytes));
   return RepairStatus{{proto.lost_layers().begin(), proto.lost_layers().end()}, proto.missing_inputs()};
+}
+
+std::string EncodeTaskCheckpoint(const TaskCheckpoint& checkpoint) { return ToProto(checkpoint).SerializeAsString(); }
+
+absl::StatusOr<TaskCheckpoint> DecodeTaskCheckpoint(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::TaskCheckpoint proto, Parse<v1::TaskCheckpoint>(bytes));
+  return AsDataLoss(FromProto(proto));
 }
 
 std::string EncodeWorkerRecord(const WorkerRecord& record) { return ToProto(record).SerializeAsString(); }

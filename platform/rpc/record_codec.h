@@ -28,6 +28,8 @@ absl::StatusOr<std::vector<FailedAttempt>> DecodeFailedAttempts(std::string_view
 
 std::string EncodeRepairStatus(const RepairStatus& repair);
 absl::StatusOr<RepairStatus> DecodeRepairStatus(std::string_view bytes);
+std::string EncodeTaskCheckpoint(const TaskCheckpoint& checkpoint);
+absl::StatusOr<TaskCheckpoint> DecodeTaskCheckpoint(std::string_view bytes);
 
 // But for the revision, which has a column of its own.
 std::string EncodeWorkerRecord(const WorkerRecord& record);

@@ -5,30 +5,12 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "platform/job/error_reason.h"
+#include "server/scheduler/held_work.h"
 #include "server/scheduler/job_step.h"
 #include "server/scheduler/scheduler.h"
 
 namespace gptvq {
 namespace {
-
-WorkerKey HolderOf(const Lease& lease) { return {lease.worker_name, lease.incarnation}; }
-
-absl::Status NotHeld(const Task& task) {
-  return Refuse(ErrorReason::kNotHeld, absl::StrCat("task ", task.description.task_id, " is ",
-                                                    std::string(Name(task.status.state)), ", not held by anybody"));
-}
-
-absl::Status JobCancelled(const JobSnapshot& job) {
-  return Refuse(ErrorReason::kJobCancelled, absl::StrCat("job ", job.description.job_id, " is ",
-                                                         std::string(Name(job.status.state)), "; release the task"));
-}
-
-// The first layer of a quantize task that is not published yet, or lost; the end of its range if there is none.
-int NextLayer(const JobSnapshot& job, const Task& task) {
-  int layer = task.description.layers.begin;
-  while (layer < task.description.layers.end && HasLayer(job, task, layer)) ++layer;
-  return layer;
-}
 
 bool FitsKind(const TaskResult& result, TaskKind kind) {
   switch (kind) {
@@ -104,10 +86,12 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   TaskStatus& status = step.MoveTask(found.key.index, TaskTrigger::kPublish);
   status.failed_attempts = NoteSuccess(found, trust, now);
   if (is_first) {
+    ForgetCheckpoint(status);
     status.failures = {};  // durable progress: the failures before it say nothing about what comes next
     status.repair.missing_inputs = 0;
     step.AddLayer(found.key.index, event.layer);
   } else {  // lost, and here again: no further than the task was before
+    status.checkpoint.reset();
     std::erase(status.repair.lost_layers, layer);
   }
   decision.transition = step.Finish();

@@ -57,6 +57,11 @@ struct PublishLayer {
   PublishedLayer layer;
 };
 
+struct CheckpointTask {
+  Lease lease;
+  TaskCheckpoint checkpoint;
+};
+
 struct CompleteTask {
   Lease lease;
   TaskResult result;
@@ -86,8 +91,8 @@ struct Tick {};
 // counts as making progress now.
 struct ForgiveSilence {};
 
-using Event = std::variant<SubmitJob, CancelJob, RegisterWorker, PollTask, RenewLease, PublishLayer, CompleteTask,
-                           FailTask, ReleaseTask, ReleaseWorker, Tick, ForgiveSilence>;
+using Event = std::variant<SubmitJob, CancelJob, RegisterWorker, PollTask, RenewLease, PublishLayer, CheckpointTask,
+                           CompleteTask, FailTask, ReleaseTask, ReleaseWorker, Tick, ForgiveSilence>;
 
 }  // namespace gptvq
 

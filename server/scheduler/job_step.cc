@@ -32,12 +32,17 @@ JobStep::JobStep(const JobSnapshot& job, WallTime now) : job_(job), now_(now) {
   transition_.job_id = job.description.job_id;
 }
 
+void ForgetCheckpoint(TaskStatus& status) {
+  status.checkpoint.reset();
+  status.most_linears = 0;
+}
+
 TaskStatus& JobStep::MoveTask(int index, TaskTrigger trigger, std::optional<TaskFailure> failure) {
   const TaskState from = StatusOf(index).state;
   TaskStatus& status = ChangeState(index, trigger);
   if (failure) status.last_failure = failure;
-  // A publication shows as the layer's own event.
-  if (trigger != TaskTrigger::kPublish) {
+  // A publication shows as the layer's own event; a checkpoint is no news.
+  if (trigger != TaskTrigger::kPublish && trigger != TaskTrigger::kCheckpoint) {
     AddEvent(TaskStateChange{job_.tasks[index].description.task_id, from, status.state, trigger, status.epoch,
                              status.worker_name, std::move(failure)});
   }
@@ -95,6 +100,7 @@ TaskStatus& JobStep::ChangeState(int index, TaskTrigger trigger) {
   const std::optional<TaskState> to = NextTaskState(status.state, trigger);
   GPTVQ_CHECK(to.has_value());
   status.state = *to;
+  if (IsTerminal(*to)) ForgetCheckpoint(status);
   return status;
 }
 

@@ -10,6 +10,9 @@
 
 namespace gptvq {
 
+// Nothing is kept of the layer in progress any more: it is published, or nobody will work on it.
+void ForgetCheckpoint(TaskStatus& status);
+
 // Builds the transition of one job: moves tasks by the transition table, then draws the consequences for the other tasks
 // and for the job, writing an event for every change. Pure: the job it borrows is not changed. Thread-compatible; used once.
 class JobStep {

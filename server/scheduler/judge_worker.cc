@@ -48,7 +48,7 @@ Scheduler::Verdict Scheduler::JudgeFailedAttempt(const FoundTask& found, const F
   }
   std::vector<FailedAttempt> credible = verdict.attempts;
   std::erase_if(credible, [&](const FailedAttempt& one) {
-    return one.refuted || trust.TrustOf(one.worker_name) != WorkerTrust::kTrusted;
+    return one.refuted || one.outlived || trust.TrustOf(one.worker_name) != WorkerTrust::kTrusted;
   });
   if (verdict.trigger == TaskTrigger::kRetry) verdict.trigger = within_budget;
   if (verdict.trigger == within_budget && options_.retry.IsPoison(verdict.counts, credible)) {

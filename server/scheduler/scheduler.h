@@ -118,6 +118,7 @@ class Scheduler {
   std::optional<Decision> TakeAnOverdueLease(Instant now) const;
   // decide_work.cc
   DecisionOr DecideOn(const PublishLayer& event, Instant now) const;
+  DecisionOr DecideOn(const CheckpointTask& event, Instant now) const;
   DecisionOr DecideOn(const CompleteTask& event, Instant now) const;
   DecisionOr DecideOn(const FailTask& event, Instant now) const;
   DecisionOr DecideOn(const ReleaseTask& event, Instant now) const;

@@ -24,6 +24,7 @@ inline constexpr std::array kTaskTransitions = {
     TaskTransition{TaskState::kReady, TaskTrigger::kCancel, TaskState::kCancelled},
     TaskTransition{TaskState::kLeased, TaskTrigger::kRenew, TaskState::kLeased},
     TaskTransition{TaskState::kLeased, TaskTrigger::kPublish, TaskState::kLeased},
+    TaskTransition{TaskState::kLeased, TaskTrigger::kCheckpoint, TaskState::kLeased},
     TaskTransition{TaskState::kLeased, TaskTrigger::kCommit, TaskState::kCommitted},
     TaskTransition{TaskState::kLeased, TaskTrigger::kRetry, TaskState::kReady},
     TaskTransition{TaskState::kLeased, TaskTrigger::kFail, TaskState::kFailed},

@@ -133,6 +133,27 @@ TEST_F(GarbageTest, ABoundaryIsDoomedByTheCommitOfItsLastReader) {
   EXPECT_EQ(ledger_->artifacts().rows().at(kBoundary).kind, ArtifactKind::kBoundary);
 }
 
+TEST_F(GarbageTest, ACheckpointIsNeededUntilMoreIsKeptOrTheLayerIsPublished) {
+  Do(CompleteTask{Take(), {{}, CaptureResult{kBoundary}}});
+  const Lease lease = Take();
+  const Digest one = DigestOf("one linear"), two = DigestOf("two linears");
+  const auto keep = [&](std::int64_t sequence, const Digest& artifact) {
+    Do(CheckpointTask{lease, {0, sequence, artifact, std::vector<LinearReport>(static_cast<std::size_t>(sequence))}});
+  };
+  keep(1, one);
+  EXPECT_EQ(Doomed(), Digests());
+
+  keep(2, two);
+  EXPECT_EQ(Doomed(), Digests{one});
+  EXPECT_EQ(ledger_->artifacts().rows().at(one).kind, ArtifactKind::kCheckpoint);
+  keep(3, one);  // the same bytes again: they are needed again
+  EXPECT_EQ(Doomed(), Digests{two});
+  Wait(milliseconds(600'000));
+  EXPECT_EQ(BeginDeletions(), Digests{two});
+  Do(PublishLayer{lease, {0, Layer(0), {}}});
+  EXPECT_EQ(Doomed(), (Digests{one, two}));
+}
+
 TEST_F(GarbageTest, LayersAreDoomedWhenTheirJobEnds) {
   RunUpToFinalize();
   EXPECT_FALSE(Doomed().contains(Layer(0)));

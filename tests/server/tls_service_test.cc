@@ -212,6 +212,13 @@ TEST_F(TlsServiceTest, AWorkerSpeaksForNobodyElse) {
   }
   {
     grpc::ClientContext context;
+    v1::CheckpointTaskRequest request;
+    *request.mutable_lease() = lease;
+    v1::CheckpointTaskResponse response;
+    expect_mismatch(b->CheckpointTask(&context, request, &response));
+  }
+  {
+    grpc::ClientContext context;
     v1::CompleteTaskRequest request;
     *request.mutable_lease() = lease;
     v1::CompleteTaskResponse response;
@@ -352,6 +359,7 @@ TEST_F(TlsServiceTest, EveryMethodIsForItsRolesAndDeniedToAllOthers) {
       {"/gptvq.v1.WorkerService/RenewLease", "w"},
       {"/gptvq.v1.WorkerService/PublishLayer", "w"},
       {"/gptvq.v1.WorkerService/QueryUpload", "w"},
+      {"/gptvq.v1.WorkerService/CheckpointTask", "w"},
       {"/gptvq.v1.WorkerService/CompleteTask", "w"},
       {"/gptvq.v1.WorkerService/FailTask", "w"},
       {"/gptvq.v1.WorkerService/ReleaseTask", "w"},

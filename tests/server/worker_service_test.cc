@@ -132,6 +132,35 @@ TEST(LeaseTaskCall, ANewAttemptIsToldWhichLayersArePublished) {
   EXPECT_EQ(*FromProto(second.published_layers(0).artifact()), DigestOf("packed layer 0"));
 }
 
+TEST(CheckpointTaskCall, KeepsWhatIsStoredForTheNextAttempt) {
+  Service service;
+  SubmitTo(service);
+  TestWorker worker(service);
+  const v1::TaskGrant first = worker.Poll();
+  v1::CheckpointTaskRequest request;
+  *request.mutable_lease() = first.lease();
+  *request.mutable_checkpoint() =
+      ToProto(TaskCheckpoint{0, 1, DigestOf("q of layer 0"), {ALinearReport("model.layers.0.q")}});
+  v1::CheckpointTaskResponse response;
+  const auto keep = [&] { return service.Call(*service.workers, &WorkerStub::CheckpointTask, request, response); };
+
+  EXPECT_EQ(ReasonOf(keep()), ErrorReason::kOutputMissing);
+  ASSERT_TRUE(service.artifacts.PutArtifact(AsBytes("q of layer 0")).ok());
+  EXPECT_EQ(keep(), absl::OkStatus());
+  EXPECT_EQ(response.acceptance(), v1::CheckpointTaskResponse::ACCEPTANCE_KEPT);
+  EXPECT_EQ(keep(), absl::OkStatus());
+  EXPECT_EQ(response.acceptance(), v1::CheckpointTaskResponse::ACCEPTANCE_ALREADY_KEPT);
+  ASSERT_TRUE(worker.Release(first.lease()).ok());
+  const v1::TaskGrant second = worker.Poll();
+  EXPECT_EQ(second.checkpoint().SerializeAsString(), request.checkpoint().SerializeAsString());
+
+  request.mutable_checkpoint()->set_sequence(0);
+  EXPECT_EQ(ReasonOf(keep()), ErrorReason::kInvalidField);
+  request.mutable_checkpoint()->set_sequence(2);
+  request.mutable_checkpoint()->clear_linears();
+  EXPECT_EQ(ReasonOf(keep()), ErrorReason::kInvalidField);
+}
+
 TEST(WholeJob, RunsThroughBothServicesToTheReport) {
   Service service;
   JobSpec spec = AJobSpec();

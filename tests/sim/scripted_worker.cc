@@ -50,6 +50,13 @@ std::vector<Digest> InputsOf(const TaskGrant& grant) {
   return inputs;
 }
 
+SimRequest CheckpointOf(const TaskGrant& task, int layer, int linears, std::int64_t sequence) {
+  const Digest artifact = DigestOfText(SimCheckpoint(task.spec, layer, linears));
+  LinearReport report;
+  report.name = "linear";
+  return {CheckpointTask{task.lease, {layer, sequence, artifact, std::vector<LinearReport>(linears, report)}}, ""};
+}
+
 }  // namespace
 
 ScriptedWorker::ScriptedWorker(std::string name, std::string numerics_class, SimWorld& world,
@@ -136,6 +143,10 @@ void ScriptedWorker::BeginTask(const TaskGrant& grant) {
   next_layer_ = grant.layers.begin;
   has_read_ = false;
   SkipPublishedLayers();
+  linears_ = 0;
+  sequence_ = grant.checkpoint ? grant.checkpoint->sequence : 0;
+  const bool readable = world_.Chance(0.9);  // what cannot be read is computed again
+  if (grant.checkpoint && readable) linears_ = static_cast<int>(grant.checkpoint->linears.size());
   Renew();
   InTask(world_.Between(500, 20'000), [this] { Work(); });
 }
@@ -168,7 +179,9 @@ void ScriptedWorker::Work() {
   if (world_.Strikes(SimFault::kTaskFailure)) return Fail(AnyFailureClass(world_));
   if (world_.Strikes(SimFault::kTaskRelease)) return Release();
   if (!has_read_) return ReadInputs();
-  if (task_->kind == TaskKind::kQuantize && next_layer_ < task_->layers.end) return PublishNextLayer();
+  if (task_->kind == TaskKind::kQuantize && next_layer_ < task_->layers.end) {
+    return linears_ < kSimLinears && world_.Chance(0.5) ? KeepCheckpoint() : PublishNextLayer();
+  }
   if (task_->output_boundary_wanted) return StoreBoundary();
   Complete();
 }
@@ -181,6 +194,13 @@ void ScriptedWorker::Blunder() {
     send(Publication(lease, layer, SimLayer(task_->spec, layer)));
   }
   if (next_layer_ > task_->layers.begin) send(Publication(lease, next_layer_ - 1, "other bytes"));
+  for (int layer : {next_layer_ - 1, next_layer_ + 1, task_->layers.end, task_->layers.begin - 1}) {
+    send(CheckpointOf(*task_, layer, 1, sequence_ + 1));
+  }
+  if (linears_ > 0) send(CheckpointOf(*task_, next_layer_, 1, sequence_ - 1));
+  SimRequest unstored = CheckpointOf(*task_, next_layer_, 1, sequence_ + 1);
+  std::get<CheckpointTask>(unstored.event).checkpoint.artifact = DigestOfText("never stored");
+  send(unstored);
   const bool early = next_layer_ < task_->layers.end || task_->output_boundary_wanted;
   if (task_->kind == TaskKind::kQuantize && early) send({CompleteTask{lease, ResultOf(*task_)}, ""});
   if (task_->output_boundary_wanted) send({CompleteTask{lease, {{}, QuantizeResult{}}}, ""});
@@ -193,6 +213,9 @@ void ScriptedWorker::Blunder() {
   forged[3].incarnation = "never";
   for (const Lease& other : forged) {
     send({RenewLease{other, {}}, ""});
+    SimRequest checkpoint = CheckpointOf(*task_, next_layer_, 1, sequence_ + 1);
+    std::get<CheckpointTask>(checkpoint.event).lease = other;
+    send(checkpoint);
     send({FailTask{other, {FailureClass::kTransient, "forged", name_}}, ""});
   }
 }
@@ -214,10 +237,28 @@ void ScriptedWorker::ReadInputs() {
   InTask(world_.Between(500, 20'000), [this] { Work(); });
 }
 
+void ScriptedWorker::KeepCheckpoint() {
+  ++linears_;
+  const auto stored = coordinator_.artifacts().PutArtifact(AsBytes(SimCheckpoint(task_->spec, next_layer_, linears_)));
+  const auto go_on = [this] { InTask(world_.Between(500, 20'000), [this] { Work(); }); };
+  if (!stored.ok()) return go_on();
+  Ask(CheckpointOf(*task_, next_layer_, linears_, ++sequence_), [this, go_on](const SimAnswer& answer) {
+    if (!task_) return;
+    const absl::Status& status = answer.decision.status();
+    const auto reason = ReasonOf(status);
+    // Found, and then deleted; or overtaken by one of its own blunders.
+    const bool not_kept = reason == ErrorReason::kOutputMissing || reason == ErrorReason::kCheckpointOutdated;
+    if (status.ok() || not_kept) return go_on();
+    OnRefusal(status);
+  });
+}
+
 void ScriptedWorker::PublishNextLayer() {
   AskAboutTask(Publication(task_->lease, next_layer_, SimLayer(task_->spec, next_layer_)), [this] {
     ++next_layer_;
     SkipPublishedLayers();
+    linears_ = 0;
+    sequence_ = 0;
     InTask(world_.Between(500, 20'000), [this] { Work(); });
   });
 }

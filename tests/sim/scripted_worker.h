@@ -39,6 +39,8 @@ class ScriptedWorker {
   void SkipPublishedLayers();
   // What the grant names; then goes on, or says that it is lost.
   void ReadInputs();
+  // Finishes a linear of the layer and keeps what is finished.
+  void KeepCheckpoint();
   void PublishNextLayer();
   void StoreBoundary();
   void Complete();
@@ -77,6 +79,8 @@ class ScriptedWorker {
   std::optional<TaskGrant> task_;
   int next_layer_ = 0;  // to be computed; the end of the shard if none is
   bool has_read_ = false;
+  int linears_ = 0;            // finished of it
+  std::int64_t sequence_ = 0;  // of its last checkpoint
   std::uint64_t progress_ = 0;
   bool wedged_ = false;
 };

@@ -73,6 +73,12 @@ void SimChecker::OnGranted(const TaskGrant& grant) {
                  [](const Digest& a, const PublishedLayer& b) { return a == b.artifact; });
   Require(Invariant::kPeers, same, id, ": the grant names other layers than are published");
   if (boundary && !MayBeGone(*place.known, *place.task)) layers.push_back(*boundary);
+  const std::optional<TaskCheckpoint>& acknowledged = place.watch->acknowledged;
+  Require(Invariant::kKeptWork,
+          grant.checkpoint == place.task->status.checkpoint &&
+              (!acknowledged || (grant.checkpoint && grant.checkpoint->sequence >= acknowledged->sequence)),
+          id, ": what was kept of its layer is not given to its next holder");
+  if (grant.checkpoint) layers.push_back(grant.checkpoint->artifact);
   for (const Digest& artifact : layers) {
     Require(Invariant::kNeededKept, IsThere(artifact), id, ": the grant names what is not stored");
   }
@@ -205,6 +211,29 @@ void SimChecker::Check(const PublishLayer& event, const absl::StatusOr<Decision>
   if (place.known == nullptr || decision->outcome == Outcome::kRepeated) return;
   place.watch->last_sign = now();
   NoteExtended(*place.task);
+}
+
+void SimChecker::Check(const CheckpointTask& event, const absl::StatusOr<Decision>& decision) {
+  const Place place = Find(event.lease.task_id);
+  if (place.task == nullptr) return;
+  const TaskStatus& status = place.task->status;
+  const bool done = Matches(event.lease, status) && status.checkpoint &&
+                    status.checkpoint->layer == event.checkpoint.layer &&
+                    status.checkpoint->sequence == event.checkpoint.sequence &&
+                    status.checkpoint->artifact == event.checkpoint.artifact;
+  if (!decision.ok()) {
+    Require(Invariant::kPeers,
+            !IsRefusal(decision) || !done || status.state != TaskState::kLeased ||
+                TrustOf(event.lease.worker_name) == WorkerTrust::kQuarantined ||
+                ConditionOf({event.lease.worker_name, event.lease.incarnation}) == DeviceCondition::kReboot,
+            event.lease.task_id, ": a repeated checkpoint was refused");
+    return CheckTold(event.lease, decision.status());
+  }
+  Require(Invariant::kAcknowledgedPersists, done, event.lease.task_id, ": an acknowledged checkpoint is not journaled");
+  place.watch->acknowledged = event.checkpoint;
+  if (decision->outcome == Outcome::kRepeated) return;
+  place.watch->last_sign = now();
+  CheckExtended(*place.task);
 }
 
 void SimChecker::Check(const CompleteTask& event, const absl::StatusOr<Decision>& decision) {

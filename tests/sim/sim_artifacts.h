@@ -20,6 +20,12 @@ inline std::string SimLayer(const JobSpec& spec, int layer) {
 
 inline std::string SimBoundary(const JobSpec& spec, int layer) { return SimLayer(spec, layer) + " boundary"; }
 
+inline constexpr int kSimLinears = 3;  // of a layer that may be finished before all are
+
+inline std::string SimCheckpoint(const JobSpec& spec, int layer, int linears) {
+  return SimLayer(spec, layer) + " linears " + std::to_string(linears);
+}
+
 // Names the layers' artifacts, in order.
 inline Digest SimManifest(const std::vector<Digest>& layers) {
   std::string text;

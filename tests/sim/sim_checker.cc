@@ -28,7 +28,8 @@ bool MayFollow(TaskState from, TaskState to, const Event& event) {
              (to == TaskState::kBlocked && std::holds_alternative<FailTask>(event)) ||
              (to == TaskState::kCancelled && ends_job);
     case TaskState::kLeased:
-      return (to == TaskState::kLeased && std::holds_alternative<PublishLayer>(event)) ||
+      return (to == TaskState::kLeased &&
+              (std::holds_alternative<PublishLayer>(event) || std::holds_alternative<CheckpointTask>(event))) ||
              (to == TaskState::kCommitted && std::holds_alternative<CompleteTask>(event)) ||
              ((to == TaskState::kReady || to == TaskState::kBlocked) && given_back) ||
              (to == TaskState::kFailed && over) || (to == TaskState::kCancelling && ends_job);
@@ -132,6 +133,8 @@ void SimChecker::NoteJournaled(const Transition& transition) {
     const auto boundary = change.status.result ? OutputBoundary(*change.status.result) : std::nullopt;
     const bool is_named = boundary && change.status.state == TaskState::kCommitted;
     if (is_named) named_.insert(ArtifactStore::KeyOf(*boundary));
+    if (change.status.checkpoint) named_.insert(ArtifactStore::KeyOf(change.status.checkpoint->artifact));
+    if (!change.status.checkpoint) known.watches[change.index].acknowledged.reset();
     NoteRest(job.tasks[change.index], change.status, known.watches[change.index]);
     Watch& watch = known.watches[change.index];
     if (job.tasks[change.index].status.state == TaskState::kCommitted) {
@@ -183,6 +186,7 @@ void SimChecker::CheckTask(Known& known, const Transition& transition, const Tra
   CheckHolder(before, after, watch);
   CheckFailures(before, after, watch);
   CheckRepair(known, before, after, transition);
+  CheckCheckpoint(known, before, after);
   if (after.state == TaskState::kCommitted) CheckCommit(known, before, after);
 }
 
@@ -221,6 +225,45 @@ void SimChecker::CheckGrant(Known& known, const Task& before, const Transition& 
           id, " was granted to a worker of class ", own_class);
   CheckRest(known.watches[before.description.index], known, after, id);
   CheckGivenWork(holder, id);
+}
+
+// What is kept of a layer changes by its holder's checkpoint alone, and goes when the layer is published, when an earlier one is
+// found lost, or when nobody will work on it any more.
+void SimChecker::CheckCheckpoint(const Known& known, const Task& before, const TaskStatus& after) {
+  const std::string& id = before.description.task_id;
+  const auto* call = std::get_if<CheckpointTask>(event_);
+  const auto* publish = std::get_if<PublishLayer>(event_);
+  const auto is_lost = [](const TaskStatus& status, int layer) {
+    const std::vector<int>& lost = status.repair.lost_layers;
+    return std::find(lost.begin(), lost.end(), layer) != lost.end();
+  };
+  const auto& kept = before.status.checkpoint;
+  const bool published = publish != nullptr && publish->lease.task_id == id;
+  if (published || IsTerminal(after.state)) {
+    const bool again = published && IsHeld(after.state) && is_lost(before.status, publish->layer.layer);
+    Require(Invariant::kKeptWork, !after.checkpoint && after.most_linears == (again ? before.status.most_linears : 0),
+            id, " keeps what it needs no more");
+    return;
+  }
+  const LayerRange range = before.description.layers;
+  int next = range.begin;
+  while (next < range.end && known.job.layers[next] != Digest() && !is_lost(after, next)) ++next;
+  if (call == nullptr || call->lease.task_id != id) {
+    const bool outrun = kept && kept->layer != next && is_lost(after, next) && !is_lost(before.status, next);
+    Require(Invariant::kKeptWork,
+            after.checkpoint == (outrun ? std::nullopt : kept) && after.most_linears == before.status.most_linears, id,
+            " lost what was kept of it");
+    return;
+  }
+  Require(Invariant::kKeptWork,
+          after.checkpoint == call->checkpoint && call->checkpoint.layer == next && next < range.end &&
+              (!kept || kept->sequence < call->checkpoint.sequence),
+          id, " keeps an older checkpoint, or one of another layer");
+  const bool first = known.job.layers[next] == Digest();
+  const int linears = first ? static_cast<int>(call->checkpoint.linears.size()) : 0;
+  Require(Invariant::kKeptWork, after.most_linears == std::max(before.status.most_linears, linears), id,
+          " miscounts the linears that were kept");
+  Require(Invariant::kOutputsStored, IsThere(call->checkpoint.artifact), id, " keeps what is not stored");
 }
 
 void SimChecker::CheckCommit(const Known& known, const Task& before, const TaskStatus& after) {
@@ -301,7 +344,7 @@ void SimChecker::CheckEvents(const JobSnapshot& before, const Transition& transi
   for (const Transition::TaskChange& change : transition.tasks) {
     const Task& task = before.tasks[change.index];
     const auto told = moved.find(task.description.task_id);
-    // A publication is told by the event of its layer, if it is the first.
+    // A publication is told by the event of its layer, if it is the first; a checkpoint is no news.
     const bool needs_none = task.status.state == change.status.state && told == moved.end();
     Require(Invariant::kEventChain, needs_none || (told != moved.end() && told->second == change.status.state),
             task.description.task_id, ": no event tells how it changed");
@@ -356,6 +399,9 @@ void SimChecker::OnDelete(std::string_view key) {
               " needs a layer that ", "is deleted");
     }
     for (const Task& task : known.job.tasks) {
+      const auto& checkpoint = task.status.checkpoint;
+      Require(Invariant::kNeededKept, !checkpoint || ArtifactStore::KeyOf(checkpoint->artifact) != key,
+              task.description.task_id, " needs a checkpoint that is deleted");
       const auto& producer = task.description.input_boundary_of;
       if (!producer || IsTerminal(task.status.state) || !known.job.tasks[*producer].status.result) continue;
       if (MayBeGone(known, task)) continue;
@@ -401,7 +447,8 @@ void SimChecker::NoteLoaded(const JobStore::State& state) {
   last_call_.clear();
   for (auto& [id, known] : known_) {
     for (Watch& watch : known.watches)
-      watch = {now(), {}, {}, {}, now(), now(), 0, std::move(watch.trials), watch.reopened, watch.committed};
+      watch = {now(), {}, {}, {}, now(), now(), 0, std::move(watch.trials), watch.reopened, watch.committed,
+               std::move(watch.acknowledged)};
   }
 }
 

@@ -85,6 +85,7 @@ class SimChecker {
     FailureClass failure_class = FailureClass::kTransient;
     bool lost = false;
     bool refuted = false;
+    bool outlived = false;  // a checkpoint held more of the task since
   };
   // A task that a worker failed.
   struct Blame {
@@ -105,6 +106,7 @@ class SimChecker {
     std::optional<Trial> trial;  // it did not succeed
     bool revoked = false;        // its holder is in quarantine
     bool got_further = false;
+    bool kept_more = false;  // a checkpoint held more of the layer than any before
   };
 
   // What is known of a task beyond the journal.
@@ -119,6 +121,7 @@ class SimChecker {
     std::vector<Trial> trials;
     std::int64_t reopened = 0;   // number of the transition that had it made again, 0: none
     std::int64_t committed = 0;  // of its latest commit
+    std::optional<TaskCheckpoint> acknowledged;  // the latest that a worker was told of, of the layer that comes next
   };
   struct Known {
     JobSnapshot job;
@@ -153,6 +156,7 @@ class SimChecker {
   void CheckCreation(const JobSnapshot& job);
   void CheckTask(Known& known, const Transition& transition, const Transition::TaskChange& change);
   void CheckGrant(Known& known, const Task& before, const Transition& transition, const TaskStatus& after);
+  void CheckCheckpoint(const Known& known, const Task& before, const TaskStatus& after);
   void CheckCommit(const Known& known, const Task& before, const TaskStatus& after);
   void CheckLayer(const JobSnapshot& job, const Transition::LayerChange& change);
   void CheckEvents(const JobSnapshot& before, const Transition& transition);
@@ -206,6 +210,7 @@ class SimChecker {
   void Check(const PollTask& event, const absl::StatusOr<Decision>& decision);
   void Check(const RenewLease& event, const absl::StatusOr<Decision>& decision);
   void Check(const PublishLayer& event, const absl::StatusOr<Decision>& decision);
+  void Check(const CheckpointTask& event, const absl::StatusOr<Decision>& decision);
   void Check(const CompleteTask& event, const absl::StatusOr<Decision>& decision);
   void Check(const FailTask& event, const absl::StatusOr<Decision>& decision);
   void Check(const ReleaseTask& event, const absl::StatusOr<Decision>& decision);

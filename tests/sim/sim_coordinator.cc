@@ -75,13 +75,18 @@ void SimCoordinator::Arrive(const SimRequest& request, const SimLink& link, cons
   const auto* complete = std::get_if<CompleteTask>(&request.event);
   const auto* fail = std::get_if<FailTask>(&request.event);
   if (fail != nullptr && !fail->lost.empty()) return LookForLost(*fail, link, on_answer);
-  if (publish == nullptr && complete == nullptr) return Propose(request, {}, link, on_answer);
+  const auto* checkpoint = std::get_if<CheckpointTask>(&request.event);
+  if (publish == nullptr && complete == nullptr && checkpoint == nullptr) return Propose(request, {}, link, on_answer);
   Looked looked = {absl::OkStatus(), ledger_->artifacts().deletion_count()};
   if (publish != nullptr) {
     looked = Receive(*publish, request.upload);
     if (!looked.stored.ok()) return Answer({looked.stored, std::nullopt}, link, on_answer);
-  } else {
+  } else if (complete != nullptr) {
     looked.stored = CheckOutputsStored(complete->result, artifacts_);
+  } else {
+    looked.stored = ledger_->scheduler().CheckHolder(checkpoint->lease);
+    if (looked.stored.ok()) looked.stored = CheckStored("checkpoint", checkpoint->checkpoint.artifact, artifacts_);
+    if (!looked.stored.ok()) return Answer({looked.stored, std::nullopt}, link, on_answer);
   }
   // Bytes and answers of the store take their time; what was true before may not be when they are there.
   world_.After(world_.Latency(), [this, request, looked, &link, on_answer, life = life_] {

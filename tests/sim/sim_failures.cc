@@ -61,6 +61,7 @@ FailureCounts SimChecker::ExpectedCounts(const Task& before) const {
     const bool again = std::find(lost.begin(), lost.end(), publish->layer.layer) != lost.end();
     return again ? counts : FailureCounts();
   }
+  if (attempt_.kept_more) return {};
   if (IsAwaited(before)) return counts;
   if (const auto* fail = std::get_if<FailTask>(event_)) {
     switch (fail->failure.failure_class) {
@@ -154,8 +155,8 @@ bool SimChecker::IsPoison(const Watch& watch, const FailureCounts& counts) const
   trials.push_back(latest);
   for (const Trial& trial : trials) {
     const bool again = trial.worker == latest.worker && trial.failure_class == latest.failure_class &&
-                       trial.lost == latest.lost;  // what was refuted holds again
-    if ((trial.refuted && !again) || TrustOf(trial.worker) != WorkerTrust::kTrusted) continue;
+                       trial.lost == latest.lost;  // what was refuted or outlived holds again
+    if (((trial.refuted || trial.outlived) && !again) || TrustOf(trial.worker) != WorkerTrust::kTrusted) continue;
     if (trial.lost) {
       lost.insert(trial.worker);
     } else if (trial.failure_class == FailureClass::kTransient) {

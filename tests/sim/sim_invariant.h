@@ -34,6 +34,7 @@ enum class Invariant {
   kGarbageGoes,
   kRepair,
   kSickDevice,
+  kKeptWork,
 };
 
 struct InvariantEntry {
@@ -76,9 +77,10 @@ inline constexpr std::array kInvariants = {
                    "what the store lost is made again by its maker, the same, and nothing else"},
     InvariantEntry{Invariant::kSickDevice, "P7",
                    "a device that is out gets nothing, and a host that wants a reboot keeps nothing"},
+    InvariantEntry{Invariant::kKeptWork, "P8",
+                   "what was kept of a layer is given to whoever works on it next, and replaced by newer work alone"},
 };
-static_assert(kInvariants.back().invariant == Invariant::kSickDevice &&
-              kInvariants.size() == 26);  // indexed by the enum
+static_assert(kInvariants.back().invariant == Invariant::kKeptWork && kInvariants.size() == 27);  // indexed by the enum
 
 constexpr const InvariantEntry& EntryOf(Invariant invariant) {
   return kInvariants[static_cast<std::size_t>(invariant)];

@@ -53,6 +53,11 @@ void SimChecker::NoteAttempt(const Transition& transition) {
       const bool lost = IsSilent(watch);
       attempt_ = {change.index, Trial{worker, lost ? FailureClass::kInfra : FailureClass::kTransient, lost, false},
                   false, false};
+    } else if (std::holds_alternative<CheckpointTask>(*event_)) {
+      const auto& checkpoint = std::get<CheckpointTask>(*event_).checkpoint;
+      if (known->second.job.layers[checkpoint.layer] != Digest()) continue;  // it was lost: no further than before
+      if (static_cast<int>(checkpoint.linears.size()) <= task.status.most_linears) continue;
+      attempt_ = {change.index, std::nullopt, false, false, true};
     } else if (std::holds_alternative<PublishLayer>(*event_) || change.status.state == TaskState::kCommitted) {
       attempt_ = {change.index, std::nullopt, false, true};
     }
@@ -60,11 +65,13 @@ void SimChecker::NoteAttempt(const Transition& transition) {
   if (attempt_.index < 0) return;
   const Task& task = known->second.job.tasks[attempt_.index];
   if (attempt_.trial && SpeaksAgainstWorker(*attempt_.trial)) NoteBlame(task);
-  if (!attempt_.got_further) return;
+  if (!attempt_.got_further && !attempt_.kept_more) return;
   const WorkerKey holder = {task.status.worker_name, task.status.incarnation};
   Require(Invariant::kSickDevice, !last_call_.contains(holder) || ConditionOf(holder) != DeviceCondition::kReboot,
           task.description.task_id, " got further on a host that wants a reboot");
-  NoteSuccess(task);
+  if (attempt_.got_further) NoteSuccess(task);
+  if (!attempt_.kept_more) return;
+  for (Blame& blame : workers_[task.status.worker_name].blames) blame.in_a_row = false;
 }
 
 void SimChecker::NoteBlame(const Task& task) {
@@ -190,6 +197,8 @@ void SimChecker::KeepTrials(Known& known) {
   } else if (attempt_.got_further) {
     std::erase_if(trials, [&](const Trial& trial) { return trial.worker == holder; });
     for (Trial& trial : trials) trial.refuted = true;
+  } else if (attempt_.kept_more) {
+    for (Trial& trial : trials) trial.outlived = true;
   }
 }
 

@@ -87,6 +87,7 @@ class JobStoreConformance : public testing::TestWithParam<StoreKind> {
     const Lease capture = {job_id + "/capture-0", 1, "a", "inc-a", ""};
     const Lease quantize = {job_id + "/quantize-0", 1, "b", "inc-b", ""};
     Do(PublishLayer{quantize, {0, DigestOf("layer 0"), {ALinearReport("q"), ALinearReport("k")}}});
+    Do(CheckpointTask{quantize, {1, 1, DigestOf("q of layer 1"), {ALinearReport("q")}}});
     Do(FailTask{quantize, {FailureClass::kTransient, "read timed out", "b"}});
     Do(CompleteTask{capture, {{{TaskPhase::kForward, 2.5}}, CaptureResult{DigestOf("boundary")}}});
   }

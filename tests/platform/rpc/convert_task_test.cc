@@ -35,6 +35,7 @@ TaskGrant AGrant() {
   grant.output_boundary_wanted = true;
   grant.published_layers = {{10, DigestOf("ten"), {}},
                             {11, DigestOf("eleven"), {ALinearReport("q"), ALinearReport("k")}}};
+  grant.checkpoint = TaskCheckpoint{12, 3, DigestOf("q of twelve"), {ALinearReport("q")}};
   return grant;
 }
 
@@ -71,6 +72,34 @@ TEST(ConvertTask, AGrantSurvivesTheWire) {
   EXPECT_EQ(back->published_layers[1].layer, 11);
   EXPECT_EQ(back->published_layers[1].artifact, DigestOf("eleven"));
   EXPECT_EQ(back->published_layers[1].linears.size(), 2u);
+  EXPECT_EQ(back->checkpoint, grant.checkpoint);
+}
+
+TEST(ConvertTask, ACheckpointSurvivesTheJournalAndNamesWhatIsWrongWithIt) {
+  const TaskCheckpoint checkpoint = *AGrant().checkpoint;
+  EXPECT_EQ(*DecodeTaskCheckpoint(EncodeTaskCheckpoint(checkpoint)), checkpoint);
+  const auto message = [&](const TaskCheckpoint& wrong) {
+    return std::string(FromProto(ToProto(wrong)).status().message());
+  };
+
+  TaskCheckpoint wrong = checkpoint;
+  wrong.layer = -1;
+  EXPECT_NE(message(wrong).find("checkpoint.layer"), std::string::npos);
+  wrong = checkpoint;
+  wrong.sequence = 0;
+  EXPECT_NE(message(wrong).find("checkpoint.sequence"), std::string::npos);
+  wrong.linears.clear();
+  wrong.sequence = 1;
+  EXPECT_NE(message(wrong).find("checkpoint.linears"), std::string::npos);
+  wrong.linears = std::vector<LinearReport>(65, checkpoint.linears.front());
+  EXPECT_NE(message(wrong).find("checkpoint.linears"), std::string::npos);
+}
+
+TEST(ConvertTask, FailedAttemptsSurviveTheJournal) {
+  const std::vector<FailedAttempt> attempts = {{"a", FailureClass::kTransient, false, true, false},
+                                               {"b", FailureClass::kInfra, true, false, true}};
+
+  EXPECT_EQ(*DecodeFailedAttempts(EncodeFailedAttempts(attempts)), attempts);
 }
 
 TEST(ConvertTask, AnEvaluateGrantNamesItsTarget) {
