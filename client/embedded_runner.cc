@@ -37,7 +37,7 @@ class EmbeddedWorker {
       : placed_(std::move(placed)),
         registry_("worker"),
         metrics_(registry_),
-        executor_(placed_.team(), storage, clock, metrics_),
+        executor_({}, placed_.team(), storage, clock, log, metrics_),  // nobody resumes what ends with this process
         devices_({{placed_.slot.name, nullptr, nullptr}}, clock, log, metrics_),
         link_({.control = std::move(channel)}, Identity(number, placed_)),
         retrying_(link_, {.seed = static_cast<std::uint64_t>(number)}, clock, log, metrics_.call_retries),

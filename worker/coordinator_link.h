@@ -75,6 +75,7 @@ class CoordinatorLink {
   virtual absl::StatusOr<RenewalAnswer> RenewLease(const Lease& lease, const TaskProgress& progress,
                                                    std::stop_token stop) = 0;
   virtual absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) = 0;
+  virtual absl::Status CheckpointTask(const Lease& lease, const TaskCheckpoint& checkpoint, std::stop_token stop) = 0;
   virtual absl::Status CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) = 0;
   virtual absl::Status FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) = 0;
   virtual absl::Status ReleaseTask(const Lease& lease, std::stop_token stop) = 0;

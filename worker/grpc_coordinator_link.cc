@@ -192,6 +192,16 @@ absl::Status GrpcCoordinatorLink::SendLayer(const Lease& lease, const LayerPubli
   return call.Result(stream->Finish());  // says why, if the coordinator closed the stream early
 }
 
+absl::Status GrpcCoordinatorLink::CheckpointTask(const Lease& lease, const TaskCheckpoint& checkpoint,
+                                                 std::stop_token stop) {
+  Call call(kCallTimeout, std::move(stop));
+  v1::CheckpointTaskRequest request;
+  *request.mutable_lease() = ToProto(lease);
+  *request.mutable_checkpoint() = ToProto(checkpoint);
+  v1::CheckpointTaskResponse response;
+  return call.Result(stub_->CheckpointTask(call.context(), request, &response));
+}
+
 absl::Status GrpcCoordinatorLink::CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) {
   Call call(kCallTimeout, std::move(stop));
   v1::CompleteTaskRequest request;

@@ -116,6 +116,15 @@ class LeaseLoop::Session final : public TaskSession {
     return absl::OkStatus();
   }
 
+  absl::Status KeepCheckpoint(const TaskCheckpoint& checkpoint, std::stop_token abandoned) override {
+    std::stop_source ended;  // by either of the two
+    const std::stop_callback on_abandoned(std::move(abandoned), [&ended] { ended.request_stop(); });
+    const std::stop_callback on_stop(task_.stop_token(), [&ended] { ended.request_stop(); });
+    const absl::Status status = loop_.link_.CheckpointTask(task_.lease(), checkpoint, ended.get_token());
+    if (const auto reason = StopReasonOf(status)) task_.Stop(*reason);
+    return status;
+  }
+
   const std::string& artifact_store_uri() const override { return artifact_store_uri_; }
 
  private:
@@ -219,7 +228,8 @@ void LeaseLoop::Assign(Slot& slot, TaskGrant grant) {
   log_.Info("task leased", {{"task", grant.lease.task_id},
                             {"epoch", grant.lease.epoch},
                             {"attempt", grant.attempt},
-                            {"published_layers", grant.published_layers.size()}});
+                            {"published_layers", grant.published_layers.size()},
+                            {"checkpointed_linears", grant.checkpoint ? grant.checkpoint->linears.size() : 0}});
   auto task = std::make_shared<HeldTask>(std::move(grant), clock_.MonotonicNow());
   {
     std::lock_guard lock(mutex_);

@@ -2,7 +2,9 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,7 @@
 #include "platform/object_store/object_directory.h"
 #include "platform/stage_clock.h"
 #include "platform/version.h"
+#include "worker/checkpoints.h"
 #include "worker/job_texts.h"
 #include "worker/observed_directory.h"
 #include "worker/phase_clock.h"
@@ -35,7 +38,9 @@ namespace {
 // Passes what a stage says on to the session and books its time.
 class SessionObserver final : public StageObserver {
  public:
-  SessionObserver(TaskSession& session, PhaseClock& phases) : session_(session), phases_(phases) {}
+  // `checkpoints` may be null.
+  SessionObserver(TaskSession& session, PhaseClock& phases, Checkpoints* checkpoints)
+      : session_(session), phases_(phases), checkpoints_(checkpoints) {}
 
   absl::Status OnProgress(const Progress& progress) override {
     phases_.Enter(PhaseOfStep(progress.step));
@@ -43,22 +48,28 @@ class SessionObserver final : public StageObserver {
   }
 
   absl::Status OnLayerQuantized(int layer, std::string packed, const std::vector<LinearReport>& reports) override {
-    return session_.PublishLayer(layer, packed, reports);
+    GPTVQ_RETURN_IF_ERROR(session_.PublishLayer(layer, packed, reports));
+    if (checkpoints_ != nullptr) checkpoints_->NotePublished();
+    return absl::OkStatus();
   }
 
  private:
   TaskSession& session_;
   PhaseClock& phases_;
+  Checkpoints* const checkpoints_;
 };
 
 // One task being run.
 class TaskRun {
  public:
-  TaskRun(const Team& team, const Storage& storage, const Clock& clock, WorkerMetrics& metrics, const TaskGrant& grant,
-          TaskSession& session)
-      : team_(team),
+  TaskRun(const PipelineExecutorOptions& options, const Team& team, const Storage& storage, const Clock& clock,
+          Logger& log, WorkerMetrics& metrics, const TaskGrant& grant, TaskSession& session)
+      : options_(options),
+        team_(team),
         storage_(storage),
+        clock_(clock),
         stage_clock_(clock),
+        log_(log),
         metrics_(metrics),
         phases_(clock, [&metrics](const TaskPhaseSeconds& spent) { metrics.CountPhase(spent); }),
         count_reads_([&metrics](std::size_t bytes) {
@@ -79,14 +90,20 @@ class TaskRun {
   absl::StatusOr<std::unique_ptr<ReadableDirectory>> OpenDirectory(const std::string& uri) const;
   absl::StatusOr<Activations> EnterShard(const StageContext& context);
   absl::StatusOr<std::vector<LayerArtifact>> OpenPublishedLayers();
+  std::optional<LayerCheckpoint> OpenCheckpoint(const ModelConfig& config);
+  absl::StatusOr<LayerCheckpoint> ReadCheckpoint(const ModelConfig& config);
+  std::optional<Checkpoints> KeepsCheckpoints();
   absl::StatusOr<Digest> StoreBoundary(const Activations& boundary);
   absl::StatusOr<ManifestFacts> Facts(const ReadableDirectory& model, const Checkpoint& checkpoint);
   absl::Status CheckOutputIsFree(const ManifestFacts& facts) const;
   absl::Status VerifyOutput(const Digest& manifest);
 
+  const PipelineExecutorOptions& options_;
   const Team& team_;
   const Storage& storage_;
+  const Clock& clock_;
   const StageClock stage_clock_;
+  Logger& log_;
   WorkerMetrics& metrics_;
   PhaseClock phases_;
   const ByteObserver count_reads_;
@@ -100,7 +117,7 @@ absl::StatusOr<CaptureResult> TaskRun::Capture() {
   GPTVQ_ASSIGN_OR_RETURN(const CalibrationSet calibration, LoadCalibrationSet(storage_, *directory, grant_.spec));
   const StageContext context = {team_, *model, calibration.tokens(), stage_clock_};
   GPTVQ_ASSIGN_OR_RETURN(Activations boundary, EnterShard(context));
-  SessionObserver observer(session_, phases_);
+  SessionObserver observer(session_, phases_, nullptr);
   GPTVQ_ASSIGN_OR_RETURN(boundary, CaptureShard(context, grant_.layers, std::move(boundary), observer));
   GPTVQ_ASSIGN_OR_RETURN(const Digest digest, StoreBoundary(boundary));
   return CaptureResult{digest};
@@ -117,8 +134,11 @@ absl::StatusOr<QuantizeResult> TaskRun::Quantize() {
   const StageContext context = {team_, *model, calibration.tokens(), stage_clock_};
   QuantizeShardOptions options = {.spec = grant_.spec.quant, .seed = grant_.spec.seed};
   GPTVQ_ASSIGN_OR_RETURN(options.published, OpenPublishedLayers());
+  options.checkpoint = OpenCheckpoint(model->config());
+  std::optional<Checkpoints> checkpoints = KeepsCheckpoints();
+  options.keeper = checkpoints ? &*checkpoints : nullptr;
   GPTVQ_ASSIGN_OR_RETURN(Activations boundary, EnterShard(context));
-  SessionObserver observer(session_, phases_);
+  SessionObserver observer(session_, phases_, checkpoints ? &*checkpoints : nullptr);
   GPTVQ_ASSIGN_OR_RETURN(boundary, QuantizeShard(context, grant_.layers, std::move(boundary), options, observer));
   if (grant_.output_boundary_wanted) {
     GPTVQ_ASSIGN_OR_RETURN(result.output_boundary, StoreBoundary(boundary));
@@ -200,6 +220,47 @@ absl::StatusOr<std::vector<LayerArtifact>> TaskRun::OpenPublishedLayers() {
   return artifacts.ReadLayers(grant_.published_layers, count_reads_);
 }
 
+// What the grant names of the layer in progress; nullopt when it names nothing, or nothing that can be used.
+std::optional<LayerCheckpoint> TaskRun::OpenCheckpoint(const ModelConfig& config) {
+  if (!grant_.checkpoint) return std::nullopt;
+  const int layer = grant_.checkpoint->layer;
+  const std::size_t linears = grant_.checkpoint->linears.size();
+  absl::StatusOr<LayerCheckpoint> checkpoint = ReadCheckpoint(config);
+  if (!checkpoint.ok()) {
+    metrics_.CountCheckpoint(CheckpointEnd::kUnusable, linears);
+    log_.Warning("checkpoint not used; the layer is computed from its beginning",
+                 {{"task", grant_.lease.task_id}, {"layer", layer}, {"error", checkpoint.status().ToString()}});
+    return std::nullopt;
+  }
+  metrics_.CountCheckpoint(CheckpointEnd::kUsed, linears);
+  log_.Info("checkpoint used", {{"task", grant_.lease.task_id}, {"layer", layer}, {"linears", linears}});
+  return *std::move(checkpoint);
+}
+
+absl::StatusOr<LayerCheckpoint> TaskRun::ReadCheckpoint(const ModelConfig& config) {
+  GPTVQ_ASSIGN_OR_RETURN(const TaskArtifacts artifacts, TaskArtifacts::Open(storage_, session_.artifact_store_uri()));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file,
+                         artifacts.Read(grant_.checkpoint->artifact, count_reads_));
+  GPTVQ_ASSIGN_OR_RETURN(const LayerArtifact artifact, LayerArtifact::Open(std::move(file)));
+  GPTVQ_ASSIGN_OR_RETURN(LayerCheckpoint checkpoint,
+                         ReadLayerCheckpoint(artifact, config, grant_.spec.quant, grant_.checkpoint->linears));
+  if (checkpoint.layer == grant_.checkpoint->layer) return checkpoint;
+  return absl::DataLossError(absl::StrCat("the artifact is of layer ", checkpoint.layer));
+}
+
+std::optional<Checkpoints> TaskRun::KeepsCheckpoints() {
+  if (!options_.checkpoint_every) return std::nullopt;
+  const auto store = [this](std::string_view bytes) -> absl::StatusOr<Digest> {
+    GPTVQ_ASSIGN_OR_RETURN(TaskArtifacts artifacts, TaskArtifacts::Open(storage_, session_.artifact_store_uri()));
+    GPTVQ_ASSIGN_OR_RETURN(const Digest digest, artifacts.Write(bytes));
+    metrics_.written_bytes.Increment(static_cast<double>(bytes.size()));
+    return digest;
+  };
+  const std::int64_t last_sequence = grant_.checkpoint ? grant_.checkpoint->sequence : 0;
+  return std::optional<Checkpoints>(std::in_place, Checkpoints::Options{*options_.checkpoint_every, last_sequence},
+                                    store, session_, clock_, log_, metrics_);
+}
+
 absl::StatusOr<Digest> TaskRun::StoreBoundary(const Activations& boundary) {
   phases_.Enter(TaskPhase::kPublish);
   GPTVQ_ASSIGN_OR_RETURN(TaskArtifacts artifacts, TaskArtifacts::Open(storage_, session_.artifact_store_uri()));
@@ -257,7 +318,7 @@ absl::StatusOr<TaskResult> ResultOf(absl::StatusOr<OutcomeT> outcome, TaskRun& r
 }  // namespace
 
 absl::StatusOr<TaskResult> PipelineExecutor::Execute(const TaskGrant& grant, TaskSession& session) {
-  TaskRun run(team_, storage_, clock_, metrics_, grant, session);
+  TaskRun run(options_, team_, storage_, clock_, log_, metrics_, grant, session);
   switch (grant.kind) {
     case TaskKind::kCapture: return ResultOf(run.Capture(), run);
     case TaskKind::kQuantize: return ResultOf(run.Quantize(), run);

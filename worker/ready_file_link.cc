@@ -48,6 +48,12 @@ absl::Status ReadyFileLink::PublishLayer(const Lease& lease, const LayerPublicat
   return status;
 }
 
+absl::Status ReadyFileLink::CheckpointTask(const Lease& lease, const TaskCheckpoint& checkpoint, std::stop_token stop) {
+  absl::Status status = link_.CheckpointTask(lease, checkpoint, std::move(stop));
+  See(status);
+  return status;
+}
+
 absl::Status ReadyFileLink::CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) {
   absl::Status status = link_.CompleteTask(lease, result, std::move(stop));
   See(status, status.ok() ? TaskNews::kGotFurther : TaskNews::kNone);

@@ -37,6 +37,7 @@ class ReadyFileLink final : public CoordinatorLink {
   absl::StatusOr<RenewalAnswer> RenewLease(const Lease& lease, const TaskProgress& progress,
                                            std::stop_token stop) override;
   absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) override;
+  absl::Status CheckpointTask(const Lease& lease, const TaskCheckpoint& checkpoint, std::stop_token stop) override;
   absl::Status CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) override;
   absl::Status FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) override;
   absl::Status ReleaseTask(const Lease& lease, std::stop_token stop) override;

@@ -72,6 +72,10 @@ absl::Status RetryingLink::PublishLayer(const Lease& lease, const LayerPublicati
   return Repeat("PublishLayer", stop, [&] { return link_.PublishLayer(lease, layer, stop); });
 }
 
+absl::Status RetryingLink::CheckpointTask(const Lease& lease, const TaskCheckpoint& checkpoint, std::stop_token stop) {
+  return Repeat("CheckpointTask", stop, [&] { return link_.CheckpointTask(lease, checkpoint, stop); });
+}
+
 absl::Status RetryingLink::CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) {
   return Repeat("CompleteTask", stop, [&] { return link_.CompleteTask(lease, result, stop); });
 }

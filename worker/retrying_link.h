@@ -11,7 +11,7 @@ namespace gptvq {
 
 // Repeats calls that did not get through: the one place of the worker that retries.
 //
-// Register, PollTask, PublishLayer, CompleteTask and FailTask are repeated, however long it takes, while the answer is
+// Register, PollTask, PublishLayer, CheckpointTask, CompleteTask and FailTask are repeated, however long it takes, while the answer is
 // Unavailable, DeadlineExceeded, or a refusal that says when to come back; the caller ends that by its stop token.
 // DataLoss, Internal and Unknown are repeated a few times: they may come from the way there. RenewLease and
 // ReleaseTask are made once: the next renewal comes anyway, and a lease that nobody releases ends by itself.
@@ -27,6 +27,7 @@ class RetryingLink final : public CoordinatorLink {
   absl::StatusOr<RenewalAnswer> RenewLease(const Lease& lease, const TaskProgress& progress,
                                            std::stop_token stop) override;
   absl::Status PublishLayer(const Lease& lease, const LayerPublication& layer, std::stop_token stop) override;
+  absl::Status CheckpointTask(const Lease& lease, const TaskCheckpoint& checkpoint, std::stop_token stop) override;
   absl::Status CompleteTask(const Lease& lease, const TaskResult& result, std::stop_token stop) override;
   absl::Status FailTask(const Lease& lease, const FailureReport& failure, std::stop_token stop) override;
   absl::Status ReleaseTask(const Lease& lease, std::stop_token stop) override;

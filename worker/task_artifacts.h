@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -37,6 +38,7 @@ class TaskArtifacts {
   absl::StatusOr<Digest> Write(absl::FunctionRef<absl::Status(WritableFile&)> write) {
     return ArtifactStore(*objects_).PutArtifact(write);
   }
+  absl::StatusOr<Digest> Write(std::string_view bytes) { return ArtifactStore(*objects_).PutArtifact(AsBytes(bytes)); }
 
  private:
   explicit TaskArtifacts(std::unique_ptr<ObjectStore> objects) : objects_(std::move(objects)) {}

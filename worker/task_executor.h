@@ -14,7 +14,8 @@
 
 namespace gptvq {
 
-// The daemon as a running task sees it. Used by two threads: one calls PublishLayer, the other everything else.
+// The daemon as a running task sees it. Used by two threads at a time: one calls PublishLayer or KeepCheckpoint, the other
+// everything else.
 class TaskSession {
  public:
   virtual ~TaskSession() = default;
@@ -25,7 +26,11 @@ class TaskSession {
   // Commits a layer, one at a time and in order; returns when the coordinator has it. An error ends the work.
   virtual absl::Status PublishLayer(int layer, std::string_view packed, const std::vector<LinearReport>& linears) = 0;
 
-  // Where boundaries are read from and written to.
+  // Has the coordinator keep what is finished of a layer, whose artifact is stored, for whoever works on the task next. Returns
+  // when it has it, with its refusal, or when `abandoned` is requested. An error is no reason to end the work.
+  virtual absl::Status KeepCheckpoint(const TaskCheckpoint& checkpoint, std::stop_token abandoned) = 0;
+
+  // Where boundaries and checkpoints are read from and written to.
   virtual const std::string& artifact_store_uri() const = 0;
 };
 

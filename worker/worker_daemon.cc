@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <climits>
 #include <cstdint>
 #include <iostream>
@@ -109,13 +110,16 @@ absl::Status Serve(const WorkerOptions& options, const S3Connector& s3, std::vec
   WorkerIdentity identity;
   identity.name = options.name;
   identity.incarnation = DrawIncarnation();
+  const PipelineExecutorOptions executor_options = {.checkpoint_every =
+                                                        std::chrono::seconds(options.checkpoint_every_seconds)};
   std::vector<std::unique_ptr<PipelineExecutor>> executors;
   std::vector<TaskExecutor*> borrowed;
   for (PlacedTeam& placed : slots) {
     identity.numerics_class = placed.team().lead().numerics_class();
     identity.slots.push_back(placed.slot);
     metrics.ShowSlot(placed.slot, placed.read_used_bytes);
-    executors.push_back(std::make_unique<PipelineExecutor>(placed.team(), storage, clock, metrics));
+    executors.push_back(
+        std::make_unique<PipelineExecutor>(executor_options, placed.team(), storage, clock, log, metrics));
     borrowed.push_back(executors.back().get());
   }
   log.Info("worker starts", {{"name", identity.name},

@@ -19,6 +19,14 @@ Histogram& TaskSecondsHistogram(MetricsRegistry& registry, TaskKind kind) {
                                buckets::TaskSeconds(), {{"kind", std::string(Name(kind))}});
 }
 
+constexpr std::array kAllCheckpointEnds = {CheckpointEnd::kKept, CheckpointEnd::kFailed, CheckpointEnd::kUsed,
+                                           CheckpointEnd::kUnusable};
+
+Counter& CheckpointCounter(MetricsRegistry& registry, CheckpointEnd end) {
+  return registry.AddCounter("checkpoints_total", "Checkpoints that were kept or not, and resumed from or not.",
+                             {{"result", std::string(Name(end))}});
+}
+
 Counter& PhaseCounter(MetricsRegistry& registry, TaskPhase phase) {
   return registry.AddCounter("phase_seconds_total", "Wall time of tasks, by phase, while they run.",
                              {{"phase", std::string(Name(phase))}});
@@ -50,6 +58,16 @@ std::string_view Name(TaskEnd end) {
   return "";
 }
 
+std::string_view Name(CheckpointEnd end) {
+  switch (end) {
+    case CheckpointEnd::kKept: return "kept";
+    case CheckpointEnd::kFailed: return "failed";
+    case CheckpointEnd::kUsed: return "used";
+    case CheckpointEnd::kUnusable: return "unusable";
+  }
+  return "";
+}
+
 WorkerMetrics::WorkerMetrics(MetricsRegistry& registry)
     : call_retries(registry.AddCounter("call_retries_total", "Calls to the coordinator that were repeated.")),
       lease_losses(registry.AddCounter("lease_losses_total", "Leases that ended before their task did.")),
@@ -63,6 +81,8 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry)
       published_layers_(registry.AddCounter("published_layers_total", "Layers that the coordinator took.")),
       published_weights_(registry.AddCounter("published_weights_total", "Weights of the layers the coordinator took.")),
       published_bytes_(registry.AddCounter("published_bytes_total", "Bytes of packed layers the coordinator took.")),
+      resumed_linears_(registry.AddCounter("resumed_linears_total",
+                                           "Linears that were taken from a checkpoint instead of being computed.")),
       relative_error_(registry.AddHistogram("linear_relative_error",
                                             "tr(E H E^T) / tr(W H W^T) of the linears that this worker quantized.",
                                             buckets::RelativeErrors())) {
@@ -71,6 +91,7 @@ WorkerMetrics::WorkerMetrics(MetricsRegistry& registry)
     for (const TaskEnd end : kAllTaskEnds) TaskCounter(registry, kind, end);
   }
   for (const TaskPhase phase : kAllTaskPhases) PhaseCounter(registry, phase);
+  for (const CheckpointEnd end : kAllCheckpointEnds) CheckpointCounter(registry, end);
   for (const auto& [stage, seconds] : Stages({})) StageCounter(registry, stage);
 }
 
@@ -91,6 +112,11 @@ void WorkerMetrics::CountLayer(std::size_t packed_bytes, const std::vector<Linea
     relative_error_.Observe(linear.relative_error);
     for (const auto& [stage, seconds] : Stages(linear.seconds)) StageCounter(registry_, stage).Increment(seconds);
   }
+}
+
+void WorkerMetrics::CountCheckpoint(CheckpointEnd end, std::size_t linears) {
+  CheckpointCounter(registry_, end).Increment();
+  if (end == CheckpointEnd::kUsed) resumed_linears_.Increment(static_cast<double>(linears));
 }
 
 void WorkerMetrics::ShowSlot(const DeviceSlot& slot, std::function<double()> read_used_bytes) {

@@ -19,6 +19,11 @@ namespace gptvq {
 // How a lease ended, as seen from here.
 enum class TaskEnd { kCompleted, kFailed, kReleased, kLost };
 
+// What became of a checkpoint.
+enum class CheckpointEnd { kKept, kFailed, kUsed, kUnusable };
+
+std::string_view Name(CheckpointEnd end);  // kept, failed, used, unusable
+
 std::string_view Name(TaskEnd end);  // completed, failed, released, lost
 
 // The metrics of a worker, gptvq_worker_*. Registers everything but the slots when built, so that every series is there
@@ -32,6 +37,8 @@ class WorkerMetrics {
   void CountPhase(const TaskPhaseSeconds& phase);
   // A layer that the coordinator took.
   void CountLayer(std::size_t packed_bytes, const std::vector<LinearReport>& linears);
+  // A checkpoint that was, or was not, kept of `linears` linears; or that was, or could not be, resumed from.
+  void CountCheckpoint(CheckpointEnd end, std::size_t linears);
   // Shows the memory of a slot, and how much of it is in use where its device says so: `read_used_bytes` may be empty,
   // must otherwise be thread-safe and outlive the last scrape.
   void ShowSlot(const DeviceSlot& slot, std::function<double()> read_used_bytes);
@@ -52,6 +59,7 @@ class WorkerMetrics {
   Counter& published_layers_;
   Counter& published_weights_;
   Counter& published_bytes_;
+  Counter& resumed_linears_;
   Histogram& relative_error_;
 };
 

@@ -14,6 +14,7 @@ constexpr int kMaxThreads = 1024;
 constexpr int kMaxSlots = 64;
 constexpr int kMaxTeamSize = 16;                      // more GPUs than any node has
 constexpr int kLongestOrphanTimeoutSeconds = 86'400;  // a day
+constexpr int kLongestCheckpointSeconds = 86'400;
 constexpr std::size_t kMaxNameBytes = 128;
 
 bool IsNameCharacter(char c) {
@@ -82,6 +83,11 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
                       .help = "How long to work on a task while no coordinator answers; then it is dropped.",
                       .value = "S"},
                      &options->orphan_timeout_seconds, {.min = 1, .max = kLongestOrphanTimeoutSeconds});
+  command.AddInteger({.name = "--checkpoint-every-seconds",
+                      .help = "Keep what is finished of a layer when a linear is finished so long after the last "
+                              "layer or checkpoint was kept; 0: after each linear.",
+                      .value = "S"},
+                     &options->checkpoint_every_seconds, {.min = 0, .max = kLongestCheckpointSeconds});
   command.AddChoice<LogLevel>({.name = "--log-level", .help = "Least important line that is logged."},
                               &options->log_level,
                               {{"debug", LogLevel::kDebug},

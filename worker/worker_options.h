@@ -27,6 +27,7 @@ struct WorkerOptions {
   HostPort metrics_listen;       // empty host: no metrics are served
   std::string ready_file;        // empty: none
   int orphan_timeout_seconds = 900;
+  int checkpoint_every_seconds = 10;  // 0: after each linear
   LogLevel log_level = LogLevel::kInfo;
   bool selftest = false;
 

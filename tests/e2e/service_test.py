@@ -3,12 +3,30 @@ number of workers and threads nor any kill changes a byte of it."""
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 import unittest
 
 from service_harness import BIN, DEADLINE_SECONDS, Cluster, Model, kill, wait_until
+
+
+def checkpoints_of(cluster, worker):
+    """(layer, linears) of every checkpoint that the coordinator took from a worker, in order."""
+    return [(int(layer), int(linears)) for layer, linears in
+            re.findall(r'checkpoint kept".*? layer=(\d+) linears=(\d+)', cluster.log(worker))]
+
+
+def kept_by(cluster, worker):
+    """The linears that a worker kept last, by layer."""
+    return dict(checkpoints_of(cluster, worker))
+
+
+def used_by(cluster, worker):
+    """(layer, linears) of the checkpoint that a worker resumed from; None if it had none."""
+    found = re.search(r'checkpoint used".*? layer=(\d+) linears=(\d+)', cluster.log(worker))
+    return found and (int(found[1]), int(found[2]))
 
 
 class ServiceCase(unittest.TestCase):
@@ -105,6 +123,33 @@ class ServiceTest(ServiceCase):
             tasks = {task["kind"]: task for task in cluster.job(job_id)["tasks"]}
             self.assertEqual(tasks["quantize"]["worker"], "heir")
             self.assertGreaterEqual(tasks["quantize"]["attempt"], 2)
+
+    def test_a_worker_killed_inside_a_layer_costs_no_byte_and_no_linear_that_was_kept(self):
+        slowly = {"refinement_passes": 64}  # so that a kill finds a layer that is not finished
+        expected = self.quiet_digest(**slowly)
+        each = ("--checkpoint-every-seconds", "0")
+        with Cluster(self.root / "cluster") as cluster:
+            job_id, _ = self.submit(cluster, "result", **slowly)
+            kept, used = {}, None
+            for number in range(self.model.layers):  # one may be published between the line in the log and the kill
+                name = f"victim-{number}"
+                victim = cluster.start_worker(name, flags=each)
+                wait_until(lambda: kept_by(cluster, name) or
+                           cluster.job(job_id)["published_layers"] == self.model.layers, "a checkpoint")
+                kill(victim)
+                used = used_by(cluster, name)
+                if used:
+                    break
+                kept.update(kept_by(cluster, name))
+            cluster.start_worker("heir", flags=each)
+            self.assertEqual(self.digest(cluster, job_id), expected)
+        self.assertIsNotNone(used, "no attempt was resumed inside a layer")
+        layer, linears = used
+        # At least: the kill may come between the coordinator's answer and the line in the log.
+        self.assertGreaterEqual(linears, kept[layer], "the next attempt begins with what was kept last")
+        # Of that layer nothing is kept that is not more, so nothing of it was computed again.
+        again = [count for one, count in checkpoints_of(cluster, name) if one == layer]
+        self.assertTrue(all(count > linears for count in again), again)
 
     def test_a_killed_coordinator_costs_no_byte(self):
         expected = self.quiet_digest()

@@ -81,6 +81,11 @@ absl::Status FakeCoordinator::PublishLayer(const Lease& lease, const LayerPublic
               absl::StrCat("publish ", lease.task_id, " ", layer.layer, " (", layer.packed.size(), " bytes)"));
 }
 
+absl::Status FakeCoordinator::CheckpointTask(const Lease& lease, const TaskCheckpoint& checkpoint, std::stop_token) {
+  return Take("checkpoint", absl::StrCat("checkpoint ", lease.task_id, " ", checkpoint.layer, " number ",
+                                         checkpoint.sequence, " (", checkpoint.linears.size(), " linears)"));
+}
+
 absl::Status FakeCoordinator::CompleteTask(const Lease& lease, const TaskResult&, std::stop_token) {
   return Take("complete", absl::StrCat("complete ", lease.task_id));
 }

@@ -82,6 +82,12 @@ class FakeCoordinatorServer::Service final : public v1::WorkerService::Service {
         coordinator_.PublishLayer(lease, {.layer = layer, .packed = packed, .linears = {}}, stop_.get_token()));
   }
 
+  grpc::Status CheckpointTask(grpc::ServerContext*, const v1::CheckpointTaskRequest* request,
+                              v1::CheckpointTaskResponse*) override {
+    return ToGrpcStatus(coordinator_.CheckpointTask(FromProto(request->lease()).value(),
+                                                    FromProto(request->checkpoint()).value(), stop_.get_token()));
+  }
+
   grpc::Status CompleteTask(grpc::ServerContext*, const v1::CompleteTaskRequest* request,
                             v1::CompleteTaskResponse*) override {
     return ToGrpcStatus(coordinator_.CompleteTask(FromProto(request->lease()).value(),

@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "platform/job/error_reason.h"
 #include "platform/rpc/channel.h"
+#include "platform/rpc/convert_report.h"
 #include "platform/rpc/convert_task.h"
 #include "platform/rpc/convert_time.h"
 #include "platform/rpc/crc32c.h"
@@ -86,6 +87,12 @@ class RecordingService final : public v1::WorkerService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status CheckpointTask(grpc::ServerContext*, const v1::CheckpointTaskRequest* request,
+                              v1::CheckpointTaskResponse*) override {
+    checkpoint = *request;
+    return ToGrpcStatus(status);
+  }
+
   grpc::Status CompleteTask(grpc::ServerContext*, const v1::CompleteTaskRequest* request,
                             v1::CompleteTaskResponse*) override {
     completion = *request;
@@ -117,6 +124,7 @@ class RecordingService final : public v1::WorkerService::Service {
   std::string renewal_peer;
   std::string layer_peer;
   std::vector<v1::PublishLayerRequest> parts;
+  v1::CheckpointTaskRequest checkpoint;
   v1::CompleteTaskRequest completion;
   v1::FailTaskRequest failure;
   v1::ReleaseTaskRequest release;
@@ -244,6 +252,17 @@ TEST_F(GrpcCoordinatorLinkTest, LayerBeginsAnewWhenWhatAnEarlierCallLeftIsGone) 
   ASSERT_EQ(service_.parts.size(), 5u);  // the refused header, and all of it
   EXPECT_EQ(service_.parts[1].header().first_offset(), 0u);
   EXPECT_EQ(service_.parts[2].chunk().offset(), 0u);
+}
+
+TEST_F(GrpcCoordinatorLinkTest, ACheckpointTravelsWithItsReports) {
+  TaskCheckpoint checkpoint = {
+      .layer = 3, .sequence = 2, .artifact = Digest::Of(AsBytes("packed")), .linears = linears_};
+  checkpoint.linears[0].name = "model.layers.3.self_attn.q_proj";
+
+  ASSERT_TRUE(link_->CheckpointTask(lease_, checkpoint, {}).ok());
+
+  EXPECT_EQ(*FromProto(service_.checkpoint.lease()), lease_);
+  EXPECT_EQ(*FromProto(service_.checkpoint.checkpoint()), checkpoint);
 }
 
 TEST_F(GrpcCoordinatorLinkTest, RefusalInTheMiddleOfAStreamKeepsItsReason) {

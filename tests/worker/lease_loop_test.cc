@@ -161,6 +161,29 @@ TEST(LeaseLoop, PublishesLayersAndCountsTheirErrors) {
   EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_linear_relative_error_count 2"));
 }
 
+TEST(LeaseLoop, ACheckpointThatIsRefusedEndsNothingUnlessTheLeaseIsLost) {
+  absl::Status refused, lost, after;
+  Daemon daemon([&](const TaskGrant&, TaskSession& session) -> absl::StatusOr<TaskResult> {
+    const TaskCheckpoint checkpoint = {.layer = 3, .sequence = 2, .artifact = {}, .linears = {}};
+    refused = session.KeepCheckpoint(checkpoint, {});
+    after = session.ReportProgress(3, "o_proj", 0.5);
+    lost = session.KeepCheckpoint(checkpoint, {});
+    return session.ReportProgress(3, "o_proj", 0.5);
+  });
+  daemon.coordinator.AnswerNext("checkpoint", Refuse(ErrorReason::kCheckpointOutdated, "a later one is kept"));
+  daemon.coordinator.AnswerNext("checkpoint", Refuse(ErrorReason::kStaleEpoch, "somebody else has it"));
+  daemon.coordinator.Grant(AGrant("A"));
+
+  daemon.Start();
+  daemon.coordinator.Await("checkpoint A 3 number 2 (0 linears)", 2);
+
+  EXPECT_TRUE(daemon.Drain().ok());
+  EXPECT_EQ(ReasonOf(refused), ErrorReason::kCheckpointOutdated);
+  EXPECT_EQ(after, absl::OkStatus());
+  EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_lease_losses_total 1"));
+  EXPECT_THAT(daemon.coordinator.CallsOf("fail"), testing::IsEmpty());
+}
+
 TEST(LeaseLoop, FailedTaskIsReportedWithItsClass) {
   Daemon daemon([](const TaskGrant&, TaskSession&) -> absl::StatusOr<TaskResult> {
     return absl::InvalidArgumentError("config.json: hidden_size must be positive");

@@ -59,7 +59,8 @@ class Job {
   RecordingSession NewSession() { return RecordingSession(artifacts_, UriText("store")); }
 
   absl::StatusOr<TaskResult> Run(const TaskGrant& grant, TaskSession& session) {
-    return PipelineExecutor(*backend_, storage_, clock_, metrics_).Execute(grant, session);
+    return PipelineExecutor({.checkpoint_every = checkpoint_every}, *backend_, storage_, clock_, log_, metrics_)
+        .Execute(grant, session);
   }
 
   TaskGrant Grant(TaskKind kind, LayerRange layers) const {
@@ -106,6 +107,8 @@ class Job {
   double written_bytes() const { return metrics_.written_bytes.Value(); }
   std::string metrics_text() const { return registry_.RenderText(); }
 
+  std::optional<std::chrono::milliseconds> checkpoint_every;
+
  private:
   const TemporaryDirectory directory_;
   const Storage storage_{{}};
@@ -114,6 +117,7 @@ class Job {
   JobSpec spec_;
   std::unique_ptr<Backend> backend_;
   SystemClock clock_;
+  Logger log_{LogLevel::kError};
   MetricsRegistry registry_{"worker"};
   WorkerMetrics metrics_{registry_};
 };
@@ -191,6 +195,97 @@ TEST(PipelineExecutor, InterruptedAndResumedTaskGivesTheSameResultOnAnyNumberOfT
   layers.insert(layers.end(), second_attempt.layers.begin(), second_attempt.layers.end());
   EXPECT_EQ(DigestsOf(layers), DigestsOf(one_go_layers));
   EXPECT_EQ(ManifestOf(resumed.Finalize(layers)), ManifestOf(one_go.Finalize(one_go_layers)));
+}
+
+// What is kept of layer 0 before its fourth linear begins. The first linear is always kept: nothing else is on its way.
+TaskCheckpoint KeptBeforeTheFourthLinear(Job& job, const TaskGrant& grant) {
+  RecordingSession session = job.NewSession();
+  session.stop_at_step = "model.layers.0.self_attn.o_proj";
+  job.checkpoint_every = std::chrono::milliseconds(0);
+  EXPECT_EQ(job.Run(grant, session).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(session.checkpoints.empty());
+  return session.checkpoints.empty() ? TaskCheckpoint() : session.checkpoints.back();
+}
+
+TEST(PipelineExecutor, AnAttemptThatWasKilledInsideALayerIsResumedThere) {
+  Job one_go;
+  std::vector<PublishedLayer> one_go_layers;
+  const Digest boundary = one_go.Quantize({0, 4}, std::nullopt, &one_go_layers);
+  Job resumed(2);
+  TaskGrant grant = resumed.Grant(TaskKind::kQuantize, {0, 4});
+  grant.output_boundary_wanted = true;
+  grant.checkpoint = KeptBeforeTheFourthLinear(resumed, grant);
+  const auto kept = static_cast<int>(grant.checkpoint->linears.size());
+
+  RecordingSession session = resumed.NewSession();
+  const auto result = resumed.Run(grant, session);
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(session.steps, Not(Contains("model.layers.0.self_attn.q_proj")));
+  EXPECT_EQ(DigestsOf(session.layers), DigestsOf(one_go_layers));
+  EXPECT_EQ(std::get<QuantizeResult>(result->outcome).output_boundary, boundary);
+  EXPECT_EQ(session.layers[0].linears.front(), grant.checkpoint->linears.front()) << "its report travels with it";
+  EXPECT_THAT(resumed.metrics_text(), HasSubstr("gptvq_worker_checkpoints_total{result=\"used\"} 1\n"));
+  EXPECT_THAT(resumed.metrics_text(), HasSubstr("gptvq_worker_resumed_linears_total " + std::to_string(kept) + "\n"));
+  for (const TaskCheckpoint& checkpoint : session.checkpoints) {
+    if (checkpoint.layer == 0) {
+      EXPECT_GT(checkpoint.sequence, grant.checkpoint->sequence);
+    }
+  }
+}
+
+TEST(PipelineExecutor, ACheckpointThatCannotBeUsedIsComputedAgain) {
+  Job job;
+  std::vector<PublishedLayer> expected;
+  job.Quantize({0, 4}, std::nullopt, &expected);
+  TaskGrant grant = job.Grant(TaskKind::kQuantize, {0, 4});
+  const TaskCheckpoint kept = KeptBeforeTheFourthLinear(job, grant);
+  const std::string path = job.directory().Join("store/" + ArtifactStore::KeyOf(kept.artifact));
+  job.checkpoint_every.reset();
+  std::vector<TaskCheckpoint> unusable(3, kept);
+  unusable[0].artifact = Digest::Of(AsBytes("lost"));
+  unusable[1].linears.back().name = "another";
+
+  for (const TaskCheckpoint& checkpoint : unusable) {
+    if (&checkpoint == &unusable[2]) {  // one bit of a code: a valid artifact still
+      std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekg(-1, std::ios::end);
+      const char last = static_cast<char>(file.get() ^ 1);
+      file.seekp(-1, std::ios::end);
+      file.put(last);
+    }
+    grant.checkpoint = checkpoint;
+    RecordingSession session = job.NewSession();
+    const auto result = job.Run(grant, session);
+
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(DigestsOf(session.layers), DigestsOf(expected));
+    EXPECT_THAT(session.steps, Contains("model.layers.0.self_attn.q_proj"));
+  }
+  EXPECT_THAT(job.metrics_text(), HasSubstr("gptvq_worker_checkpoints_total{result=\"unusable\"} 3\n"));
+}
+
+TEST(PipelineExecutor, ACheckpointThatIsRefusedEndsNothing) {
+  Job job;
+  job.checkpoint_every = std::chrono::milliseconds(0);
+  RecordingSession session = job.NewSession();
+  session.checkpoint_answer = absl::FailedPreconditionError("refused by the test");
+
+  const auto result = job.Run(job.Grant(TaskKind::kQuantize, {0, 2}), session);
+
+  EXPECT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(session.checkpoints.empty());
+  EXPECT_THAT(job.metrics_text(), HasSubstr("gptvq_worker_checkpoints_total{result=\"kept\"} 0\n"));
+}
+
+TEST(PipelineExecutor, KeepsNoCheckpointSoonAfterDurableProgress) {
+  Job job;
+  job.checkpoint_every = std::chrono::hours(1);
+  RecordingSession session = job.NewSession();
+
+  EXPECT_TRUE(job.Run(job.Grant(TaskKind::kQuantize, {0, 2}), session).ok());
+
+  EXPECT_THAT(session.checkpoints, IsEmpty());
 }
 
 TEST(PipelineExecutor, ShardThatIsPublishedAlreadyNeedsNoComputing) {

@@ -20,6 +20,7 @@ class RecordingSession final : public TaskSession {
 
   absl::Status ReportProgress(int layer, std::string_view step, double fraction) override;
   absl::Status PublishLayer(int layer, std::string_view packed, const std::vector<LinearReport>& linears) override;
+  absl::Status KeepCheckpoint(const TaskCheckpoint& checkpoint, std::stop_token abandoned) override;
   const std::string& artifact_store_uri() const override { return uri_; }
 
   // The publish after so many layers, or the report of this step, is answered with Cancelled.
@@ -27,7 +28,10 @@ class RecordingSession final : public TaskSession {
   std::string stop_at_step;
   std::function<void(std::string_view step)> on_report = [](std::string_view) {};
 
+  absl::Status checkpoint_answer;
+
   std::vector<PublishedLayer> layers;
+  std::vector<TaskCheckpoint> checkpoints;
   std::vector<std::string> steps;  // without repetitions
 
  private:
