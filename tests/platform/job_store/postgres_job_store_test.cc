@@ -197,9 +197,13 @@ TEST_F(PostgresJobStoreTest, OfTwoWritersWithTheSameRevisionExactlyOneWins) {
   ASSERT_TRUE(store->Append(Submission()).ok());
   auto one = *PostgresConnection::Connect(uri_, {});
   auto other = *PostgresConnection::Connect(uri_, {});
-  const std::vector<SqlStatement> change = StatementsOf(Change(2), 1);
+  const Transition change = Change(2);
+  const Transition* const changes[] = {&change};
   const auto write = [&](PostgresConnection& connection) {
-    return connection.InTransaction("BEGIN", [&] { return connection.RunAll(change).status(); });
+    return connection.InTransaction("BEGIN", [&]() -> absl::Status {
+      GPTVQ_ASSIGN_OR_RETURN(const std::vector<SqlStatement> statements, StatementsOf(connection, changes));
+      return connection.RunAll(statements).status();
+    });
   };
 
   auto first = std::async(std::launch::async, [&] { return write(*one); });
