@@ -29,8 +29,7 @@ absl::Status CheckLayer(const JobSnapshot& job, const Task& task, int layer) {
 
 // Linears that were lost, with a checkpoint or with their layer, and computed again are none.
 bool IsProgress(const JobSnapshot& job, const TaskStatus& status, const TaskCheckpoint& checkpoint) {
-  return job.layers[checkpoint.layer] == Digest() &&
-         static_cast<int>(checkpoint.linears.size()) > status.most_linears;
+  return job.layers[checkpoint.layer] == Digest() && static_cast<int>(checkpoint.linears.size()) > status.most_linears;
 }
 
 }  // namespace

@@ -34,8 +34,8 @@ void Scheduler::AwaitRepair(const FoundTask& found, TaskFailure failure, const s
     }
   }
   TaskStatus& status = step.MoveTask(index, trigger, std::move(failure));
-  const bool comes_later = status.checkpoint && !repair.lost_layers.empty() &&
-                           status.checkpoint->layer > repair.lost_layers.front();
+  const bool comes_later =
+      status.checkpoint && !repair.lost_layers.empty() && status.checkpoint->layer > repair.lost_layers.front();
   if (comes_later) status.checkpoint.reset();  // what is kept is of the layer that is computed first
   status.repair = std::move(repair);
 }

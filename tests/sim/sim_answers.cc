@@ -233,7 +233,7 @@ void SimChecker::Check(const CheckpointTask& event, const absl::StatusOr<Decisio
   place.watch->acknowledged = event.checkpoint;
   if (decision->outcome == Outcome::kRepeated) return;
   place.watch->last_sign = now();
-  CheckExtended(*place.task);
+  NoteExtended(*place.task);
 }
 
 void SimChecker::Check(const CompleteTask& event, const absl::StatusOr<Decision>& decision) {

@@ -447,7 +447,16 @@ void SimChecker::NoteLoaded(const JobStore::State& state) {
   last_call_.clear();
   for (auto& [id, known] : known_) {
     for (Watch& watch : known.watches)
-      watch = {now(), {}, {}, {}, now(), now(), 0, std::move(watch.trials), watch.reopened, watch.committed,
+      watch = {now(),
+               {},
+               {},
+               {},
+               now(),
+               now(),
+               0,
+               std::move(watch.trials),
+               watch.reopened,
+               watch.committed,
                std::move(watch.acknowledged)};
   }
 }

@@ -119,8 +119,8 @@ class SimChecker {
     MonotonicTime last_progress;
     std::uint64_t progress_counter = 0;
     std::vector<Trial> trials;
-    std::int64_t reopened = 0;   // number of the transition that had it made again, 0: none
-    std::int64_t committed = 0;  // of its latest commit
+    std::int64_t reopened = 0;                   // number of the transition that had it made again, 0: none
+    std::int64_t committed = 0;                  // of its latest commit
     std::optional<TaskCheckpoint> acknowledged;  // the latest that a worker was told of, of the layer that comes next
   };
   struct Known {

@@ -31,6 +31,10 @@ class CheckpointTest : public testing::Test {
   absl::StatusOr<Decision> Fail() {
     return h_.Do(FailTask{lease_, {FailureClass::kTransient, "read timed out", lease_.worker_name}});
   }
+  absl::StatusOr<Decision> FailBecauseOfLost(int layer) {
+    return h_.Do(FailTask{
+        lease_, {FailureClass::kTransient, "gone", lease_.worker_name}, {DigestOf("layer " + std::to_string(layer))}});
+  }
   // Until the task is granted again.
   void PollAgain(const std::string& worker) {
     h_.Advance(std::chrono::minutes(2));
@@ -148,6 +152,41 @@ TEST_F(CheckpointTest, ThreeWorkersThatFailAlikeWithProgressInBetweenAreNoPoison
   }
   ASSERT_TRUE(Fail().ok());
   EXPECT_EQ(status().state, TaskState::kReady);
+}
+
+TEST_F(CheckpointTest, OfAnEarlierLayerThatWasLostTakesItsPlaceAndIsNoProgress) {
+  ASSERT_TRUE(h_.Publish(lease_, 0).ok());
+  ASSERT_TRUE(Keep(ACheckpoint(1, 1, 3)).ok());
+  ASSERT_TRUE(Fail().ok());
+  PollAgain("b");
+  ASSERT_TRUE(FailBecauseOfLost(0).ok());
+  EXPECT_EQ(status().checkpoint, std::nullopt);
+  PollAgain("b");
+
+  EXPECT_EQ(ReasonOfError(Keep(ACheckpoint(1, 2, 4)).status()), ErrorReason::kLayerOutOfOrder);
+  ASSERT_TRUE(Keep(ACheckpoint(0, 1, 5)).ok());
+  EXPECT_EQ(status().checkpoint, ACheckpoint(0, 1, 5));
+  EXPECT_EQ(status().failures.transient, 1);
+  ASSERT_TRUE(h_.Publish(lease_, 0).ok());
+  EXPECT_EQ(status().checkpoint, std::nullopt);
+  EXPECT_EQ(ReasonOfError(Keep(ACheckpoint(0, 2, 6)).status()), ErrorReason::kCheckpointOutdated);
+  ASSERT_TRUE(Keep(ACheckpoint(1, 1, 3)).ok());
+  EXPECT_EQ(status().failures.transient, 1) << "it had three linears of layer 1 before";
+  ASSERT_TRUE(Keep(ACheckpoint(1, 2, 4)).ok());
+  EXPECT_EQ(status().failures, FailureCounts());
+}
+
+TEST_F(CheckpointTest, StaysWhenALaterLayerIsLost) {
+  ASSERT_TRUE(h_.Publish(lease_, 0).ok());
+  ASSERT_TRUE(h_.Publish(lease_, 1).ok());
+  ASSERT_TRUE(FailBecauseOfLost(0).ok());
+  PollAgain("a");
+  ASSERT_TRUE(Keep(ACheckpoint(0, 1, 2)).ok());
+
+  ASSERT_TRUE(FailBecauseOfLost(1).ok());
+
+  PollAgain("a");
+  EXPECT_EQ(status().checkpoint, ACheckpoint(0, 1, 2));
 }
 
 TEST(Checkpoint, IsForQuantizeTasksOnly) {
