@@ -119,15 +119,15 @@ void SimChecker::Check(const CancelJob& event, const absl::StatusOr<Decision>& d
 void SimChecker::Check(const RegisterWorker& event, const absl::StatusOr<Decision>& decision) {
   Require(Invariant::kPeers, !IsRefusal(decision), event.worker.name, " could not register");
   class_of_[event.worker] = event.numerics_class;
+  NoteDevices(event.worker, event.devices, decision.status());
   if (!decision.ok()) return;
   last_call_[event.worker] = now();
-  NoteDevices(event.worker, event.devices);
 }
 
 void SimChecker::Check(const PollTask& event, const absl::StatusOr<Decision>& decision) {
+  NoteDevices(event.worker, event.devices, decision.status());
   if (!decision.ok()) return;
   if (last_call_.contains(event.worker)) last_call_[event.worker] = now();
-  NoteDevices(event.worker, event.devices);
   if (decision->outcome == Outcome::kNothing) return CheckStarvation(event.worker);
   const Place place = Find(decision->task_id);
   Require(Invariant::kGrantedOnce, place.task != nullptr, "a poll was granted what is no task");
@@ -144,7 +144,7 @@ void SimChecker::Check(const PollTask& event, const absl::StatusOr<Decision>& de
 void SimChecker::CheckStarvation(const WorkerKey& worker) {
   const auto bound = options_.retry.backoff_cap + options_.avoid_for;
   const std::string& own_class = class_of_[worker];
-  if (!IsUsable(ConditionOf(worker))) return;
+  if (!MayBeUsable(worker)) return;
   const bool suspect = TrustOf(worker.name) == WorkerTrust::kSuspect;
   if (suspect && now() < workers_[worker.name].next_probe) return;
   if (!suspect && (TrustOf(worker.name) == WorkerTrust::kQuarantined || MayBeStopped(own_class))) return;
@@ -166,7 +166,9 @@ void SimChecker::Check(const RenewLease& event, const absl::StatusOr<Decision>& 
   if (place.task == nullptr) return;
   const TaskStatus& status = place.task->status;
   const bool holds = Matches(event.lease, status) && IsHeld(status.state);
+  const WorkerKey worker = {event.lease.worker_name, event.lease.incarnation};
   if (!decision.ok()) {
+    NoteDevices(worker, event.devices, decision.status());
     Require(Invariant::kHolderExtends, !IsRefusal(decision) || !holds, event.lease.task_id, ": its holder was refused");
     return;
   }
@@ -181,9 +183,8 @@ void SimChecker::Check(const RenewLease& event, const absl::StatusOr<Decision>& 
     watch.progress_counter = event.progress.counter;
     watch.last_progress = now();
   }
-  const WorkerKey worker = {event.lease.worker_name, event.lease.incarnation};
   if (last_call_.contains(worker)) last_call_[worker] = now();
-  NoteDevices(worker, event.devices);
+  NoteDevices(worker, event.devices, decision.status());
   NoteExtended(*place.task);
 }
 
@@ -225,7 +226,7 @@ void SimChecker::Check(const CheckpointTask& event, const absl::StatusOr<Decisio
     Require(Invariant::kPeers,
             !IsRefusal(decision) || !done || status.state != TaskState::kLeased ||
                 TrustOf(event.lease.worker_name) == WorkerTrust::kQuarantined ||
-                ConditionOf({event.lease.worker_name, event.lease.incarnation}) == DeviceCondition::kReboot,
+                MayWantReboot({event.lease.worker_name, event.lease.incarnation}),
             event.lease.task_id, ": a repeated checkpoint was refused");
     return CheckTold(event.lease, decision.status());
   }

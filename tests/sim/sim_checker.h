@@ -193,8 +193,11 @@ class SimChecker {
   void CheckJudged(const std::string& worker, const std::string& numerics_class);
   bool IsGuilty(const std::string& worker) const;
   void CheckGivenWork(const WorkerKey& holder, const std::string& task_id);
-  void NoteDevices(const WorkerKey& worker, const std::vector<DeviceHealth>& devices);
-  DeviceCondition ConditionOf(const WorkerKey& worker) const;
+  void NoteDevices(const WorkerKey& worker, const std::vector<DeviceHealth>& devices, const absl::Status& answer);
+  bool MayBeUsable(const WorkerKey& worker) const;
+  bool IsSurelyUsable(const WorkerKey& worker) const;
+  bool MayWantReboot(const WorkerKey& worker) const;
+  bool SurelyWantsReboot(const WorkerKey& worker) const;
   void CheckNothingHeld();
   static bool SpeaksAgainstWorker(const Trial& trial);
   WorkerTrust TrustOf(const std::string& name) const;
@@ -237,8 +240,10 @@ class SimChecker {
   std::map<std::string, Known> known_;                       // by job id
   std::map<std::string, KnownWorker> workers_;               // by name
   std::map<WorkerKey, std::string> class_of_;
-  std::map<WorkerKey, MonotonicTime> last_call_;            // honoured, since the coordinator last read its journal
-  std::map<WorkerKey, DeviceCondition> condition_of_;       // of its one device, as reported last and honoured
+  std::map<WorkerKey, MonotonicTime> last_call_;  // honoured, since the coordinator last read its journal
+  // Of its one device: what was reported last and honoured, then what was reported since with a call that the coordinator may
+  // have heard, although it could not answer.
+  std::map<WorkerKey, std::vector<DeviceCondition>> conditions_of_;
   std::set<std::pair<std::string, std::int64_t>> granted_;  // (task, epoch)
   std::set<std::string> named_;  // keys of artifacts that a job named, until they are deleted
   std::set<std::string> lost_;   // keys of artifacts that a fault took, until they are stored again

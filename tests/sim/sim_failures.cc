@@ -142,7 +142,7 @@ bool SimChecker::HasAnotherWorker(const std::string& numerics_class, const std::
   if (MayBeStopped(numerics_class)) return false;
   return std::any_of(last_call_.begin(), last_call_.end(), [&](const auto& entry) {
     return entry.first.name != name && class_of_.at(entry.first) == numerics_class &&
-           now() - entry.second <= options_.lease_ttl && IsUsable(ConditionOf(entry.first)) &&
+           now() - entry.second <= options_.lease_ttl && IsSurelyUsable(entry.first) &&
            TrustOf(entry.first.name) == WorkerTrust::kTrusted && condition(entry.first.name);
   });
 }

@@ -40,7 +40,7 @@ void SimChecker::NoteAttempt(const Transition& transition) {
     const TaskState to = change.status.state;
     const bool moved_on = to == TaskState::kReady || to == TaskState::kBlocked || to == TaskState::kFailed;
     const std::string& worker = task.status.worker_name;
-    const bool restarting = ConditionOf({worker, task.status.incarnation}) == DeviceCondition::kReboot;
+    const bool restarting = MayWantReboot({worker, task.status.incarnation});
     const bool taken_back =
         TrustOf(worker) == WorkerTrust::kQuarantined || (restarting && IsRevoked(transition, task.description.task_id));
     if (ticked && IsHeld(task.status.state) && taken_back && change.status.state != TaskState::kCancelling) {
@@ -67,8 +67,8 @@ void SimChecker::NoteAttempt(const Transition& transition) {
   if (attempt_.trial && SpeaksAgainstWorker(*attempt_.trial)) NoteBlame(task);
   if (!attempt_.got_further && !attempt_.kept_more) return;
   const WorkerKey holder = {task.status.worker_name, task.status.incarnation};
-  Require(Invariant::kSickDevice, !last_call_.contains(holder) || ConditionOf(holder) != DeviceCondition::kReboot,
-          task.description.task_id, " got further on a host that wants a reboot");
+  Require(Invariant::kSickDevice, !last_call_.contains(holder) || !SurelyWantsReboot(holder), task.description.task_id,
+          " got further on a host that wants a reboot");
   if (attempt_.got_further) NoteSuccess(task);
   if (!attempt_.kept_more) return;
   for (Blame& blame : workers_[task.status.worker_name].blames) blame.in_a_row = false;
@@ -249,21 +249,44 @@ void SimChecker::CheckNothingHeld() {
               !IsHeld(task.status.state) || TrustOf(task.status.worker_name) != WorkerTrust::kQuarantined,
               task.description.task_id, " is held from quarantine");
       const WorkerKey holder = {task.status.worker_name, task.status.incarnation};
-      Require(
-          Invariant::kSickDevice,
-          !IsHeld(task.status.state) || !last_call_.contains(holder) || ConditionOf(holder) != DeviceCondition::kReboot,
-          task.description.task_id, " is held on a host that wants a reboot");
+      Require(Invariant::kSickDevice,
+              !IsHeld(task.status.state) || !last_call_.contains(holder) || !SurelyWantsReboot(holder),
+              task.description.task_id, " is held on a host that wants a reboot");
     }
   }
 }
 
-void SimChecker::NoteDevices(const WorkerKey& worker, const std::vector<DeviceHealth>& devices) {
-  if (!devices.empty()) condition_of_[worker] = devices.front().condition;
+// A report that was heard stays, whatever becomes of the batch that it came in: it is no part of the journal.
+void SimChecker::NoteDevices(const WorkerKey& worker, const std::vector<DeviceHealth>& devices,
+                             const absl::Status& answer) {
+  if (devices.empty() || (!answer.ok() && !absl::IsUnavailable(answer))) return;
+  std::vector<DeviceCondition>& conditions =
+      conditions_of_.try_emplace(worker, 1, DeviceCondition::kUnknown).first->second;
+  if (answer.ok()) conditions.clear();
+  conditions.push_back(devices.front().condition);
 }
 
-DeviceCondition SimChecker::ConditionOf(const WorkerKey& worker) const {
-  const auto known = condition_of_.find(worker);
-  return known == condition_of_.end() ? DeviceCondition::kUnknown : known->second;
+bool SimChecker::MayBeUsable(const WorkerKey& worker) const {
+  const auto known = conditions_of_.find(worker);
+  return known == conditions_of_.end() || std::any_of(known->second.begin(), known->second.end(), IsUsable);
+}
+
+bool SimChecker::IsSurelyUsable(const WorkerKey& worker) const {
+  const auto known = conditions_of_.find(worker);
+  return known == conditions_of_.end() || std::all_of(known->second.begin(), known->second.end(), IsUsable);
+}
+
+bool SimChecker::MayWantReboot(const WorkerKey& worker) const {
+  const auto known = conditions_of_.find(worker);
+  return known != conditions_of_.end() &&
+         std::count(known->second.begin(), known->second.end(), DeviceCondition::kReboot) > 0;
+}
+
+bool SimChecker::SurelyWantsReboot(const WorkerKey& worker) const {
+  const auto known = conditions_of_.find(worker);
+  return known != conditions_of_.end() &&
+         std::all_of(known->second.begin(), known->second.end(),
+                     [](DeviceCondition condition) { return condition == DeviceCondition::kReboot; });
 }
 
 bool SimChecker::SpeaksAgainstWorker(const Trial& trial) {
