@@ -105,7 +105,10 @@ TEST(StatusJson, ListIsAnArrayInTheOrderGiven) {
 }
 
 TEST(StatusJson, WorkersShowTheirFields) {
-  EXPECT_EQ(json::parse(WorkersJson({AWorker()})),
+  WorkerView worker = AWorker();
+  worker.devices = {{"cpu:1", DeviceCondition::kDrain, 3, "retired pages"}};
+
+  EXPECT_EQ(json::parse(WorkersJson({worker})),
             json::array({{{"name", "worker-a"},
                           {"numerics_class", "cpu-avx2"},
                           {"version", "0.1.0"},
@@ -114,7 +117,11 @@ TEST(StatusJson, WorkersShowTheirFields) {
                           {"seconds_since_last_call", 3.0},
                           {"trust", "trusted"},
                           {"trust_reason", ""},
-                          {"quarantine_end_unix_seconds", 0}}}));
+                          {"quarantine_end_unix_seconds", 0},
+                          {"devices", json::array({{{"slot", "cpu:1"},
+                                                    {"condition", "drain"},
+                                                    {"uncorrected_errors", 3},
+                                                    {"detail", "retired pages"}}})}}}));
 }
 
 TEST(StatusJson, HostileTextIsOnlyText) {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <future>
+#include <latch>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
@@ -163,11 +164,13 @@ TEST(LeaseLoop, PublishesLayersAndCountsTheirErrors) {
 
 TEST(LeaseLoop, ACheckpointThatIsRefusedEndsNothingUnlessTheLeaseIsLost) {
   absl::Status refused, lost, after;
+  std::latch told(1);
   Daemon daemon([&](const TaskGrant&, TaskSession& session) -> absl::StatusOr<TaskResult> {
     const TaskCheckpoint checkpoint = {.layer = 3, .sequence = 2, .artifact = {}, .linears = {}};
     refused = session.KeepCheckpoint(checkpoint, {});
     after = session.ReportProgress(3, "o_proj", 0.5);
     lost = session.KeepCheckpoint(checkpoint, {});
+    told.count_down();
     return session.ReportProgress(3, "o_proj", 0.5);
   });
   daemon.coordinator.AnswerNext("checkpoint", Refuse(ErrorReason::kCheckpointOutdated, "a later one is kept"));
@@ -175,11 +178,12 @@ TEST(LeaseLoop, ACheckpointThatIsRefusedEndsNothingUnlessTheLeaseIsLost) {
   daemon.coordinator.Grant(AGrant("A"));
 
   daemon.Start();
-  daemon.coordinator.Await("checkpoint A 3 number 2 (0 linears)", 2);
+  told.wait();
 
   EXPECT_TRUE(daemon.Drain().ok());
   EXPECT_EQ(ReasonOf(refused), ErrorReason::kCheckpointOutdated);
   EXPECT_EQ(after, absl::OkStatus());
+  EXPECT_EQ(ReasonOf(lost), ErrorReason::kStaleEpoch);
   EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_lease_losses_total 1"));
   EXPECT_THAT(daemon.coordinator.CallsOf("fail"), testing::IsEmpty());
 }
