@@ -50,24 +50,24 @@ enum class ErrorReason {
   kNotReady,            // the coordinator is still loading its journal
   kStopping,
 };
-inline constexpr std::array kAllErrorReasons = {ErrorReason::kInvalidField,       ErrorReason::kJobUnknown,
-                                                ErrorReason::kTaskUnknown,        ErrorReason::kWorkerUnknown,
-                                                ErrorReason::kUpgradeRequired,    ErrorReason::kIdempotencyMismatch,
-                                                ErrorReason::kStaleEpoch,         ErrorReason::kNotHeld,
-                                                ErrorReason::kRollbackSuspected,  ErrorReason::kJobCancelled,
-                                                ErrorReason::kBadLeaseToken,      ErrorReason::kAccessDenied,
-                                                ErrorReason::kIdentityMismatch,   ErrorReason::kCertificateRefused,
-                                                ErrorReason::kTokenRefused,       ErrorReason::kChecksumMismatch,
-                                                ErrorReason::kDigestMismatch,     ErrorReason::kChunkOutOfOrder,
-                                                ErrorReason::kLayerOutOfOrder,    ErrorReason::kLayerConflict,
-                                                 ErrorReason::kBoundaryConflict,   ErrorReason::kCheckpointOutdated,
-                                                 ErrorReason::kOutputMissing,
-                                                ErrorReason::kArtifactDeleting,   ErrorReason::kInputMissing,
-                                                ErrorReason::kModelUnusable,      ErrorReason::kStoreFull,
-                                                ErrorReason::kTooManyJobs,        ErrorReason::kTooManyWorkers,
-                                                ErrorReason::kTooManyUploads,     ErrorReason::kTooManyWatchers,
-                                                ErrorReason::kJournalUnavailable, ErrorReason::kNotLeading,
-                                                ErrorReason::kNotReady,           ErrorReason::kStopping};
+inline constexpr std::array kAllErrorReasons = {ErrorReason::kInvalidField,      ErrorReason::kJobUnknown,
+                                                ErrorReason::kTaskUnknown,       ErrorReason::kWorkerUnknown,
+                                                ErrorReason::kUpgradeRequired,   ErrorReason::kIdempotencyMismatch,
+                                                ErrorReason::kStaleEpoch,        ErrorReason::kNotHeld,
+                                                ErrorReason::kRollbackSuspected, ErrorReason::kJobCancelled,
+                                                ErrorReason::kBadLeaseToken,     ErrorReason::kAccessDenied,
+                                                ErrorReason::kIdentityMismatch,  ErrorReason::kCertificateRefused,
+                                                ErrorReason::kTokenRefused,      ErrorReason::kChecksumMismatch,
+                                                ErrorReason::kDigestMismatch,    ErrorReason::kChunkOutOfOrder,
+                                                ErrorReason::kLayerOutOfOrder,   ErrorReason::kLayerConflict,
+                                                ErrorReason::kBoundaryConflict,  ErrorReason::kCheckpointOutdated,
+                                                ErrorReason::kOutputMissing,     ErrorReason::kArtifactDeleting,
+                                                ErrorReason::kInputMissing,      ErrorReason::kModelUnusable,
+                                                ErrorReason::kStoreFull,         ErrorReason::kTooManyJobs,
+                                                ErrorReason::kTooManyWorkers,    ErrorReason::kTooManyUploads,
+                                                ErrorReason::kTooManyWatchers,   ErrorReason::kJournalUnavailable,
+                                                ErrorReason::kNotLeading,        ErrorReason::kNotReady,
+                                                ErrorReason::kStopping};
 
 std::string_view Name(ErrorReason reason);    // STALE_EPOCH, ...
 absl::StatusCode CodeOf(ErrorReason reason);  // the one code that a reason travels with

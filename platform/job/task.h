@@ -46,10 +46,10 @@ enum class TaskTrigger {
   kCancel,      // the job was cancelled, or is failing
 };
 inline constexpr std::array kAllTaskTriggers = {
-    TaskTrigger::kUnblock, TaskTrigger::kGrant,  TaskTrigger::kRenew,  TaskTrigger::kPublish, TaskTrigger::kCheckpoint,
-    TaskTrigger::kCommit,  TaskTrigger::kRetry,  TaskTrigger::kFail,   TaskTrigger::kPoison,  TaskTrigger::kRelease,
-    TaskTrigger::kExpire,  TaskTrigger::kStall,  TaskTrigger::kRevoke, TaskTrigger::kRepair,  TaskTrigger::kAwait,
-    TaskTrigger::kCancel};
+    TaskTrigger::kUnblock,    TaskTrigger::kGrant,   TaskTrigger::kRenew,  TaskTrigger::kPublish,
+    TaskTrigger::kCheckpoint, TaskTrigger::kCommit,  TaskTrigger::kRetry,  TaskTrigger::kFail,
+    TaskTrigger::kPoison,     TaskTrigger::kRelease, TaskTrigger::kExpire, TaskTrigger::kStall,
+    TaskTrigger::kRevoke,     TaskTrigger::kRepair,  TaskTrigger::kAwait,  TaskTrigger::kCancel};
 
 enum class FailureClass { kInfra, kTransient, kDevice, kInput, kFatal, kBug };
 inline constexpr std::array kAllFailureClasses = {FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,

@@ -71,7 +71,8 @@ void Work(const Addresses& addresses, int number, std::string_view packed, Count
   GPTVQ_CHECK(link.Register({}).ok());
   std::optional<TaskGrant> grant;
   for (int poll = 0; !grant; ++poll) {
-    const absl::StatusOr<PollAnswer> answer = link.PollTask({.poll_id = absl::StrCat("poll-", poll), .wait = milliseconds(1'000)}, {});
+    const absl::StatusOr<PollAnswer> answer =
+        link.PollTask({.poll_id = absl::StrCat("poll-", poll), .wait = milliseconds(1'000)}, {});
     GPTVQ_CHECK(answer.ok());
     grant = answer->grant;
   }

@@ -446,18 +446,15 @@ void SimChecker::NoteLoaded(const JobStore::State& state) {
   rollback_suspected_ = false;
   last_call_.clear();
   for (auto& [id, known] : known_) {
-    for (Watch& watch : known.watches)
-      watch = {now(),
-               {},
-               {},
-               {},
-               now(),
-               now(),
-               0,
-               std::move(watch.trials),
-               watch.reopened,
-               watch.committed,
-               std::move(watch.acknowledged)};
+    for (Watch& watch : known.watches) {
+      Watch fresh = {};
+      fresh.ready_since = fresh.last_sign = fresh.last_progress = now();
+      fresh.trials = std::move(watch.trials);
+      fresh.reopened = watch.reopened;
+      fresh.committed = watch.committed;
+      fresh.acknowledged = std::move(watch.acknowledged);
+      watch = std::move(fresh);
+    }
   }
 }
 
