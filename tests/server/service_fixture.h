@@ -152,6 +152,22 @@ inline v1::SubmitJobRequest ASubmitRequest(const JobSpec& spec = AJobSpec(),
   return request;
 }
 
+// Submits over the wire; the id of the job.
+inline std::string SubmitTo(Service& service, const JobSpec& spec = AJobSpec(),
+                            const std::string& request_id = kRequestId) {
+  v1::SubmitJobResponse response;
+  const absl::Status status =
+      service.Call(*service.jobs, &v1::JobService::Stub::SubmitJob, ASubmitRequest(spec, request_id), response);
+  EXPECT_TRUE(status.ok()) << status;
+  return response.job().job_id();
+}
+
+inline JobSpec WithoutEvaluation() {
+  JobSpec spec = AJobSpec();
+  spec.evaluation_uri.clear();
+  return spec;
+}
+
 inline v1::RegisterWorkerRequest ARegistration(const std::string& name = "worker-a") {
   v1::RegisterWorkerRequest request;
   request.set_worker_name(name);
