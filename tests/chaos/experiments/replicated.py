@@ -134,18 +134,25 @@ def kill_backends(lab):
     return f"{killed} connections ended, {cluster.verified.count('expire')} leases expired"
 
 
-@experiment("F33", "SIGKILL of the primary in mid-job, all processes; its synchronous standby is promoted",
-            "S6: everything acknowledged is on the standby; the job succeeds")
-def promote_the_standby(lab):
+@contextlib.contextmanager
+def with_a_standby(lab, synchronous=True):
+    """(cluster, primary, standby): a cluster that is not started yet and knows both servers of its journal."""
     need("psql")
     with contextlib.ExitStack() as stack:
         primary = ChaosPostgres()
         stack.callback(primary.remove)
-        standby = Standby(primary)
+        standby = Standby(primary, synchronous=synchronous)
         stack.callback(standby.remove)
         cluster = ReplicatedCluster(lab, lab.root / "cluster", primary)
         cluster.journal = (f"postgresql://postgres@/postgres?host={primary.directory},{standby.directory}"
                            "&target_session_attrs=read-write")
+        yield cluster, primary, standby
+
+
+@experiment("F33", "SIGKILL of the primary in mid-job, all processes; its synchronous standby is promoted",
+            "S6: everything acknowledged is on the standby; the job succeeds")
+def promote_the_standby(lab):
+    with with_a_standby(lab) as (cluster, primary, standby):
         with cluster:
             cluster.start_workers(2)
             job_ids = [cluster.submit() for _ in range(2)]
@@ -164,15 +171,7 @@ def promote_the_standby(lab):
 @experiment("F34", "as F33, asynchronous, and the standby received nothing since two layers and a submit before",
             "a new generation of epochs: nothing is granted twice; the job reaches G; a lost submit is found or made anew by its request id")
 def promote_a_standby_that_is_behind(lab):
-    need("psql")
-    with contextlib.ExitStack() as stack:
-        primary = ChaosPostgres()
-        stack.callback(primary.remove)
-        standby = Standby(primary, synchronous=False)
-        stack.callback(standby.remove)
-        cluster = ReplicatedCluster(lab, lab.root / "cluster", primary)
-        cluster.journal = (f"postgresql://postgres@/postgres?host={primary.directory},{standby.directory}"
-                           "&target_session_attrs=read-write")
+    with with_a_standby(lab, synchronous=False) as (cluster, primary, standby):
         with cluster:
             cluster.start_workers(2)
             job_id = cluster.submit()
