@@ -47,7 +47,8 @@ def storm(lab, shortest, longest):
             workers = {name: cluster.start_worker(name, environment=environment) for name in WORKERS}
             job_id, begin = cluster.submit(place=f"s3://{rgw.bucket}/{place}"), time.monotonic()
             kills = {"coordinator": 0, "worker": 0}
-            while cluster.state(job_id) != "succeeded":
+            while (state := cluster.state(job_id)) != "succeeded":
+                check(state != "failed", f"the job failed, {kills}")
                 check(time.monotonic() - begin < JOB_SECONDS, f"not done within {JOB_SECONDS} s, {kills}")
                 pause(lab.random.uniform(shortest, longest))
                 if lab.random.random() < COORDINATORS_SHARE:
