@@ -92,7 +92,7 @@ class Caller:
     def __exit__(self, *unused):
         self.channel.close()
 
-    def ask(self, name, request, metadata=None, seconds=30):
+    def ask(self, name, request, metadata=None, seconds=30, wait_for_ready=False):
         """(what was seen, the answer or None). `request` is a message, a list of them for a stream, or bytes."""
         path, is_stream, answers_stream, answer_type = method(name)
         kind = {(False, False): self.channel.unary_unary, (True, False): self.channel.stream_unary,
@@ -100,7 +100,8 @@ class Caller:
         call = kind(path, request_serializer=lambda one: one if isinstance(one, bytes) else one.SerializeToString(),
                     response_deserializer=answer_type.FromString)
         try:
-            answer = call(iter(request) if is_stream else request, timeout=seconds, metadata=metadata)
+            answer = call(iter(request) if is_stream else request, timeout=seconds, metadata=metadata,
+                          wait_for_ready=wait_for_ready)
             if answers_stream:
                 answer = next(answer)
         except grpc.RpcError as error:
