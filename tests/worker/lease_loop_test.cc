@@ -1,23 +1,17 @@
 #include "worker/lease_loop.h"
 
 #include <atomic>
-#include <functional>
 #include <future>
 #include <latch>
-#include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 
-#include "core/backend/device_lost.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "platform/job/error_reason.h"
-#include "tests/support/fake_clock.h"
-#include "tests/worker/fake_coordinator.h"
-#include "tests/worker/fake_device.h"
+#include "tests/worker/daemon_fixture.h"
 #include "worker/lost_artifacts.h"
 
 namespace gptvq {
@@ -30,23 +24,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-// Runs whatever the test says.
-class ScriptedExecutor final : public TaskExecutor {
- public:
-  using Script = std::function<absl::StatusOr<TaskResult>(const TaskGrant&, TaskSession&)>;
-
-  explicit ScriptedExecutor(Script script) : script_(std::move(script)) {}
-
-  absl::StatusOr<TaskResult> Execute(const TaskGrant& grant, TaskSession& session) override {
-    return script_(grant, session);
-  }
-
- private:
-  const Script script_;
-};
-
-TaskResult AResult() { return {.seconds = {{TaskPhase::kQuantize, 2.5}}, .outcome = QuantizeResult{}}; }
-
 // Works until it is told to stop.
 absl::StatusOr<TaskResult> WorkUntilStopped(TaskSession& session) {
   while (true) {
@@ -55,62 +32,6 @@ absl::StatusOr<TaskResult> WorkUntilStopped(TaskSession& session) {
     std::this_thread::yield();
   }
 }
-
-// A daemon against the fake coordinator, on its own thread.
-class Daemon {
- public:
-  // The first slots are those of `devices`; the others say nothing of their health.
-  explicit Daemon(ScriptedExecutor::Script script, int slot_count = 1, const std::vector<FakeDevice*>& devices = {})
-      : executor_(std::move(script)) {
-    std::vector<WatchedDevice> watched;
-    for (FakeDevice* device : devices) watched.push_back(device->Watched("gpu:" + std::to_string(watched.size())));
-    while (watched.size() < slot_count) watched.push_back({"cpu:" + std::to_string(watched.size()), nullptr, nullptr});
-    devices_.emplace(std::move(watched), clock, log_, metrics_);
-    loop_.emplace(LeaseLoopOptions{}, std::vector<TaskExecutor*>(slot_count, &executor_), *devices_, coordinator, clock,
-                  log_, metrics_);
-  }
-  ~Daemon() { Drain().IgnoreError(); }
-
-  void Start() {
-    devices_->Start(seconds(1));
-    thread_ = std::jthread([this] { status_ = loop_->Run(drain_.get_token()); });
-  }
-  // Drains and returns what Run() said.
-  absl::Status Drain() {
-    drain_.request_stop();
-    return Join();
-  }
-  // Waits for Run() to end by itself.
-  absl::Status Join() {
-    if (thread_.joinable()) thread_.join();
-    return status_;
-  }
-  void RequestDrain() { drain_.request_stop(); }
-  // Lets one heartbeat pass.
-  void Beat() {
-    clock.AwaitSleepers(1);
-    clock.Advance(seconds(10));
-  }
-  std::string MetricsText() const { return registry_.RenderText(); }
-  void AwaitMetric(const std::string& line) const {
-    while (MetricsText().find(line) == std::string::npos) std::this_thread::yield();
-  }
-
-  FakeCoordinator coordinator;
-  FakeClock clock;
-
- private:
-  ScriptedExecutor executor_;
-  std::ostringstream log_text_;
-  Logger log_{LogLevel::kDebug, log_text_};
-  MetricsRegistry registry_{"worker"};
-  WorkerMetrics metrics_{registry_};
-  std::optional<DeviceWatch> devices_;
-  std::optional<LeaseLoop> loop_;
-  std::stop_source drain_;
-  absl::Status status_;
-  std::jthread thread_;
-};
 
 TEST(LeaseLoop, RunsTasksOneAfterTheOtherAndCompletesThem) {
   Daemon daemon([](const TaskGrant&, TaskSession&) { return AResult(); });
@@ -430,18 +351,6 @@ TEST(LeaseLoop, DrainDoesNotWaitLongForACoordinatorThatIsAway) {
   EXPECT_THAT(daemon.MetricsText(), HasSubstr("{kind=\"quantize\",result=\"lost\"} 1"));
 }
 
-TEST(LeaseLoop, LostDeviceIsReportedAndEndsTheDaemon) {
-  Daemon daemon(
-      [](const TaskGrant&, TaskSession&) -> absl::StatusOr<TaskResult> { return DeviceLostError("illegal address"); });
-  daemon.coordinator.Grant(AGrant("A"));
-  daemon.Start();
-
-  const absl::Status status = daemon.Join();
-
-  EXPECT_TRUE(IsDeviceLost(status)) << status;
-  EXPECT_THAT(daemon.coordinator.Calls(), ElementsAre("register", "fail A device: illegal address"));
-}
-
 TEST(LeaseLoop, RegistersAgainWhenTheCoordinatorHasForgottenIt) {
   Daemon daemon([](const TaskGrant&, TaskSession&) { return AResult(); });
   daemon.coordinator.AnswerNext("poll", Refuse(ErrorReason::kWorkerUnknown, "register first"));
@@ -476,111 +385,6 @@ TEST(LeaseLoop, PollThatIsRefusedForGoodEndsTheDaemonAndReleases) {
   daemon.coordinator.AnswerNext("poll", absl::PermissionDeniedError("not a worker"));
 
   EXPECT_EQ(daemon.Join().code(), absl::StatusCode::kPermissionDenied);
-  EXPECT_THAT(daemon.coordinator.Calls(), ElementsAre("register", "release A"));
-}
-
-TEST(LeaseLoop, ADeviceThatErredVoidsWhatItSaysIsDone) {
-  FakeDevice device;
-  Daemon daemon(
-      [&](const TaskGrant& grant, TaskSession&) {
-        if (grant.lease.task_id == "A") device.Say({.condition = DeviceCondition::kHealthy, .uncorrected_errors = 1});
-        return AResult();
-      },
-      1, {&device});
-  daemon.coordinator.Grant(AGrant("A"));
-  daemon.coordinator.Grant(AGrant("B"));
-
-  daemon.Start();
-  daemon.coordinator.Await("complete B");
-
-  EXPECT_TRUE(daemon.Drain().ok());
-  EXPECT_THAT(daemon.coordinator.Calls(),
-              ElementsAre("register", "fail A device: device gpu:0 had 1 uncorrected memory errors while it worked",
-                          "complete B"));
-  EXPECT_EQ(device.tests(), 1);  // before it got the next one
-}
-
-TEST(LeaseLoop, ADeviceThatErredPublishesNothing) {
-  FakeDevice device;
-  Daemon daemon(
-      [&](const TaskGrant&, TaskSession& session) -> absl::StatusOr<TaskResult> {
-        EXPECT_TRUE(session.PublishLayer(0, "bytes", {}).ok());
-        device.Say({.condition = DeviceCondition::kHealthy, .faults = 1, .detail = "Xid 48"});
-        const absl::Status status = session.PublishLayer(1, "bytes", {});
-        EXPECT_TRUE(IsDeviceFault(status)) << status;
-        return status;
-      },
-      1, {&device});
-  daemon.coordinator.Grant(AGrant("A"));
-
-  daemon.Start();
-  daemon.coordinator.Await("fail A");
-
-  EXPECT_TRUE(daemon.Drain().ok());
-  EXPECT_THAT(daemon.coordinator.Calls(),
-              ElementsAre("register", "publish A 0 (5 bytes)", StartsWith("fail A device")));
-}
-
-TEST(LeaseLoop, ASlotThatFailsItsTestAfterAFaultGetsNothingAndTheOthersGoOn) {
-  FakeDevice sick;
-  FakeDevice well;
-  sick.FailTests(absl::InternalError("2 + 2 = 5"));
-  Daemon* self = nullptr;
-  Daemon daemon(
-      [&](const TaskGrant& grant, TaskSession&) {
-        if (grant.lease.task_id == "A") {
-          self->coordinator.Await("poll", 2);  // for the other slot, because this one is busy
-          sick.Say({.condition = DeviceCondition::kHealthy, .faults = 1});
-        }
-        return AResult();
-      },
-      2, {&sick, &well});
-  self = &daemon;
-  daemon.coordinator.Grant(AGrant("A"));
-
-  daemon.Start();
-  daemon.AwaitMetric("gptvq_worker_slot_usable{slot=\"gpu:0\"} 0");
-  for (const char* task : {"B", "C"}) {
-    daemon.coordinator.Grant(AGrant(task));
-    daemon.coordinator.Await(std::string("complete ") + task);
-  }
-
-  EXPECT_TRUE(daemon.Drain().ok());
-  EXPECT_THAT(daemon.coordinator.Calls(),
-              ElementsAre("register", StartsWith("fail A device"), "complete B", "complete C"));
-  EXPECT_THAT(daemon.MetricsText(), HasSubstr("gptvq_worker_slot_usable{slot=\"gpu:1\"} 1"));
-}
-
-TEST(LeaseLoop, SaysThatItIsThereWhileNoDeviceMayWork) {
-  FakeDevice device({.condition = DeviceCondition::kReset});
-  Daemon daemon([](const TaskGrant&, TaskSession&) { return AResult(); }, 1, {&device});
-
-  daemon.Start();
-  daemon.coordinator.Await("register");
-  for (int beat = 0; beat < 2; ++beat) {
-    daemon.clock.AwaitSleepers(2);  // the heartbeat and the watch of the devices
-    daemon.clock.Advance(seconds(10));
-  }
-  daemon.coordinator.Await("register", 3);
-
-  EXPECT_TRUE(daemon.Drain().ok());
-  EXPECT_THAT(daemon.coordinator.CallsOf("poll"), ElementsAre());
-}
-
-TEST(LeaseLoop, ATaskGrantedToADeviceThatWentOutMeanwhileIsGivenBack) {
-  FakeDevice device;
-  Daemon daemon([](const TaskGrant&, TaskSession&) { return AResult(); }, 1, {&device});
-
-  daemon.Start();
-  daemon.coordinator.Await("poll");
-  device.Say({.condition = DeviceCondition::kReset, .detail = "Xid 79"});
-  daemon.clock.AwaitSleepers(2);
-  daemon.clock.Advance(seconds(1));
-  daemon.AwaitMetric("gptvq_worker_slot_usable{slot=\"gpu:0\"} 0");
-  daemon.coordinator.Grant(AGrant("A"));
-  daemon.coordinator.Await("release A");
-
-  EXPECT_TRUE(daemon.Drain().ok());
   EXPECT_THAT(daemon.coordinator.Calls(), ElementsAre("register", "release A"));
 }
 

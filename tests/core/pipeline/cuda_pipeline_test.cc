@@ -16,6 +16,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/cuda_simulator/device_memory.h"
+#include "tests/support/constant_clock.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
@@ -23,11 +24,6 @@ namespace {
 
 constexpr std::int64_t kRows = 4;
 constexpr std::int64_t kLength = 40;
-
-class ConstantClock final : public MonotonicClock {
- public:
-  double NowSeconds() const override { return 0; }
-};
 
 class ReportsObserver final : public StageObserver {
  public:

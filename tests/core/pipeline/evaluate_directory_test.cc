@@ -10,6 +10,7 @@
 #include "core/format/export_dequantized.h"
 #include "core/pipeline/stages.h"
 #include "gtest/gtest.h"
+#include "tests/support/constant_clock.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
@@ -17,11 +18,6 @@ namespace {
 
 constexpr std::int64_t kWindows = 4;
 constexpr std::int64_t kLength = 48;
-
-class ConstantClock final : public MonotonicClock {
- public:
-  double NowSeconds() const override { return 0; }
-};
 
 class CollectingObserver final : public StageObserver {
  public:

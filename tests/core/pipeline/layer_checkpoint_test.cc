@@ -14,6 +14,7 @@
 #include "core/pipeline/stages.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/constant_clock.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
@@ -29,11 +30,6 @@ constexpr std::int64_t kLength = 256;
 constexpr int kLayers = 2;
 
 // All seconds are 0, so that reports can be compared whole.
-class ConstantClock final : public MonotonicClock {
- public:
-  double NowSeconds() const override { return 0; }
-};
-
 class RecordingObserver final : public StageObserver {
  public:
   absl::Status OnProgress(const Progress& progress) override {

@@ -11,6 +11,7 @@
 #include "core/pipeline/stages.h"
 #include "core/spec/presets.h"
 #include "gtest/gtest.h"
+#include "tests/support/constant_clock.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
@@ -68,11 +69,6 @@ class CountingBackend final : public Backend {
   const std::unique_ptr<Backend> backend_ = MakeCpuBackend({.thread_count = 1});
   std::size_t live_bytes_ = 0;
   std::size_t peak_bytes_ = 0;
-};
-
-class ConstantClock final : public MonotonicClock {
- public:
-  double NowSeconds() const override { return 0; }
 };
 
 class SilentObserver final : public StageObserver {

@@ -15,6 +15,7 @@
 #include "core/pipeline/boundary.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/constant_clock.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
@@ -25,11 +26,6 @@ using ::testing::SizeIs;
 
 constexpr std::int64_t kSamples = 6;
 constexpr std::int64_t kLength = 32;
-
-class ConstantClock final : public MonotonicClock {
- public:
-  double NowSeconds() const override { return 0; }
-};
 
 // Keeps what a stage tells, and stops it when asked to.
 class RecordingObserver final : public StageObserver {

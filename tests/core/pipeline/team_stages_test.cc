@@ -12,6 +12,7 @@
 #include "core/pipeline/stages.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/constant_clock.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
@@ -56,11 +57,6 @@ TEST(SampleShares, LeaveRanksWithoutAChunkInTheLastRound) {
 constexpr std::int64_t kSamples = 42;
 constexpr std::int64_t kLength = 256;
 const std::vector<int> kTeamSizes = {2, 3, 4, 7};
-
-class ConstantClock final : public MonotonicClock {
- public:
-  double NowSeconds() const override { return 0; }
-};
 
 class KeepingObserver final : public StageObserver {
  public:
