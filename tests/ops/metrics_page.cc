@@ -50,7 +50,7 @@ const std::map<std::string, LabelMeaning, std::less<>>& LabelMeanings() {
       {"phase", {"what a task is doing; packing belongs to `quantize`"}},
       {"preset", {"name of the job's preset; empty when the spec was given in full", false}},
       {"propagation", {"`sequential` or `parallel`", false}},
-      {"result", {"how a lease ended, as its worker saw it"}},
+      {"result", {"how a lease ended, or what became of a checkpoint, as its worker saw it"}},
       {"role", {"which of a layer's linears; `other` for what is none of the seven"}},
       {"slot", {"a device of the worker: `cpu:0`, `cuda:3`", false}},
       {"stage", {"part of the recipe of a linear; `clustering` is seeding and EM"}},
