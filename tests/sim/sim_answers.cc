@@ -34,7 +34,11 @@ void SimChecker::NoteAnswer(const Event& event, const absl::StatusOr<Decision>& 
   }
   std::visit(
       [&](const auto& one) {
-        if constexpr (requires { one.lease; }) CheckEpoch(one.lease, decision.status());
+        if constexpr (requires { one.lease; }) {
+          CheckEpoch(one.lease, decision.status());
+          last_sign_[{one.lease.worker_name, one.lease.incarnation}] = now();
+        }
+        if constexpr (requires { one.worker; }) last_sign_[one.worker] = now();
         Check(one, decision);
       },
       event);
@@ -148,7 +152,11 @@ void SimChecker::CheckStarvation(const WorkerKey& worker) {
   const bool suspect = TrustOf(worker.name) == WorkerTrust::kSuspect;
   if (suspect && now() < workers_[worker.name].next_probe) return;
   if (!suspect && (TrustOf(worker.name) == WorkerTrust::kQuarantined || MayBeStopped(own_class))) return;
-  if (!suspect && FailedTasks(worker.name, [](const Blame& blame) { return blame.in_a_row; }) >= 3) return;
+  const auto fails_all = [&](const std::string& name) {
+    return FailedTasks(name, [](const Blame& blame) { return blame.in_a_row; }) >= 3;
+  };
+  const auto anybody = [](const std::string&) { return true; };
+  if (!suspect && fails_all(worker.name) && MayHaveAnotherWorker(worker.name, anybody)) return;
   for (const auto& [id, known] : known_) {
     const std::string& pinned = known.job.status.numerics_class;
     if (IsTerminal(known.job.status.state) || (!pinned.empty() && pinned != class_of_[worker])) continue;

@@ -179,6 +179,7 @@ class SimChecker {
   bool IsSilent(const Watch& watch) const { return now() - watch.last_sign >= options_.lease_ttl; }
   bool HasAnotherWorker(const std::string& numerics_class, const std::string& name,
                         const std::function<bool(const std::string&)>& condition) const;
+  bool MayHaveAnotherWorker(const std::string& name, const std::function<bool(const std::string&)>& condition) const;
   bool MayBeKeptFrom(const Watch& watch, const std::string& name) const;
   bool MayBeGranted(const Watch& watch, const std::string& numerics_class, const std::string& name) const;
   bool IsPoison(const Watch& watch, const FailureCounts& counts) const;
@@ -241,6 +242,7 @@ class SimChecker {
   std::map<std::string, KnownWorker> workers_;               // by name
   std::map<WorkerKey, std::string> class_of_;
   std::map<WorkerKey, MonotonicTime> last_call_;  // honoured, since the coordinator last read its journal
+  std::map<WorkerKey, MonotonicTime> last_sign_;  // of each that called, honoured or not
   // Of its one device: what was reported last and honoured, then what was reported since with a call that the coordinator may
   // have heard, although it could not answer.
   std::map<WorkerKey, std::vector<DeviceCondition>> conditions_of_;

@@ -130,10 +130,7 @@ bool SimChecker::MayBeKeptFrom(const Watch& watch, const std::string& name) cons
     return std::any_of(watch.trials.begin(), watch.trials.end(),
                        [&](const Trial& trial) { return trial.worker == one; });
   };
-  return failed_on(name) && std::any_of(class_of_.begin(), class_of_.end(), [&](const auto& entry) {
-           return entry.second == ClassOf(name) && !failed_on(entry.first.name) &&
-                  TrustOf(entry.first.name) == WorkerTrust::kTrusted;
-         });
+  return failed_on(name) && MayHaveAnotherWorker(name, [&](const std::string& one) { return !failed_on(one); });
 }
 
 // One that is given work. Where somebody is suspect nobody else is.
@@ -143,6 +140,15 @@ bool SimChecker::HasAnotherWorker(const std::string& numerics_class, const std::
   return std::any_of(last_call_.begin(), last_call_.end(), [&](const auto& entry) {
     return entry.first.name != name && class_of_.at(entry.first) == numerics_class &&
            now() - entry.second <= options_.lease_ttl && IsSurelyUsable(entry.first) &&
+           TrustOf(entry.first.name) == WorkerTrust::kTrusted && condition(entry.first.name);
+  });
+}
+
+bool SimChecker::MayHaveAnotherWorker(const std::string& name,
+                                      const std::function<bool(const std::string&)>& condition) const {
+  return std::any_of(last_sign_.begin(), last_sign_.end(), [&](const auto& entry) {
+    return entry.first.name != name && ClassOf(entry.first.name) == ClassOf(name) &&
+           now() - entry.second <= options_.lease_ttl && MayBeUsable(entry.first) &&
            TrustOf(entry.first.name) == WorkerTrust::kTrusted && condition(entry.first.name);
   });
 }
