@@ -155,7 +155,8 @@ TEST_F(TlsServiceTest, AClientSeesAndCancelsItsOwnJobsOnlyAndAnAdminAll) {
   EXPECT_TRUE(get(*alice).ok() && get(*root).ok() && report(*alice).ok());
   EXPECT_TRUE(cancel(*root).ok());
 
-  const std::vector<nlohmann::json> lines = AuditLines();
+  std::vector<nlohmann::json> lines;
+  for (const std::string& line : AuditLines()) lines.push_back(nlohmann::json::parse(line));
   ASSERT_EQ(lines.size(), 7u);  // a submit, four denials, a submit that was refused, a cancellation
   EXPECT_EQ(lines[0]["method"], "SubmitJob");
   EXPECT_EQ(lines[0]["identity"], "client/alice");

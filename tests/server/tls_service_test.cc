@@ -107,7 +107,8 @@ TEST_F(TlsServiceTest, ARevokedCertificateIsRefusedOnConnectionsThatStandAndInCa
   EXPECT_EQ(ReasonOf(FromGrpcStatus(watching->Finish())), ErrorReason::kCertificateRefused);
   EXPECT_EQ(Capabilities(service, alice).code(), absl::StatusCode::kUnauthenticated);  // a new connection
   EXPECT_TRUE(Capabilities(service, bob).ok());
-  const std::vector<nlohmann::json> lines = AuditLines();
+  std::vector<nlohmann::json> lines;
+  for (const std::string& line : AuditLines()) lines.push_back(nlohmann::json::parse(line));
   EXPECT_TRUE(std::any_of(lines.begin(), lines.end(), [](const nlohmann::json& line) {
     return line["reason"] == "CERTIFICATE_REFUSED" && line["identity"] == "client/alice" &&
            line["decision"] == "denied";
@@ -239,7 +240,7 @@ TEST_F(TlsServiceTest, AClientShowsATokenWhereTheCoordinatorWantsOne) {
   EXPECT_TRUE(CallAny(probe, "/grpc.health.v1.Health/Check").ok());                  // probes have none
   EXPECT_TRUE(Register(*Workers(service, As("worker/worker-a")), "worker-a").ok());  // workers need none
 
-  for (const nlohmann::json& line : AuditLines()) EXPECT_EQ(line.dump().find("sesam"), std::string::npos) << line;
+  for (const std::string& line : AuditLines()) EXPECT_EQ(line.find("sesam"), std::string::npos) << line;
   const ConnectionSecurity in_plain_text{{}, alice.token_file};
   EXPECT_EQ(in_plain_text.Validate().code(), absl::StatusCode::kInvalidArgument);
 }
