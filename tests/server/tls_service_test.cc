@@ -207,10 +207,14 @@ TEST_F(TlsServiceTest, AConnectionWithoutCallsIsClosedAndMadeAnewForTheNextOne) 
   options.server.idle_timeout = std::chrono::seconds(1);
   Service service(std::move(options));
   const int port = ParseHostPort(service.server->address())->port;
-  const auto standing = Jobs(service, As("client/alice"));
+  const auto channel = MakeChannel(service.server->address(), As("client/alice"));
+  const auto standing = v1::JobService::NewStub(channel);
   ASSERT_TRUE(Capabilities(*standing).ok());
 
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  // A call on a connection whose close is under way may fail; the caller has to have seen it.
+  EXPECT_TRUE(
+      channel->WaitForStateChange(GRPC_CHANNEL_READY, std::chrono::system_clock::now() + std::chrono::minutes(1)));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   while (ConnectionsAt(port) > 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   EXPECT_EQ(ConnectionsAt(port), 0);
   EXPECT_TRUE(Capabilities(*standing).ok());
