@@ -78,14 +78,13 @@ def main():
         for entry in chosen:
             print(row(entry.id, entry.injected, entry.expected, entry.lacking, "", "quick" if entry.quick else ""))
         return 0
-    shared = Shared()
+    shared = Shared(arguments.keep)
     with shared.closing:
         seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
         verdicts = collections.Counter(run_experiment(shared, entry, seeds) for entry in chosen)
         if any(entry.run for entry in chosen):
             print("\nquiet run: manifest %s, %.1f s" % shared.quiet("reference"))
         if arguments.keep:
-            shared.closing.pop_all()
             print(f"files: {shared.scratch}")
     print(", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in Verdict))
     return 1 if verdicts[Verdict.FAIL] else 0

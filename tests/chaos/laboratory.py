@@ -6,6 +6,7 @@ import hashlib
 import json
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,9 +63,11 @@ class DemoModel:
 class Shared:
     """What all experiments of one run use: made when first wanted, closed at the end."""
 
-    def __init__(self):
+    def __init__(self, keep_files):
         self.closing = contextlib.ExitStack()
-        self.scratch = pathlib.Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix="gptvq-chaos-")))
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="gptvq-chaos-"))
+        if not keep_files:
+            self.closing.callback(shutil.rmtree, self.scratch)
 
     @functools.cache  # pylint: disable=method-cache-max-size-none  # it lives as long as the process
     def model(self, job):
