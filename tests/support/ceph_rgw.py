@@ -53,7 +53,7 @@ mon_pg_warn_min_per_osd = 0
 rgw_dns_name = localhost
 rgw_enable_usage_log = false
 rgw_run_sync_thread = false
-rgw_frontends = beast endpoint=127.0.0.1:{http} ssl_endpoint=127.0.0.1:{https} ssl_certificate={root}/server.pem ssl_private_key={root}/server.key
+rgw_frontends = beast tcp_nodelay=1 endpoint=127.0.0.1:{http} ssl_endpoint=127.0.0.1:{https} ssl_certificate={root}/server.pem ssl_private_key={root}/server.key
 """
 
 
