@@ -7,6 +7,7 @@
 #include "core/base/status_macros.h"
 #include "platform/object_store/s3_answers.h"
 #include "platform/object_store/s3_writable_file.h"
+#include "platform/object_store/windowed_file.h"
 
 namespace gptvq {
 namespace {
@@ -64,13 +65,13 @@ absl::Status S3ObjectStore::PutNew(std::string_view key, absl::Span<const std::b
   GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
   const S3Place place = PlaceOf(key);
   if (bytes.size() > kMaxNewObjectBytes) return TooLongForOneRequest(place);
-  const absl::Status there = CheckSameObject(*this, key, bytes);
+  absl::Status there = CheckSameObject(*this, key, bytes);
   if (!absl::IsNotFound(there)) return there;
   S3Call call = {.method = "PUT", .place = place, .headers = {{"if-none-match", "*"}}, .body = bytes};
   absl::StatusOr<HttpResponse> response = client_->Send(call);
   if (absl::IsFailedPrecondition(response.status())) {
     // 412 or 409: somebody else was faster, or we were, and the answer was lost.
-    const absl::Status now_there = CheckSameObject(*this, key, bytes);
+    absl::Status now_there = CheckSameObject(*this, key, bytes);
     if (!absl::IsNotFound(now_there)) return now_there;
     return absl::UnavailableError(absl::StrCat(response.status().message(), ", but nothing is there"));
   }
@@ -155,7 +156,7 @@ absl::Status S3ObjectStore::RemoveAbandonedWrites(ListScope scope) {
       const S3Place place = {root_.bucket, upload.key};
       GPTVQ_ASSIGN_OR_RETURN(const bool is_abandoned, IsAbandoned(place, upload.upload_id, limit));
       if (!is_abandoned) continue;
-      const absl::Status status =
+      absl::Status status =
           client_->Send({.method = "DELETE", .place = place, .query = {{"uploadId", upload.upload_id}}}).status();
       if (!status.ok() && !absl::IsNotFound(status)) return status;
     }
@@ -209,7 +210,8 @@ S3Place S3ObjectStore::PlaceOf(std::string_view key) const {
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenS3File(std::shared_ptr<const S3Client> client, S3Place place,
                                                              std::string name) {
   GPTVQ_ASSIGN_OR_RETURN(S3ObjectHead head, client->Head(place));
-  return std::make_unique<S3File>(std::move(client), std::move(place), std::move(name), std::move(head));
+  return std::make_unique<WindowedFile>(
+      std::make_unique<S3File>(std::move(client), std::move(place), std::move(name), std::move(head)));
 }
 
 }  // namespace gptvq
