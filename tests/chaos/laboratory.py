@@ -28,6 +28,9 @@ JOBS = {
                                 "refinement_passes": 48}),
     "wide": (2, 256, {"propagation": "parallel", "shard_layers": 1, "evaluation_tokens": 512, "samples": 64,
                       "sequence_length": 256, "refinement_passes": 2}),
+    # Lasts long enough to be hit again and again: 14 s on two idle cores.
+    "long": (LAYERS, 128, {"propagation": "parallel", "shard_layers": 2, "evaluation_tokens": 512,
+                           "refinement_passes": 1000}),
     "demo": (30, 576, {"propagation": "parallel", "evaluation_tokens": 16384}),
     # One quantize task, and nothing beside it.
     "single": (1, 128, {"evaluation": None, "refinement_passes": 2}),
