@@ -28,8 +28,8 @@ absl::StatusOr<std::shared_ptr<const WindowedFile::Window>> WindowedFile::Window
     std::lock_guard lock(mutex_);
     if (latest_ != nullptr && latest_->Holds(offset, length)) return latest_;
   }
-  const std::uint64_t begin =
-      offset - offset % kHalfWindowBytes;  // whatever is short and begins here ends in the window
+  // Whatever is short and begins in the first half of a window ends in it.
+  const std::uint64_t begin = offset - offset % kHalfWindowBytes;
   auto window = std::make_shared<Window>(
       Window{begin, std::vector<std::byte>(std::min<std::uint64_t>(kReadWindowBytes, size() - begin))});
   GPTVQ_RETURN_IF_ERROR(file_->ReadAt(begin, absl::MakeSpan(window->bytes)));
