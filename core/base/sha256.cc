@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "core/base/check.h"
+
 namespace gptvq {
 namespace {
 
@@ -52,6 +54,15 @@ std::string Digest::hex() const {
     text.push_back(kDigits[byte & 15]);
   }
   return text;
+}
+
+Sha256::Sha256(const Midstate& midstate) : state_(midstate.words), size_bytes_(midstate.size_bytes) {
+  GPTVQ_CHECK(size_bytes_ % kBlockBytes == 0);
+}
+
+Sha256::Midstate Sha256::midstate() const {
+  GPTVQ_CHECK(size_bytes_ % kBlockBytes == 0);
+  return {state_, size_bytes_};
 }
 
 void Sha256::Update(absl::Span<const std::byte> bytes) {

@@ -37,16 +37,32 @@ class Digest {
 // that offers it; tested against the published vectors.
 class Sha256 {
  public:
+  static constexpr std::size_t kBlockBytes = 64;
+
+  // All there is to know behind whole blocks, so that another process can go on there.
+  struct Midstate {
+    std::array<std::uint32_t, 8> words{};
+    std::uint64_t size_bytes = 0;
+
+    friend bool operator==(const Midstate&, const Midstate&) = default;
+  };
+
+  Sha256() = default;
+  // Behind the `midstate.size_bytes` bytes that made it; a multiple of kBlockBytes.
+  explicit Sha256(const Midstate& midstate);
+
   void Update(absl::Span<const std::byte> bytes);
   // The digest of everything updated so far; updating may go on.
   Digest Finish() const;
+  // Precondition: a multiple of kBlockBytes was updated.
+  Midstate midstate() const;
 
  private:
   void Compress(const std::uint8_t* block);
 
   std::array<std::uint32_t, 8> state_ = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  std::array<std::uint8_t, 64> pending_{};
+  std::array<std::uint8_t, kBlockBytes> pending_{};
   std::uint64_t size_bytes_ = 0;
 };
 

@@ -87,6 +87,14 @@ absl::StatusOr<std::unique_ptr<WritableFile>> ArtifactStore::CreateArtifact(cons
   return std::make_unique<CheckedFile>(digest, std::move(file));
 }
 
+absl::StatusOr<ArtifactUpload> ArtifactStore::BeginUpload(UploadName name) {
+  return ArtifactUpload::Begin(store_, std::move(name));
+}
+
+absl::StatusOr<ArtifactUpload> ArtifactStore::ResumeUpload(UploadName name) {
+  return ArtifactUpload::Resume(store_, std::move(name));
+}
+
 absl::StatusOr<Digest> ArtifactStore::PutArtifact(absl::Span<const std::byte> bytes) {
   return PutArtifact([bytes](WritableFile& file) { return file.Append(bytes); });
 }

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "core/base/file.h"
 #include "core/base/sha256.h"
+#include "platform/object_store/artifact_upload.h"
 #include "platform/object_store/object_store.h"
 
 namespace gptvq {
@@ -28,6 +29,10 @@ class ArtifactStore {
   // A writer for bytes whose digest is known. Close() returns DataLoss, and nothing becomes visible, if they were
   // others.
   absl::StatusOr<std::unique_ptr<WritableFile>> CreateArtifact(const Digest& digest);
+
+  // As those of ArtifactUpload.
+  absl::StatusOr<ArtifactUpload> BeginUpload(UploadName name);
+  absl::StatusOr<ArtifactUpload> ResumeUpload(UploadName name);
 
   absl::StatusOr<Digest> PutArtifact(absl::Span<const std::byte> bytes);
 

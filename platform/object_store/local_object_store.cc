@@ -12,7 +12,11 @@
 #include <functional>
 #include <utility>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "core/base/check.h"
 #include "core/base/status_macros.h"
 
 namespace gptvq {
@@ -20,6 +24,8 @@ namespace {
 
 constexpr mode_t kFileMode = 0666;     // less the umask
 constexpr int kMaxTemporaryTries = 8;  // names are 64 random bits: a second try is already a rarity
+constexpr std::string_view kSavedPrefix = ".gptvq-tmp-saved-";  // of what Resume may go on with
+static_assert(kSavedPrefix.starts_with(kTemporaryPrefix));
 
 struct SplitKey {
   std::string_view directory;  // "" for the root
@@ -75,10 +81,10 @@ class LocalFile final : public RandomAccessFile {
   const std::uint64_t size_;
 };
 
-std::string NewTemporaryName() {
+std::string NewTemporaryName(std::string_view prefix) {
   std::uint64_t random = 0;
   while (getrandom(&random, sizeof(random), 0) != sizeof(random)) continue;
-  return absl::StrCat(std::string(kTemporaryPrefix), absl::Hex(random, absl::kZeroPad16));
+  return absl::StrCat(std::string(prefix), absl::Hex(random, absl::kZeroPad16));
 }
 
 // True if this process now holds the lock and the file still has a name: RemoveAbandonedWrites may have been faster.
@@ -113,6 +119,39 @@ absl::Status CheckReplaceable(const ConfinedDirectory& directory, const std::str
   return CheckRegular(info, absl::StrCat(directory.path(), "/", name));
 }
 
+// Where a saved write is and how much of it counts: "NAME BYTES".
+struct Ticket {
+  std::string temporary_name;
+  std::uint64_t saved_bytes = 0;
+};
+
+std::string TicketText(const Ticket& ticket) { return absl::StrCat(ticket.temporary_name, " ", ticket.saved_bytes); }
+
+absl::StatusOr<Ticket> ParseTicket(std::string_view text) {
+  Ticket ticket;
+  const std::vector<std::string> words = absl::StrSplit(absl::string_view(text.data(), text.size()), ' ');
+  if (words.size() != 2 || !words[0].starts_with(kSavedPrefix) || !IsPlainFileName(words[0]) ||
+      !absl::SimpleAtoi(words[1], &ticket.saved_bytes) || ticket.saved_bytes == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", absl::CHexEscape(words[0]), "' begins no ticket of a saved file"));
+  }
+  ticket.temporary_name = words[0];
+  return ticket;
+}
+
+// By the clock of the file system, which may be another machine's.
+absl::StatusOr<std::chrono::seconds> NowIn(const ConfinedDirectory& directory) {
+  const std::string name = NewTemporaryName(kTemporaryPrefix);
+  const FileDescriptor fd(
+      openat(directory.fd(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+  struct stat info;
+  const bool is_known = fd.get() >= 0 && fstat(fd.get(), &info) == 0;
+  const int error_number = errno;
+  if (fd.get() >= 0) unlinkat(directory.fd(), name.c_str(), 0);
+  if (!is_known) return ErrnoToStatus(error_number, directory.path());
+  return std::chrono::seconds(info.st_mtim.tv_sec);
+}
+
 // Calls visit(directory key, directory, entry) for everything below `directory` that has a key, and for temporaries.
 using Visitor = std::function<absl::Status(std::string_view, const ConfinedDirectory&, const DirectoryEntry&)>;
 
@@ -133,18 +172,20 @@ absl::Status VisitTree(const ConfinedDirectory& directory, std::string_view key,
 
 }  // namespace
 
-class LocalObjectStore::NewFile final : public WritableFile {
+class LocalObjectStore::NewFile final : public ResumableFile {
  public:
-  NewFile(ConfinedDirectory directory, std::string name, FileDescriptor fd, std::string temporary_name,
-          Existing existing)
+  // Behind what `temporary` says is saved, of a file that `fd` is at the end of.
+  NewFile(ConfinedDirectory directory, std::string name, FileDescriptor fd, Ticket temporary, Existing existing)
       : directory_(std::move(directory)),
         name_(std::move(name)),
-        temporary_name_(std::move(temporary_name)),
+        temporary_name_(std::move(temporary.temporary_name)),
         fd_(std::move(fd)),
-        existing_(existing) {}
+        existing_(existing),
+        size_bytes_(temporary.saved_bytes),
+        is_saved_(size_bytes_ > 0) {}
 
   ~NewFile() override {
-    if (!is_renamed_) unlinkat(directory_.fd(), temporary_name_.c_str(), 0);
+    if (!is_renamed_ && !is_saved_) unlinkat(directory_.fd(), temporary_name_.c_str(), 0);
   }
 
   absl::Status Append(absl::Span<const std::byte> bytes) override {
@@ -153,9 +194,23 @@ class LocalObjectStore::NewFile final : public WritableFile {
       const ssize_t count = write(fd_.get(), bytes.data(), bytes.size());
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) return Fail();
+      size_bytes_ += static_cast<std::uint64_t>(count);
       bytes.remove_prefix(static_cast<std::size_t>(count));
     }
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::string> Save() override {
+    GPTVQ_CHECK(size_bytes_ > 0 && size_bytes_ % kSavedPartBytes == 0);
+    GPTVQ_RETURN_IF_ERROR(status_);
+    if (fsync(fd_.get()) != 0 || (!is_saved_ && fsync(directory_.fd()) != 0)) return Fail();
+    is_saved_ = true;
+    return TicketText({temporary_name_, size_bytes_});
+  }
+
+  void Discard() override {
+    if (!is_renamed_) unlinkat(directory_.fd(), temporary_name_.c_str(), 0);
+    is_saved_ = false;
   }
 
   // Errors: also AlreadyExists where something has the name and is kept.
@@ -194,19 +249,46 @@ class LocalObjectStore::NewFile final : public WritableFile {
   const std::string temporary_name_;
   const FileDescriptor fd_;
   const Existing existing_;
+  std::uint64_t size_bytes_;
+  bool is_saved_;  // it has to outlive this writer
   bool is_renamed_ = false;
   absl::Status status_;
 };
 
-LocalObjectStore::LocalObjectStore(ConfinedDirectory root)
-    : root_(std::move(root)), name_(absl::StrCat("file://", root_.path())) {}
+LocalObjectStore::LocalObjectStore(ConfinedDirectory root, LocalObjectStoreOptions options)
+    : root_(std::move(root)), name_(absl::StrCat("file://", root_.path())), options_(options) {}
 
 absl::StatusOr<std::unique_ptr<WritableFile>> LocalObjectStore::Create(std::string_view key) {
-  return Begin(key, Existing::kReplace);
+  return Begin(key, kTemporaryPrefix, Existing::kReplace);
+}
+
+absl::StatusOr<std::unique_ptr<ResumableFile>> LocalObjectStore::CreateResumable(std::string_view key) {
+  return Begin(key, kSavedPrefix, Existing::kReplace);
+}
+
+absl::StatusOr<std::unique_ptr<ResumableFile>> LocalObjectStore::Resume(std::string_view key, std::string_view ticket) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  GPTVQ_ASSIGN_OR_RETURN(Ticket saved, ParseTicket(ticket));
+  const SplitKey split = Split(key);
+  GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, root_.OpenDirectory(split.directory));
+  GPTVQ_RETURN_IF_ERROR(CheckReplaceable(directory, std::string(split.name)));
+  GPTVQ_ASSIGN_OR_RETURN(FileDescriptor fd, directory.OpenFile(saved.temporary_name, O_WRONLY));
+  const std::string path = absl::StrCat(directory.path(), "/", saved.temporary_name);
+  if (!LockTemporary(fd)) return absl::NotFoundError(absl::StrCat(path, ": somebody else writes it, or removed it"));
+  struct stat info;
+  if (fstat(fd.get(), &info) != 0) return ErrnoToStatus(errno, path);
+  GPTVQ_RETURN_IF_ERROR(CheckRegular(info, path));
+  if (static_cast<std::uint64_t>(info.st_size) < saved.saved_bytes) {
+    return absl::NotFoundError(absl::StrCat(path, ": has ", info.st_size, " bytes, not ", saved.saved_bytes));
+  }
+  const off_t end = static_cast<off_t>(saved.saved_bytes);
+  if (ftruncate(fd.get(), end) != 0 || lseek(fd.get(), end, SEEK_SET) != end) return ErrnoToStatus(errno, path);
+  return std::make_unique<NewFile>(std::move(directory), std::string(split.name), std::move(fd), std::move(saved),
+                                   Existing::kReplace);
 }
 
 absl::Status LocalObjectStore::PutNew(std::string_view key, absl::Span<const std::byte> bytes) {
-  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<NewFile> file, Begin(key, Existing::kKeep));
+  GPTVQ_ASSIGN_OR_RETURN(const std::unique_ptr<NewFile> file, Begin(key, kTemporaryPrefix, Existing::kKeep));
   if (bytes.size() > kMaxNewObjectBytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat(name_, "/", std::string(key), ": longer than ", kMaxNewObjectBytes, " bytes"));
@@ -217,13 +299,14 @@ absl::Status LocalObjectStore::PutNew(std::string_view key, absl::Span<const std
 }
 
 absl::StatusOr<std::unique_ptr<LocalObjectStore::NewFile>> LocalObjectStore::Begin(std::string_view key,
+                                                                                   std::string_view prefix,
                                                                                    Existing existing) {
   GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
   const SplitKey split = Split(key);
   GPTVQ_ASSIGN_OR_RETURN(ConfinedDirectory directory, root_.MakeDirectories(split.directory));
   GPTVQ_RETURN_IF_ERROR(CheckReplaceable(directory, std::string(split.name)));
   for (int i = 0; i < kMaxTemporaryTries; ++i) {
-    std::string temporary_name = NewTemporaryName();
+    std::string temporary_name = NewTemporaryName(prefix);
     FileDescriptor fd(openat(directory.fd(), temporary_name.c_str(),
                              O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
     if (fd.get() < 0 && errno != EEXIST) return ErrnoToStatus(errno, absl::StrCat(name_, "/", std::string(key)));
@@ -233,7 +316,7 @@ absl::StatusOr<std::unique_ptr<LocalObjectStore::NewFile>> LocalObjectStore::Beg
       continue;
     }
     return std::make_unique<NewFile>(std::move(directory), std::string(split.name), std::move(fd),
-                                     std::move(temporary_name), existing);
+                                     Ticket{std::move(temporary_name)}, existing);
   }
   return absl::UnavailableError(absl::StrCat(name_, ": cannot make a temporary file that stays locked"));
 }
@@ -287,17 +370,21 @@ absl::Status LocalObjectStore::Delete(std::string_view key) {
 }
 
 absl::Status LocalObjectStore::RemoveAbandonedWrites(ListScope scope) {
-  return VisitTree(root_, "", scope, 1,
-                   [](std::string_view, const ConfinedDirectory& directory, const DirectoryEntry& entry) {
-                     if (!S_ISREG(entry.info.st_mode) || !entry.name.starts_with(kTemporaryPrefix)) {
-                       return absl::OkStatus();
-                     }
-                     const absl::StatusOr<FileDescriptor> fd = directory.OpenFile(entry.name, O_WRONLY);
-                     if (fd.ok() && flock(fd->get(), LOCK_EX | LOCK_NB) == 0) {
-                       unlinkat(directory.fd(), entry.name.c_str(), 0);
-                     }
-                     return absl::OkStatus();
-                   });
+  const auto visit = [this](std::string_view, const ConfinedDirectory& directory, const DirectoryEntry& entry) {
+    if (!S_ISREG(entry.info.st_mode) || !entry.name.starts_with(kTemporaryPrefix)) return absl::OkStatus();
+    if (entry.name.starts_with(kSavedPrefix) && entry.info.st_size >= static_cast<off_t>(kSavedPartBytes)) {
+      GPTVQ_ASSIGN_OR_RETURN(const std::chrono::seconds now, NowIn(directory));
+      if (now - std::chrono::seconds(entry.info.st_mtim.tv_sec) < options_.abandoned_after) return absl::OkStatus();
+    }
+    const absl::StatusOr<FileDescriptor> fd = directory.OpenFile(entry.name, O_WRONLY);
+    if (!fd.ok() || flock(fd->get(), LOCK_EX | LOCK_NB) != 0) return absl::OkStatus();
+    struct stat info;  // somebody may have gone on with it since it was listed
+    if (fstat(fd->get(), &info) == 0 && info.st_mtim.tv_sec == entry.info.st_mtim.tv_sec) {
+      unlinkat(directory.fd(), entry.name.c_str(), 0);
+    }
+    return absl::OkStatus();
+  };
+  return VisitTree(root_, "", scope, 1, visit);
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> OpenLocalFile(const ConfinedDirectory& directory,

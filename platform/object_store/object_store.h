@@ -25,6 +25,23 @@ enum class ListScope {
   kRecursive,  // and those of the directories below it
 };
 
+// How much of a new object is saved at a time: what S3 takes as a part, and what is lost at most when its writer dies.
+inline constexpr std::size_t kSavedPartBytes = 8 << 20;
+
+// A new object whose writing can go on when its writer is gone. Dropped without Close() it keeps what was saved, and only that,
+// for ObjectStore::Resume. Up to 10 000 saved parts (ResourceExhausted). Thread-compatible.
+class ResumableFile : public WritableFile {
+ public:
+  // Makes what was appended durable, without showing it. The answer is the ticket for Resume: printable ASCII, longer with every
+  // part. An earlier ticket stays good for what it was given for, until this object is closed or discarded; whoever goes on from
+  // it gives up what was saved after it.
+  // Precondition: the bytes that were appended so far are a positive multiple of kSavedPartBytes.
+  virtual absl::StatusOr<std::string> Save() = 0;
+
+  // Frees what was appended, saved or not; what that misses is left to RemoveAbandonedWrites. Nothing may be called after it.
+  virtual void Discard() = 0;
+};
+
 // Objects behind keys: the one interface between the project and whatever stores its bytes. A store is rooted somewhere
 // (a directory, a bucket and prefix) and nothing outside is reachable through it. Implementations: LocalObjectStore and
 // S3ObjectStore; the conformance suite in tests/platform/object_store says what each must do.
@@ -47,6 +64,14 @@ class ObjectStore {
   // Errors: FailedPrecondition when something that is no object (a directory, a pipe, a device) has that name.
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) = 0;
 
+  // As Create, for what takes long to arrive.
+  virtual absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) = 0;
+
+  // Goes on behind what was saved of an object of that key when this ticket was given. If somebody still writes it, in whichever
+  // process, it is NotFound here, or else Close() fails wherever the object would not hold just what was saved and appended.
+  // Errors: as Create; NotFound when nothing of it is left; InvalidArgument for what is no ticket of this implementation.
+  virtual absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view key, std::string_view ticket) = 0;
+
   // Puts a small object that must not replace another: OK when these bytes are durable under this key, also when they were there
   // before, as those of an attempt whose answer was lost. Of several that put different bytes at once, one succeeds, where
   // the implementation does not say otherwise.
@@ -66,8 +91,8 @@ class ObjectStore {
   // OK as well when there is no such object.
   virtual absl::Status Delete(std::string_view key) = 0;
 
-  // Frees the space of writes at the root, or anywhere, whose writer died. Never touches one in progress, in whichever
-  // process: the implementation says how it knows.
+  // Frees the space of writes at the root, or anywhere, whose writer died; of those that were saved, when nobody went on with
+  // them for a day. Never touches one in progress, in whichever process: the implementation says how it knows.
   virtual absl::Status RemoveAbandonedWrites(ListScope scope) = 0;
 };
 

@@ -107,6 +107,7 @@ absl::StatusOr<PartPage> ParsePartPage(std::string_view xml) {
   for (const pugi::xml_node& part : root.children("Part")) {
     GPTVQ_ASSIGN_OR_RETURN(const WallTime time, Time(part, "LastModified"));
     page.last_write_time = std::max(time, page.last_write_time.value_or(time));
+    page.parts.push_back({part.child_value("PartNumber"), part.child_value("ETag")});
   }
   GPTVQ_ASSIGN_OR_RETURN(const bool is_truncated, IsTruncated(root));
   if (is_truncated) {

@@ -50,7 +50,12 @@ struct UploadPage {
 };
 absl::StatusOr<UploadPage> ParseUploadPage(std::string_view xml);
 
+struct ListedPart {
+  std::string number;
+  std::string etag;
+};
 struct PartPage {
+  std::vector<ListedPart> parts;
   std::optional<WallTime> last_write_time;  // of the parts of this page
   std::string next_part;                    // empty on the last page
 };

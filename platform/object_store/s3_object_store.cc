@@ -58,7 +58,17 @@ S3ObjectStore::S3ObjectStore(std::shared_ptr<const S3Client> client, S3Place roo
 
 absl::StatusOr<std::unique_ptr<WritableFile>> S3ObjectStore::Create(std::string_view key) {
   GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
-  return std::make_unique<S3WritableFile>(client_, PlaceOf(key));
+  return std::make_unique<S3WritableFile>(client_, PlaceOf(key), S3Parts::kGrowing);
+}
+
+absl::StatusOr<std::unique_ptr<ResumableFile>> S3ObjectStore::CreateResumable(std::string_view key) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  return std::make_unique<S3WritableFile>(client_, PlaceOf(key), S3Parts::kEqual);
+}
+
+absl::StatusOr<std::unique_ptr<ResumableFile>> S3ObjectStore::Resume(std::string_view key, std::string_view ticket) {
+  GPTVQ_RETURN_IF_ERROR(CheckObjectKey(key));
+  return S3WritableFile::Resume(client_, PlaceOf(key), ticket);
 }
 
 absl::Status S3ObjectStore::PutNew(std::string_view key, absl::Span<const std::byte> bytes) {

@@ -22,6 +22,9 @@ struct S3ObjectStoreOptions {
 // nothing. Files are pinned to the ETag that they had when they were opened: they read those bytes or fail with
 // FailedPrecondition, never others.
 //
+// A ticket of what is saved names the multipart upload and the ETag of each part. Whoever else adds to that upload can at most make
+// its completion fail, as S3 compares the ETags, or put the same bytes there again.
+//
 // PutNew is a PUT with `If-None-Match: *`, which Amazon S3 and Ceph's gateway honour; the key is looked up before, and where a
 // server answers that it does not know the condition, that is all. One that ignores it without a word, too, replaces an object
 // that appeared between the two: the window is one request long. Thread-safe.
@@ -33,6 +36,8 @@ class S3ObjectStore final : public ObjectStore {
 
   std::string_view name() const override { return name_; }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
+  absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) override;
+  absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view key, std::string_view ticket) override;
   absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override;
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override;
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;

@@ -4,18 +4,23 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "platform/object_store/s3_answers.h"
 
 namespace gptvq {
 namespace {
 
-constexpr std::size_t kFirstPartBytes = 8 << 20;  // S3 takes no smaller part than 5 MiB but the last
+constexpr std::size_t kFirstPartBytes = kSavedPartBytes;  // S3 takes no smaller part than 5 MiB but the last
 constexpr std::size_t kPartsPerSize = 1000;
 constexpr std::size_t kMaxParts = 10'000;
 // Putting many parts together takes S3 minutes, in which it need not say a word.
@@ -55,10 +60,31 @@ std::optional<std::string> S3MultipartEtag(const std::vector<std::string>& part_
   return absl::StrCat("\"", absl::BytesToHexString(bytes), "-", part_etags.size(), "\"");
 }
 
-S3WritableFile::S3WritableFile(std::shared_ptr<const S3Client> client, S3Place place)
-    : client_(std::move(client)), place_(std::move(place)) {}
+S3WritableFile::S3WritableFile(std::shared_ptr<const S3Client> client, S3Place place, S3Parts parts)
+    : client_(std::move(client)), place_(std::move(place)), parts_(parts) {}
+
+absl::StatusOr<std::unique_ptr<S3WritableFile>> S3WritableFile::Resume(std::shared_ptr<const S3Client> client,
+                                                                       S3Place place, std::string_view ticket) {
+  std::vector<std::string> words = absl::StrSplit(absl::string_view(ticket.data(), ticket.size()), ' ');
+  const bool is_ticket = words.size() >= 2 && words.size() <= kMaxParts + 1 &&
+                         std::none_of(words.begin(), words.end(), [](const auto& word) { return word.empty(); });
+  if (!is_ticket) {
+    return absl::InvalidArgumentError(absl::StrCat(place.ToString(), ": the ticket is no upload with its parts"));
+  }
+  auto file = std::make_unique<S3WritableFile>(std::move(client), std::move(place), S3Parts::kEqual);
+  file->is_saved_ = true;
+  file->upload_id_ = std::move(words[0]);
+  file->part_etags_.assign(std::make_move_iterator(words.begin() + 1), std::make_move_iterator(words.end()));
+  file->sent_bytes_ = file->part_etags_.size() * kSavedPartBytes;
+  GPTVQ_RETURN_IF_ERROR(file->CheckParts());
+  return file;
+}
 
 S3WritableFile::~S3WritableFile() {
+  if (!is_saved_) Discard();
+}
+
+void S3WritableFile::Discard() {
   if (upload_id_.empty()) return;
   client_
       ->Send({.method = "DELETE",
@@ -67,12 +93,17 @@ S3WritableFile::~S3WritableFile() {
               .persistence = S3Persistence::kOnce})
       .status()
       .IgnoreError();
+  upload_id_.clear();
+}
+
+std::size_t S3WritableFile::NextPartBytes() const {
+  return parts_ == S3Parts::kEqual ? kSavedPartBytes : S3PartBytes(part_etags_.size() + 1);
 }
 
 absl::Status S3WritableFile::Append(absl::Span<const std::byte> bytes) {
   GPTVQ_RETURN_IF_ERROR(status_);
   while (!bytes.empty()) {
-    const std::size_t part_bytes = S3PartBytes(part_etags_.size() + 1);
+    const std::size_t part_bytes = NextPartBytes();
     if (pending_.size() == part_bytes) {  // only now, so that the last part is never empty
       GPTVQ_RETURN_IF_ERROR(Record(SendPart()));
       continue;
@@ -87,9 +118,42 @@ absl::Status S3WritableFile::Append(absl::Span<const std::byte> bytes) {
 absl::Status S3WritableFile::Close() {
   GPTVQ_RETURN_IF_ERROR(status_);
   if (upload_id_.empty()) return Record(PutWhole());
-  GPTVQ_RETURN_IF_ERROR(Record(SendPart()));
+  if (!pending_.empty()) GPTVQ_RETURN_IF_ERROR(Record(SendPart()));
   GPTVQ_RETURN_IF_ERROR(Record(Complete()));
   upload_id_.clear();  // there is nothing left to abort
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> S3WritableFile::Save() {
+  const std::uint64_t size_bytes = sent_bytes_ + pending_.size();
+  GPTVQ_CHECK(parts_ == S3Parts::kEqual && size_bytes > 0 && size_bytes % kSavedPartBytes == 0);
+  GPTVQ_RETURN_IF_ERROR(status_);
+  if (!pending_.empty()) GPTVQ_RETURN_IF_ERROR(Record(SendPart()));
+  is_saved_ = true;
+  return absl::StrCat(upload_id_, " ", absl::StrJoin(part_etags_, " "));
+}
+
+// Whether the server has all parts as they were sent. Errors: NotFound.
+absl::Status S3WritableFile::CheckParts() const {
+  std::map<std::string, std::string> etags;
+  PartPage page;
+  for (std::size_t page_count = 0; page_count <= kMaxParts; ++page_count) {
+    QueryParameters query = {{"uploadId", upload_id_}};
+    if (!page.next_part.empty()) query.emplace_back("part-number-marker", page.next_part);
+    GPTVQ_ASSIGN_OR_RETURN(
+        const HttpResponse response,
+        client_->Send({.method = "GET", .place = place_, .query = query, .expected_root = "ListPartsResult"}));
+    GPTVQ_ASSIGN_OR_RETURN(page, ParsePartPage(response.body));
+    for (ListedPart& part : page.parts) etags[std::move(part.number)] = std::move(part.etag);
+    if (page.next_part.empty()) break;
+  }
+  for (std::size_t i = 0; i < part_etags_.size(); ++i) {
+    const auto found = etags.find(absl::StrCat(i + 1));
+    if (found == etags.end() || Bare(found->second) != Bare(part_etags_[i])) {
+      return absl::NotFoundError(
+          absl::StrCat(place_.ToString(), ": part ", i + 1, " of the upload is not what it was"));
+    }
+  }
   return absl::OkStatus();
 }
 

@@ -340,6 +340,12 @@ class StubbornObjectStore final : public ObjectStore {
  public:
   std::string_view name() const override { return store.name(); }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override { return store.Create(key); }
+  absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) override {
+    return store.CreateResumable(key);
+  }
+  absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view key, std::string_view ticket) override {
+    return store.Resume(key, ticket);
+  }
   absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
     return store.PutNew(key, bytes);
   }

@@ -217,21 +217,27 @@ TEST(CoordinatorMetrics, EveryMethodHasItsSeriesBeforeItsFirstCall) {
 class InterruptedObjectStore final : public ObjectStore {
  public:
   std::string_view name() const override { return store.name(); }
-  absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override {
-    struct File final : WritableFile {
-      File(std::unique_ptr<WritableFile> file, InterruptedObjectStore& owner) : file(std::move(file)), owner(owner) {}
+  absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override { return CreateResumable(key); }
+  absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) override {
+    struct File final : ResumableFile {
+      File(std::unique_ptr<ResumableFile> file, InterruptedObjectStore& owner) : file(std::move(file)), owner(owner) {}
       absl::Status Append(absl::Span<const std::byte> bytes) override { return file->Append(bytes); }
       absl::Status Close() override {
         const absl::Status closed = file->Close();
         owner.Interrupt();
         return closed;
       }
-      std::unique_ptr<WritableFile> file;
+      absl::StatusOr<std::string> Save() override { return file->Save(); }
+      void Discard() override { file->Discard(); }
+      std::unique_ptr<ResumableFile> file;
       InterruptedObjectStore& owner;
     };
-    auto file = store.Create(key);
+    auto file = store.CreateResumable(key);
     if (!file.ok()) return file.status();
     return std::make_unique<File>(*std::move(file), *this);
+  }
+  absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view key, std::string_view ticket) override {
+    return store.Resume(key, ticket);
   }
   absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
     return store.PutNew(key, bytes);

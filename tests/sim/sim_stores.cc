@@ -10,9 +10,9 @@ namespace {
 absl::Status NoAnswer() { return absl::UnavailableError("the simulated storage does not answer"); }
 
 // Refuses to become visible, or becomes so and denies it.
-class FaultyFile final : public WritableFile {
+class FaultyFile final : public ResumableFile {
  public:
-  FaultyFile(std::string key, std::unique_ptr<WritableFile> file, SimWorld& world, SimChecker& checker)
+  FaultyFile(std::string key, std::unique_ptr<ResumableFile> file, SimWorld& world, SimChecker& checker)
       : key_(std::move(key)), file_(std::move(file)), world_(world), checker_(checker) {}
 
   absl::Status Append(absl::Span<const std::byte> bytes) override { return file_->Append(bytes); }
@@ -22,10 +22,12 @@ class FaultyFile final : public WritableFile {
     checker_.OnStoredAgain(key_);
     return world_.Strikes(SimFault::kStoreGhost) ? NoAnswer() : absl::OkStatus();
   }
+  absl::StatusOr<std::string> Save() override { return file_->Save(); }
+  void Discard() override { file_->Discard(); }
 
  private:
   const std::string key_;
-  const std::unique_ptr<WritableFile> file_;
+  const std::unique_ptr<ResumableFile> file_;
   SimWorld& world_;
   SimChecker& checker_;
 };
@@ -82,8 +84,12 @@ absl::Status FaultyJobStore::CheckThere() const {
 }
 
 absl::StatusOr<std::unique_ptr<WritableFile>> FaultyObjectStore::Create(std::string_view key) {
+  return CreateResumable(key);
+}
+
+absl::StatusOr<std::unique_ptr<ResumableFile>> FaultyObjectStore::CreateResumable(std::string_view key) {
   if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, store_.Create(key));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ResumableFile> file, store_.CreateResumable(key));
   return std::make_unique<FaultyFile>(std::string(key), std::move(file), world_, checker_);
 }
 

@@ -51,6 +51,10 @@ class FaultyObjectStore final : public ObjectStore {
 
   std::string_view name() const override { return store_.name(); }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
+  absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) override;
+  absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view key, std::string_view ticket) override {
+    return store_.Resume(key, ticket);
+  }
   absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
     return store_.PutNew(key, bytes);
   }

@@ -28,6 +28,19 @@ TEST(Sha256, PiecesGiveTheDigestOfTheWhole) {
   }
 }
 
+TEST(Sha256, GoesOnFromTheStateBetweenTwoBlocks) {
+  const std::string text = std::string(5 * Sha256::kBlockBytes, 'y') + "tail";
+  for (std::size_t blocks = 0; blocks <= 5; ++blocks) {
+    Sha256 before;
+    before.Update(AsBytes(std::string_view(text).substr(0, blocks * Sha256::kBlockBytes)));
+
+    Sha256 after(before.midstate());
+    after.Update(AsBytes(std::string_view(text).substr(blocks * Sha256::kBlockBytes)));
+
+    EXPECT_EQ(after.Finish(), Digest::Of(AsBytes(text))) << blocks;
+  }
+}
+
 TEST(Digest, IsNotBuiltFromMalformedText) {
   const std::string good = Digest::Of(AsBytes("abc")).hex();
   EXPECT_EQ(Digest::FromHex(good, 3).value(), Digest::Of(AsBytes("abc")));

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <string>
@@ -147,6 +148,54 @@ TEST_P(LocalObjectStoreTest, KilledWriterLeavesNothingVisibleAndItsSpaceIsReclai
   EXPECT_FALSE(std::filesystem::is_empty(root_.Join("d")));
   ASSERT_TRUE(store_.RemoveAbandonedWrites(ListScope::kRecursive).ok());
   EXPECT_TRUE(std::filesystem::is_empty(root_.Join("d")));
+}
+
+TEST_P(LocalObjectStoreTest, KilledWriterLeavesWhatItSavedForADay) {
+  std::array<int, 2> pipe_ends;
+  ASSERT_EQ(pipe(pipe_ends.data()), 0);
+  const std::string part(kSavedPartBytes, 'p');
+  const pid_t child = fork();
+  if (child == 0) {
+    auto file = store_.CreateResumable("d/x");
+    if (file.ok() && (*file)->Append(AsBytes(part)).ok()) {
+      const std::string ticket = (*file)->Save().value_or("");
+      (void)!write(pipe_ends[1], ticket.data(), ticket.size());
+      (*file)->Append(AsBytes("not saved")).IgnoreError();
+    }
+    kill(getpid(), SIGKILL);
+  }
+  int wait_status = 0;
+  ASSERT_EQ(waitpid(child, &wait_status, 0), child);
+  std::string ticket(100, '\0');
+  ticket.resize(static_cast<std::size_t>(std::max<ssize_t>(0, read(pipe_ends[0], ticket.data(), ticket.size()))));
+  for (int end : pipe_ends) close(end);
+
+  ASSERT_TRUE(store_.RemoveAbandonedWrites(ListScope::kRecursive).ok());
+  {
+    auto file = store_.Resume("d/x", ticket);
+    ASSERT_TRUE(file.ok()) << file.status();
+    EXPECT_EQ(store_.Resume("d/x", ticket).status().code(), absl::StatusCode::kNotFound);  // one at a time
+    LocalObjectStore tomorrow(ConfinedDirectory::Open(root_.path(), GetParam()).value(), {std::chrono::hours(-1)});
+    ASSERT_TRUE(tomorrow.RemoveAbandonedWrites(ListScope::kRecursive).ok());  // its writer lives
+    EXPECT_EQ(std::filesystem::file_size(*std::filesystem::directory_iterator(root_.Join("d"))), kSavedPartBytes);
+  }
+  LocalObjectStore tomorrow(ConfinedDirectory::Open(root_.path(), GetParam()).value(), {std::chrono::hours(-1)});
+  ASSERT_TRUE(tomorrow.RemoveAbandonedWrites(ListScope::kRecursive).ok());
+
+  EXPECT_TRUE(std::filesystem::is_empty(root_.Join("d")));
+  EXPECT_EQ(store_.Resume("d/x", ticket).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_P(LocalObjectStoreTest, WhatLostItsSavedBytesIsNotGoneOnWith) {
+  std::string ticket;
+  {
+    auto file = store_.CreateResumable("d/x");
+    ASSERT_TRUE((*file)->Append(AsBytes(std::string(kSavedPartBytes, 'p'))).ok());
+    ticket = (*file)->Save().value();
+  }
+  std::filesystem::resize_file(*std::filesystem::directory_iterator(root_.Join("d")), kSavedPartBytes - 1);
+
+  EXPECT_EQ(store_.Resume("d/x", ticket).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_P(LocalObjectStoreTest, FullQuotaIsResourceExhaustedAndLeavesNothing) {

@@ -23,7 +23,7 @@ absl::Status ObjectStoreConformance::Put(std::string_view key, std::string_view 
 std::string ObjectStoreConformance::Get(std::string_view key) {
   auto file = store_->Open(key);
   if (!file.ok()) return file.status().ToString();
-  return ReadWholeFile(**file, 1 << 20).value();
+  return ReadWholeFile(**file, 64 << 20).value();
 }
 
 TEST_P(ObjectStoreConformance, ReturnsWhatWasPut) {
@@ -179,6 +179,116 @@ TEST_P(ObjectStoreConformance, OfManyThatPutDifferentBytesAtOnceOneSucceeds) {
   }
 }
 
+// Bytes that no two parts have in common.
+std::string Parts(double count) {
+  std::string bytes(static_cast<std::size_t>(count * kSavedPartBytes), '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i ^ (i >> 8) ^ (i >> 16));
+  return bytes;
+}
+
+TEST_P(ObjectStoreConformance, GoesOnBehindWhatWasSaved) {
+  const std::string contents = Parts(3.25);
+  const std::string_view text = contents;
+  std::vector<std::string> tickets;
+  {
+    auto first = store_->CreateResumable("d/x");
+    ASSERT_TRUE(first.ok()) << first.status();
+    for (int part = 0; part < 2; ++part) {
+      ASSERT_TRUE((*first)->Append(AsBytes(text.substr(part * kSavedPartBytes, kSavedPartBytes))).ok());
+      const absl::StatusOr<std::string> ticket = (*first)->Save();
+      ASSERT_TRUE(ticket.ok()) << ticket.status();
+      tickets.push_back(*ticket);
+    }
+    ASSERT_TRUE((*first)->Append(AsBytes("lost with its writer")).ok());
+  }
+  EXPECT_EQ(store_->Stat("d/x").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(store_->List("", ListScope::kRecursive).value(), IsEmpty());
+
+  {
+    auto second = store_->Resume("d/x", tickets[1]);
+    ASSERT_TRUE(second.ok()) << second.status();
+    ASSERT_TRUE((*second)->Append(AsBytes("lost as well")).ok());
+  }
+  {
+    auto third = store_->Resume("d/x", tickets[0]);  // an earlier ticket
+    ASSERT_TRUE(third.ok()) << third.status();
+    ASSERT_TRUE((*third)->Append(AsBytes(text.substr(kSavedPartBytes, kSavedPartBytes))).ok());
+    tickets[1] = (*third)->Save().value();
+  }
+  auto last = store_->Resume("d/x", tickets[1]);
+  ASSERT_TRUE(last.ok()) << last.status();
+  ASSERT_TRUE((*last)->Append(AsBytes(text.substr(2 * kSavedPartBytes))).ok());
+  const absl::Status closed = (*last)->Close();
+
+  ASSERT_TRUE(closed.ok()) << closed;
+  EXPECT_TRUE(Get("d/x") == contents);
+}
+
+TEST_P(ObjectStoreConformance, WhatEndsWithItsLastSavedPartIsWhole) {
+  const std::string contents = Parts(2);
+  auto file = store_->CreateResumable("x");
+  ASSERT_TRUE((*file)->Append(AsBytes(contents)).ok());
+  ASSERT_TRUE((*file)->Save().ok());
+
+  const absl::Status closed = (*file)->Close();
+
+  ASSERT_TRUE(closed.ok()) << closed;
+  EXPECT_TRUE(Get("x") == contents);
+}
+
+TEST_P(ObjectStoreConformance, ResumableObjectNeedNotBeSaved) {
+  auto file = store_->CreateResumable("x");
+  ASSERT_TRUE((*file)->Append(AsBytes("short")).ok());
+  ASSERT_TRUE((*file)->Close().ok());
+  { ASSERT_TRUE((*store_->CreateResumable("y"))->Append(AsBytes("dropped")).ok()); }
+
+  EXPECT_EQ(Get("x"), "short");
+  EXPECT_THAT(store_->List("", ListScope::kRecursive).value(), ElementsAre(ObjectInfo{"x", 5}));
+}
+
+TEST_P(ObjectStoreConformance, NothingIsLeftBehindATicketOfWhatWasClosedOrDiscarded) {
+  std::vector<std::string> tickets;
+  for (const bool is_closed : {true, false}) {
+    auto file = store_->CreateResumable("x");
+    ASSERT_TRUE((*file)->Append(AsBytes(Parts(1))).ok());
+    tickets.push_back((*file)->Save().value());
+    if (is_closed) {
+      ASSERT_TRUE((*file)->Append(AsBytes("end")).ok());
+      ASSERT_TRUE((*file)->Close().ok());
+    } else {
+      (*file)->Discard();
+    }
+  }
+
+  for (const std::string& ticket : tickets) {
+    EXPECT_EQ(store_->Resume("x", ticket).status().code(), absl::StatusCode::kNotFound);
+  }
+  EXPECT_TRUE(Get("x") == Parts(1) + "end");
+}
+
+TEST_P(ObjectStoreConformance, RefusesWhatIsNoTicket) {
+  for (const char* text : {"", " ", "x", "x ", " 8388608", "../x 8388608 ", "x\ny z  "}) {
+    EXPECT_EQ(store_->Resume("d/x", text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
+TEST_P(ObjectStoreConformance, KeepsWhatWasSavedWhenAbandonedWritesAreRemoved) {
+  std::string ticket;
+  {
+    auto file = store_->CreateResumable("d/x");
+    ASSERT_TRUE((*file)->Append(AsBytes(Parts(1))).ok());
+    ticket = (*file)->Save().value();
+  }
+
+  ASSERT_TRUE(store_->RemoveAbandonedWrites(ListScope::kRecursive).ok());
+
+  auto file = store_->Resume("d/x", ticket);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append(AsBytes("end")).ok());
+  ASSERT_TRUE((*file)->Close().ok());
+  EXPECT_TRUE(Get("d/x") == Parts(1) + "end");
+}
+
 TEST_P(ObjectStoreConformance, RefusesKeysThatAreNotKeys) {
   const std::string long_key = std::string(255, 'a') + "/" + std::string(255, 'b') + "/" + std::string(255, 'c') + "/" +
                                std::string(255, 'd') + "/e";
@@ -190,6 +300,8 @@ TEST_P(ObjectStoreConformance, RefusesKeysThatAreNotKeys) {
                                 "a b", "\xc3\xa9", ".gptvq-tmp-1", "a/.gptvq-tmp-1", long_key, deep_key}) {
     EXPECT_EQ(store_->Open(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
     EXPECT_EQ(store_->Create(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
+    EXPECT_EQ(store_->CreateResumable(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
+    EXPECT_EQ(store_->Resume(key, "x 8388608").status().code(), absl::StatusCode::kInvalidArgument) << key;
     EXPECT_EQ(store_->Stat(key).status().code(), absl::StatusCode::kInvalidArgument) << key;
     EXPECT_EQ(store_->Delete(key).code(), absl::StatusCode::kInvalidArgument) << key;
   }

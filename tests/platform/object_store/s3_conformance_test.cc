@@ -202,6 +202,62 @@ TEST_F(S3Server, DroppedUploadLeavesNothing) {
   EXPECT_THAT(ParseUploadPage(listed->body)->uploads, IsEmpty());
 }
 
+// Two coordinators may take themselves for the one that writes.
+TEST_F(S3Server, AnUploadThatSomebodyElseChangedIsNeverCompleted) {
+  const std::string part = RandomBytes(kSavedPartBytes);
+  auto file = store_->CreateResumable("x");
+  ASSERT_TRUE((*file)->Append(AsBytes(part)).ok());
+  const std::string ticket = (*file)->Save().value();
+  ASSERT_TRUE((*file)->Append(AsBytes("end")).ok());
+  const std::string upload_id = ticket.substr(0, ticket.find(' '));
+
+  std::string other = part;
+  other[0] ^= 1;
+  const auto put = client_->Send({.method = "PUT",
+                                  .place = Place("x"),
+                                  .query = {{"partNumber", "1"}, {"uploadId", upload_id}},
+                                  .body = AsBytes(other)});
+
+  ASSERT_TRUE(put.ok()) << put.status();
+  EXPECT_EQ(store_->Resume("x", ticket).status().code(), absl::StatusCode::kNotFound);
+  const absl::Status closed = (*file)->Close();
+  EXPECT_FALSE(closed.ok());
+  EXPECT_EQ(store_->Stat("x").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(S3Server, TwoThatPutTheSameBytesIntoOneUploadDoNotHurtEachOther) {
+  const std::string part = RandomBytes(kSavedPartBytes);
+  auto paused = store_->CreateResumable("x");
+  ASSERT_TRUE((*paused)->Append(AsBytes(part)).ok());
+  auto heir = store_->Resume("x", (*paused)->Save().value());
+  ASSERT_TRUE(heir.ok()) << heir.status();
+
+  for (auto* writer : {&*heir, &*paused}) {
+    ASSERT_TRUE((*writer)->Append(AsBytes(part)).ok());
+    ASSERT_TRUE((*writer)->Save().ok());
+  }
+  ASSERT_TRUE((*heir)->Append(AsBytes("end")).ok());
+  const absl::Status closed = (*heir)->Close();
+
+  ASSERT_TRUE(closed.ok()) << closed;
+  EXPECT_TRUE(ReadWholeFile(**store_->Open("x"), 64 << 20).value() == part + part + "end");
+  ASSERT_TRUE((*paused)->Append(AsBytes("end")).ok());
+  EXPECT_FALSE((*paused)->Close().ok());  // its upload is gone
+}
+
+TEST_F(S3Server, DiscardedUploadsAreGone) {
+  {
+    auto file = store_->CreateResumable("x");
+    ASSERT_TRUE((*file)->Append(AsBytes(RandomBytes(kSavedPartBytes))).ok());
+    ASSERT_TRUE((*file)->Save().ok());
+    (*file)->Discard();
+  }
+
+  const auto listed =
+      client_->Send({.method = "GET", .place = {bucket_, ""}, .query = {{"uploads", ""}, {"prefix", prefix_}}});
+  EXPECT_THAT(ParseUploadPage(listed->body)->uploads, IsEmpty());
+}
+
 TEST_F(S3Server, RefusalsSayWhyAndNoSecret) {
   const std::string wrong = "wrong-secret-CANARY";
   const auto stat = [this](const S3Profile& profile, const Environment& environment, Clock& clock) {
