@@ -115,6 +115,15 @@ absl::Status Coordinator::CheckHolder(const Lease& lease) {
   return CountRollback(ledger_.CheckHolder(lease, Now()));
 }
 
+absl::StatusOr<bool> Coordinator::MayBeHeld(std::string_view task_id, std::int64_t epoch) const {
+  const std::lock_guard lock(mutex_);
+  GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());
+  const absl::StatusOr<Scheduler::FoundTask> found = ledger_.scheduler().FindTask(task_id);
+  if (!found.ok()) return false;
+  const TaskStatus& status = found->task->status;
+  return epoch > status.epoch || (epoch == status.epoch && IsHeld(status.state));
+}
+
 absl::StatusOr<std::vector<Digest>> Coordinator::InputsOf(const Lease& lease) const {
   const std::lock_guard lock(mutex_);
   GPTVQ_RETURN_IF_ERROR(ledger_.CheckInStep());

@@ -92,6 +92,10 @@ class Coordinator {
   // Whether a call comes from the holder of a task, without recording anything. Errors: those of Ledger::CheckHolder.
   absl::Status CheckHolder(const Lease& lease);
 
+  // Whether a task may be worked on under an epoch, by whomever: also for an epoch that this journal has not granted yet. Errors:
+  // those of Ledger::CheckInStep.
+  absl::StatusOr<bool> MayBeHeld(std::string_view task_id, std::int64_t epoch) const;
+
   // The artifacts that the holder of a task was granted to read; none for who does not hold it. Errors: as CheckHolder, but for
   // those that say so.
   absl::StatusOr<std::vector<Digest>> InputsOf(const Lease& lease) const;

@@ -25,6 +25,7 @@
 #include "server/job_service.h"
 #include "server/seal.h"
 #include "server/submission.h"
+#include "server/upload_records.h"
 #include "server/worker_service.h"
 
 namespace gptvq {
@@ -54,6 +55,7 @@ CoordinatorOptions CoordinatorOptionsFor(const CoordinatorDaemonOptions& options
 GarbageCollectorOptions CollectorOptionsFor(const CoordinatorDaemonOptions& options, const Secret& secret) {
   GarbageCollectorOptions result;
   result.owner = Digest::Of(AsBytes("artifacts of " + secret.Reveal())).hex();
+  result.upload_records = UploadsDirectory(result.owner);
   result.period = std::clamp(std::min(options.artifact_grace, options.boundary_grace) / 10,
                              std::chrono::milliseconds(25), std::chrono::milliseconds(60'000));
   return result;
@@ -179,8 +181,9 @@ struct CoordinatorDaemon::Parts {
         coordinator(*job_store, clock, metrics, CoordinatorOptionsFor(options)),
         submission(coordinator, probe),
         job_service(coordinator, submission, seal, metrics, guard),
-        worker_service(coordinator, artifact_store, seal, metrics, guard, clock,
-                       {.artifact_store_uri = artifact_store_uri}),
+        worker_service(
+            coordinator, artifact_store, seal, metrics, guard, clock,
+            {.artifact_store_uri = artifact_store_uri, .parked_uploads = {.records = garbage_options.upload_records}}),
         collector(coordinator, *object_store, clock, garbage_metrics, log, garbage_options) {}
 
   void ShowReadiness(const absl::Status& readiness) {

@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "core/base/status_macros.h"
 #include "platform/job/error_reason.h"
+#include "server/upload_records.h"
 
 namespace gptvq {
 namespace {
@@ -82,6 +83,7 @@ void GarbageCollector::RunRound(std::stop_token stop) {
 
 absl::Status GarbageCollector::Delete(std::stop_token stop) {
   GPTVQ_RETURN_IF_ERROR(coordinator_.store().CheckLeading());
+  GPTVQ_RETURN_IF_ERROR(ClearUploads());
   GPTVQ_ASSIGN_OR_RETURN(const bool owner, OwnsStore());
   if (!owner) {
     return absl::FailedPreconditionError(
@@ -120,6 +122,29 @@ absl::StatusOr<bool> GarbageCollector::DeleteAll(const std::vector<Digest>& arti
   if (!forgotten.empty()) log_.Info("garbage deleted", {{"artifacts", forgotten.size()}, {"bytes", bytes}});
   GPTVQ_RETURN_IF_ERROR(trouble);
   return !forgotten.empty();
+}
+
+// A lease that is over never comes back, so what was saved of an upload under it is of use to nobody.
+absl::Status GarbageCollector::ClearUploads() {
+  const MonotonicTime now = clock_.MonotonicNow();
+  if (next_look_at_uploads_ && now < *next_look_at_uploads_) return absl::OkStatus();
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> records,
+                         objects_.List(options_.upload_records, ListScope::kRecursive));
+  int cleared = 0;
+  for (const ObjectInfo& record : records) {
+    const std::optional<UploadOwner> owner = OwnerOfUpload(options_.upload_records, record.key);
+    if (!owner) continue;
+    GPTVQ_ASSIGN_OR_RETURN(const bool is_live, coordinator_.MayBeHeld(owner->task_id, owner->epoch));
+    if (is_live) continue;
+    GPTVQ_RETURN_IF_ERROR(coordinator_.store().CheckLeading());
+    GPTVQ_RETURN_IF_ERROR(WithContext(ArtifactUpload::DiscardSaved(objects_, record.key), record.key));
+    ++cleared;
+  }
+  // What has no record, as its writer died between saving and saying so.
+  GPTVQ_RETURN_IF_ERROR(objects_.RemoveAbandonedWrites(ListScope::kRecursive));
+  if (cleared > 0) log_.Info("unfinished uploads deleted", {{"uploads", cleared}});
+  next_look_at_uploads_ = now + options_.uploads_period;
+  return absl::OkStatus();
 }
 
 // Looks for artifacts that nobody names, now and then: they are doomed as unknown, and the gauges show them.

@@ -35,13 +35,16 @@ struct GarbageMetrics {
 struct GarbageCollectorOptions {
   // Who may delete in the store: derived from the journal's secret. The store names the first one that asked for it.
   std::string owner;
+  std::string upload_records = "uploads/0000000000000000";  // of this journal: the directory of UploadsDirectory
   std::chrono::milliseconds period{60'000};
+  std::chrono::milliseconds uploads_period{600'000};    // between looks for uploads that nobody goes on with
   std::chrono::milliseconds survey_period{21'600'000};  // between looks for what nobody names
 };
 
 // Deletes from the artifact store what the journal says nobody needs, while this coordinator leads: the ledger decides, this
 // class does. A thread of its own runs a round every period. It never deletes what it merely finds: that is doomed first, as
-// unknown. In a store that belongs to another journal nothing is deleted. Owns the thread; borrows everything given to the
+// unknown. In a store that belongs to another journal nothing is deleted, but for what uploads to this one left whose lease is
+// over. Owns the thread; borrows everything given to the
 // constructor. Thread-safe.
 class GarbageCollector {
  public:
@@ -58,6 +61,7 @@ class GarbageCollector {
   absl::Status Delete(std::stop_token stop);
   // Whether anything is done with.
   absl::StatusOr<bool> DeleteAll(const std::vector<Digest>& artifacts, std::stop_token stop);
+  absl::Status ClearUploads();
   absl::Status Survey();
   absl::StatusOr<bool> OwnsStore();
   void ShowStanding();
@@ -72,6 +76,7 @@ class GarbageCollector {
 
   // Of the thread:
   std::optional<MonotonicTime> next_survey_;
+  std::optional<MonotonicTime> next_look_at_uploads_;
   absl::Status last_trouble_;  // as it was logged
 
   std::jthread thread_;  // last: it stops before the fields above go away

@@ -25,14 +25,21 @@ absl::Status OfStore(const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<LayerReceiver> LayerReceiver::Open(const Digest& digest, ArtifactStore& store) {
+absl::StatusOr<LayerReceiver> LayerReceiver::Open(UploadName name, ArtifactStore& store) {
+  const Digest digest = name.artifact;
   if (digest.size_bytes() == 0 || digest.size_bytes() > kMaxLayerArtifactBytes) {
     return Refuse(ErrorReason::kInvalidField, absl::StrCat("digest.size_bytes: ", digest.size_bytes(),
                                                            " is not between 1 and ", kMaxLayerArtifactBytes));
   }
-  absl::StatusOr<std::unique_ptr<WritableFile>> file = store.CreateArtifact(digest);
-  if (!file.ok()) return OfStore(file.status());
-  return LayerReceiver(digest, *std::move(file));
+  absl::StatusOr<ArtifactUpload> upload = store.BeginUpload(std::move(name));
+  if (!upload.ok()) return OfStore(upload.status());
+  return LayerReceiver(digest, *std::move(upload));
+}
+
+absl::StatusOr<LayerReceiver> LayerReceiver::Resume(UploadName name, ArtifactStore& store) {
+  const Digest digest = name.artifact;
+  GPTVQ_ASSIGN_OR_RETURN(ArtifactUpload upload, store.ResumeUpload(std::move(name)));
+  return LayerReceiver(digest, std::move(upload));
 }
 
 absl::Status LayerReceiver::Append(std::uint64_t offset, std::string_view data, std::uint32_t crc32c) {
@@ -40,25 +47,23 @@ absl::Status LayerReceiver::Append(std::uint64_t offset, std::string_view data, 
     return Refuse(ErrorReason::kInvalidField,
                   absl::StrCat("chunk.data: ", data.size(), " bytes, not between 1 and ", kMaxChunkBytes));
   }
-  if (offset != received_bytes_ || data.size() > digest_.size_bytes() - received_bytes_) {
+  if (offset != received_bytes() || data.size() > digest_.size_bytes() - received_bytes()) {
     return Refuse(ErrorReason::kChunkOutOfOrder,
-                  absl::StrCat("chunk of ", data.size(), " bytes at offset ", offset, " after ", received_bytes_,
+                  absl::StrCat("chunk of ", data.size(), " bytes at offset ", offset, " after ", received_bytes(),
                                " of ", digest_.size_bytes(), " bytes"));
   }
   if (Crc32c(data) != crc32c) {
     return Refuse(ErrorReason::kChecksumMismatch, absl::StrCat("chunk at offset ", offset, " has another CRC-32C"));
   }
-  GPTVQ_RETURN_IF_ERROR(OfStore(file_->Append(AsBytes(data))));
-  received_bytes_ += data.size();
-  return absl::OkStatus();
+  return OfStore(upload_.Append(AsBytes(data)));
 }
 
 absl::Status LayerReceiver::Finish() {
-  if (received_bytes_ != digest_.size_bytes()) {
+  if (!is_complete()) {
     return Refuse(ErrorReason::kChunkOutOfOrder,
-                  absl::StrCat("stream ended after ", received_bytes_, " of ", digest_.size_bytes(), " bytes"));
+                  absl::StrCat("stream ended after ", received_bytes(), " of ", digest_.size_bytes(), " bytes"));
   }
-  const absl::Status closed = file_->Close();
+  const absl::Status closed = upload_.Finish();
   if (absl::IsDataLoss(closed)) {
     return Refuse(ErrorReason::kDigestMismatch, absl::StrCat("artifact ", digest_.hex(), ": ", closed.message()));
   }

@@ -2,8 +2,8 @@
 #define GPTVQ_SERVER_LAYER_RECEIVER_H_
 
 #include <cstdint>
-#include <memory>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -11,13 +11,17 @@
 
 namespace gptvq {
 
-// One packed layer on its way into the artifact store, chunk by chunk: nothing is visible before Finish() said OK, and
-// nothing stays behind when it is destroyed without. Holds one chunk at a time. Thread-compatible.
+// One packed layer on its way into the artifact store, chunk by chunk: nothing is visible before Finish() said OK. Destroyed
+// without, it leaves what was saved of it, 8 MiB or a multiple, for Resume. Holds one chunk at a time, and the object store
+// a part of 8 MiB. Thread-compatible.
 class LayerReceiver {
  public:
   // Errors: InvalidArgument (INVALID_FIELD) for an artifact that is empty or larger than kMaxLayerArtifactBytes; those of
   // the store.
-  static absl::StatusOr<LayerReceiver> Open(const Digest& digest, ArtifactStore& store);
+  static absl::StatusOr<LayerReceiver> Open(UploadName name, ArtifactStore& store);
+
+  // Behind what is saved under that name. Errors: NotFound when nothing is; those of the store.
+  static absl::StatusOr<LayerReceiver> Resume(UploadName name, ArtifactStore& store);
 
   // Errors: OutOfRange (CHUNK_OUT_OF_ORDER), DataLoss (CHECKSUM_MISMATCH), InvalidArgument (INVALID_FIELD) for a chunk
   // that is empty or too long, ResourceExhausted (STORE_FULL); those of the store.
@@ -27,15 +31,17 @@ class LayerReceiver {
   // (DIGEST_MISMATCH), ResourceExhausted (STORE_FULL); those of the store.
   absl::Status Finish();
 
-  std::uint64_t received_bytes() const { return received_bytes_; }
-  bool is_complete() const { return received_bytes_ == digest_.size_bytes(); }
+  // Leaves nothing, for uploads that nobody may go on with.
+  void Discard() { upload_.Discard(); }
+
+  std::uint64_t received_bytes() const { return upload_.received_bytes(); }
+  bool is_complete() const { return received_bytes() == digest_.size_bytes(); }
 
  private:
-  LayerReceiver(const Digest& digest, std::unique_ptr<WritableFile> file) : digest_(digest), file_(std::move(file)) {}
+  LayerReceiver(const Digest& digest, ArtifactUpload upload) : digest_(digest), upload_(std::move(upload)) {}
 
   Digest digest_;
-  std::unique_ptr<WritableFile> file_;
-  std::uint64_t received_bytes_ = 0;
+  ArtifactUpload upload_;
 };
 
 inline constexpr std::uint64_t kMaxLayerArtifactBytes = std::uint64_t{64} << 30;

@@ -234,6 +234,8 @@ absl::StatusOr<DeletionCount> GrpcWorkerService::Receive(const Lease& lease, Lay
     GPTVQ_RETURN_IF_ERROR(received);
     return Refuse(ErrorReason::kChunkOutOfOrder, "the stream ended before the layer was complete");
   }
+  // Whoever sends it again goes on behind what is saved, unless the lease is over, the storage full, or the sender confused.
+  if (!received.ok() && !absl::IsUnavailable(received)) receiver.Discard();
   GPTVQ_RETURN_IF_ERROR(received);
   const DeletionCount seen = coordinator_.deletion_count();  // before the artifact is there
   GPTVQ_RETURN_IF_ERROR(receiver.Finish());
@@ -267,8 +269,8 @@ absl::Status GrpcWorkerService::Query(Call& call, const v1::QueryUploadRequest& 
   *layer.mutable_artifact()->mutable_digest() = request.digest();
   GPTVQ_ASSIGN_OR_RETURN(const PublishedLayer asked, FromProto(layer));
   GPTVQ_RETURN_IF_ERROR(coordinator_.CheckHolder(lease));
-  const std::uint64_t received_bytes =
-      uploads_.ReceivedBytes({lease.task_id, lease.epoch, asked.layer, asked.artifact});
+  GPTVQ_ASSIGN_OR_RETURN(const std::uint64_t received_bytes,
+                         uploads_.ReceivedBytes({lease.task_id, lease.epoch, asked.layer, asked.artifact}));
   // Where only the answer was lost, nothing is sent again.
   GPTVQ_ASSIGN_OR_RETURN(const bool published, coordinator_.WasRecorded(gptvq::PublishLayer{lease, asked}));
   response.set_received_bytes(published ? asked.artifact.size_bytes() : received_bytes);

@@ -149,6 +149,8 @@ class Check:
             return
         store = pathlib.Path(self.case["store"])
         for path in [path for path in store.rglob("*") if path.is_file()]:
+            if path.name.startswith(".gptvq-tmp-saved-") and path.stat().st_size >= 8 << 20:
+                continue  # of an upload whose coordinator died before it said what it had saved: spared for a day
             if path.name.startswith("."):
                 self.expect(False, "S7", f"temporary file {path}")
             elif "sha256" in path.parts:

@@ -1,4 +1,5 @@
 // What is doomed, spared, deleted and refused: the ledger's decisions, and the collector that carries them out.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -436,7 +437,57 @@ TEST_F(GarbageCollectorTest, DeletesNothingInTheStoreOfAnotherJournal) {
   EXPECT_NE(log_text_.str().find("another journal"), std::string::npos) << log_text_.str();
 }
 
+// What a process left that received an artifact under a lease and ended.
+void LeaveAnUpload(ObjectStore& store, const std::string& record_key) {
+  const std::string contents(kSavedPartBytes + 1, 'u');
+  auto upload = ArtifactUpload::Begin(store, {DigestOf(contents), record_key});
+  ASSERT_TRUE(upload.ok()) << upload.status();
+  ASSERT_TRUE(upload->Append(AsBytes(contents)).ok());
+}
+
+TEST_F(GarbageCollectorTest, ClearsUploadsWhoseLeaseIsOverAndNoOthers) {
+  Do(AParallelJob("job-2"));
+  ASSERT_TRUE(coordinator_.Poll({kWorker, "p3"}, milliseconds(0), [] { return false; }).ok());
+  const std::string directory = GarbageCollectorOptions().upload_records;
+  const std::string key = "0-" + std::string(64, '0');
+  const std::vector<std::string> kept = {
+      directory + "/job-2/capture-0/1/" + key,  // is held
+      directory + "/job-2/capture-0/2/" + key,  // of an epoch that this coordinator does not know
+      "uploads/another-journal/job-9/capture-0/1/" + key,
+  };
+  for (const std::string& record : kept) LeaveAnUpload(objects_, record);
+  LeaveAnUpload(objects_, directory + "/job-1/quantize-0/1/" + key);  // was given back
+  LeaveAnUpload(objects_, directory + "/job-2/quantize-0/0/" + key);  // an earlier epoch
+  LeaveAnUpload(objects_, directory + "/job-0/capture-0/1/" + key);   // of a job that nobody knows any more
+  GarbageCollector collector = ACollector();
+
+  collector.RunRound();
+
+  std::vector<std::string> left;
+  const std::vector<ObjectInfo> objects = objects_.List("uploads", ListScope::kRecursive).value();
+  for (const ObjectInfo& object : objects) left.push_back(object.key);
+  EXPECT_THAT(left, testing::UnorderedElementsAreArray(kept));
+  EXPECT_EQ(objects_.store.saved_count(), kept.size());
+  EXPECT_NE(log_text_.str().find("\"unfinished uploads deleted\" uploads=3"), std::string::npos) << log_text_.str();
+}
+
+TEST_F(GarbageCollectorTest, LooksForUploadsNowAndThen) {
+  const std::string record = GarbageCollectorOptions().upload_records + "/job-1/quantize-0/1/0-x";
+  GarbageCollector collector = ACollector();
+  collector.RunRound();
+  LeaveAnUpload(objects_, record);
+
+  collector.RunRound();
+  EXPECT_TRUE(objects_.Stat(record).ok());
+  clock_.Advance(minutes(10));
+  collector.RunRound();
+
+  EXPECT_FALSE(objects_.Stat(record).ok());
+}
+
 TEST_F(GarbageCollectorTest, DeletesNothingWhileAnotherCoordinatorLeads) {
+  const std::string record = GarbageCollectorOptions().upload_records + "/job-1/quantize-0/1/0-x";
+  LeaveAnUpload(objects_, record);
   GarbageCollector collector = ACollector();
   clock_.Advance(hours(24));
   store_.SetMayLead(false);
@@ -444,6 +495,7 @@ TEST_F(GarbageCollectorTest, DeletesNothingWhileAnotherCoordinatorLeads) {
   collector.RunRound();
 
   EXPECT_TRUE(IsStored());
+  EXPECT_TRUE(objects_.Stat(record).ok());
   EXPECT_EQ(metrics_.collecting.Value(), 0);
   EXPECT_EQ(metrics_.failures.Value(), 0);
 }

@@ -183,6 +183,81 @@ TEST_F(CutUpload, DiesWithItsLease) {
   EXPECT_EQ(ReasonOf(SendFrom(2 * kChunk).status()), ErrorReason::kChunkOutOfOrder);
 }
 
+// Layers of two saved parts and a bit.
+class SavedUpload : public CutUpload {
+ protected:
+  SavedUpload() {
+    while (bytes_.size() < 2 * kSavedPartBytes + kChunk) bytes_ += bytes_;
+  }
+
+  // As the end of the process would: a minute later nothing is parked any more.
+  void WaitUntilForgotten() {
+    while (*Query() % kSavedPartBytes != 0) {
+      service_.clock.Advance(std::chrono::seconds(10));
+      ASSERT_TRUE(service_.coordinator.Record(RenewLease{*FromProto(lease_), {}}).ok());
+    }
+  }
+};
+
+TEST_F(SavedUpload, GoesOnBehindItsLastPartWhenNothingIsParked) {
+  SendAndVanish(0, 17);
+  ASSERT_EQ(*Query(), 17 * kChunk);
+  WaitUntilForgotten();
+
+  EXPECT_EQ(*Query(), 2 * kSavedPartBytes);
+  const auto published = SendFrom(2 * kSavedPartBytes);
+
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_TRUE(service_.artifacts.OpenArtifact(DigestOf(bytes_)).ok());
+  EXPECT_EQ(service_.objects.List("", ListScope::kRecursive)->size(), 1u) << "the record is gone";
+  EXPECT_EQ(service_.objects.saved_count(), 0u);
+}
+
+TEST_F(SavedUpload, IsFreedWhenItBeginsAnewOrLosesItsLease) {
+  SendAndVanish(0, 9);
+  ASSERT_EQ(*Query(), 9 * kChunk);
+  ASSERT_EQ(service_.objects.saved_count(), 1u);
+  SendAndVanish(0, 1);
+  ASSERT_EQ(*Query(), kChunk);
+  EXPECT_EQ(service_.objects.saved_count(), 0u);
+
+  SendAndVanish(kChunk, 7);
+  ASSERT_EQ(*Query(), kSavedPartBytes);
+  grpc::ClientContext context;
+  v1::PublishLayerResponse response;
+  const auto writer = service_.workers->PublishLayer(&context, &response);
+  ASSERT_TRUE(writer->Write(HeaderAt(kSavedPartBytes)));
+  while (service_.registry.RenderText().find("gptvq_coordinator_uploads 1") == std::string::npos) {
+    std::this_thread::yield();
+  }
+  ASSERT_TRUE(worker_->Release(lease_).ok());
+  for (std::size_t offset = kSavedPartBytes; offset < bytes_.size(); offset += kChunk) {
+    if (!writer->Write(TestWorker::Chunk(offset, bytes_.substr(offset, kChunk)))) break;
+  }
+  writer->WritesDone();
+
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(writer->Finish())), ErrorReason::kNotHeld);
+  EXPECT_EQ(service_.objects.saved_count(), 0u);
+}
+
+TEST_F(SavedUpload, BytesThatAreNotThoseAnnouncedAreNotGoneOnWith) {
+  SendAndVanish(0, 9);
+  ASSERT_EQ(*Query(), 9 * kChunk);
+  std::string sound = bytes_;
+  bytes_[10 * kChunk] ^= 1;
+  std::vector<v1::PublishLayerRequest> messages = {TestWorker::Header(lease_, 0, sound)};
+  messages[0].mutable_header()->set_first_offset(9 * kChunk);
+  for (std::size_t offset = 9 * kChunk; offset < bytes_.size(); offset += kChunk) {
+    messages.push_back(TestWorker::Chunk(offset, bytes_.substr(offset, kChunk)));
+  }
+
+  EXPECT_EQ(ReasonOf(worker_->Publish(messages).status()), ErrorReason::kDigestMismatch);
+
+  bytes_ = sound;
+  EXPECT_EQ(*Query(), 0u);
+  EXPECT_TRUE(SendFrom(0).ok());
+}
+
 TEST(PublishLayerCall, WhoLostTheLeaseLearnsItBeforeSendingBytes) {
   Service service;
   SubmitTo(service, WithoutEvaluation());

@@ -233,7 +233,8 @@ absl::Status SimCoordinator::Store(const PublishLayer& event, const std::string&
   std::string bytes = upload;
   // Damage that no checksum of a chunk would show: only the digest can.
   if (world_.Strikes(SimFault::kDamagedUpload)) bytes[0] = static_cast<char>(bytes[0] ^ 1);
-  GPTVQ_ASSIGN_OR_RETURN(LayerReceiver receiver, LayerReceiver::Open(event.layer.artifact, artifacts_));
+  GPTVQ_ASSIGN_OR_RETURN(LayerReceiver receiver,
+                         LayerReceiver::Open({event.layer.artifact, "uploads/sim"}, artifacts_));
   const std::size_t half = bytes.size() / 2;
   for (const auto& [offset, chunk] : {std::pair(std::size_t{0}, bytes.substr(0, half)), {half, bytes.substr(half)}}) {
     GPTVQ_RETURN_IF_ERROR(receiver.Append(offset, chunk, Crc32c(chunk)));

@@ -1,4 +1,4 @@
 """One module per group; importing them fills the table."""
 
 from experiments import (clocks, coordinator, database, devices, everything, network, object_store,  # noqa: F401
-                         replicated, security, workers)
+                         replicated, security, uploads, workers)
