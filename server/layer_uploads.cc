@@ -44,8 +44,8 @@ absl::StatusOr<LayerReceiver> LayerUploads::Call::Open(std::uint64_t offset) {
   if (left && left->received_bytes() == offset) return *std::move(left);
   const std::uint64_t left_bytes = left ? left->received_bytes() : 0;
   return Refuse(ErrorReason::kChunkOutOfOrder,
-                absl::StrCat("of an earlier upload of layer ", key_.layer, " ", left_bytes, " bytes are left, not ",
-                             offset, "; send it from its beginning"));
+                absl::StrCat(left_bytes, " bytes are left of an earlier upload of layer ", key_.layer, ", not ", offset,
+                             "; send it from its beginning"));
 }
 
 void LayerUploads::Call::Park(LayerReceiver receiver) { uploads_.Park(key_, std::move(receiver)); }

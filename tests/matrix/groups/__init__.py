@@ -2,6 +2,6 @@
 
 import importlib
 
-NAMES = ("flags", "configuration", "identity", "rpc", "leases", "weights", "model_config", "texts", "locations",
+NAMES = ("flags", "configuration", "identity", "rpc", "leases", "uploads", "weights", "model_config", "texts", "locations",
          "results", "load")
 CASES = [case for name in NAMES for case in importlib.import_module(f"groups.{name}").CASES]
