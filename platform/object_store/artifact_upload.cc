@@ -142,7 +142,7 @@ absl::Status ArtifactUpload::Save() {
 }
 
 absl::Status ArtifactUpload::Finish() {
-  const absl::Status completed = Complete();
+  absl::Status completed = Complete();
   if (absl::IsUnavailable(completed)) return completed;
   if (!completed.ok()) {
     Discard();
