@@ -77,6 +77,14 @@ absl::Status CheckAddInPlace(DType dtype, ConstTensorView x, ConstTensorView y) 
   return Require(SameShape(x, y), "AddInPlace", "x and y have the same shape");
 }
 
+absl::Status CheckConvert(DType dtype, ConstTensorView x, ConstTensorView y) {
+  GPTVQ_RETURN_IF_ERROR(Require(x.dtype == DType::kF32 || x.dtype == DType::kF16 || x.dtype == DType::kBf16, "Convert",
+                                "x is f32, f16 or bf16"));
+  GPTVQ_RETURN_IF_ERROR(
+      Require(y.dtype == DType::kF32 || y.dtype == dtype, "Convert", "y is f32 or of the backend's activation dtype"));
+  return Require(SameShape(x, y), "Convert", "x and y have the same shape");
+}
+
 absl::Status CheckAccumulateLogSumExp(DType dtype, ConstTensorView hidden, ConstTensorView head,
                                       absl::Span<const std::int32_t> targets, const LogSumExpState& state) {
   GPTVQ_RETURN_IF_ERROR(RequireDType(dtype, "AccumulateLogSumExp", {hidden, head}));

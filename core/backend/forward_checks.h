@@ -21,6 +21,8 @@ absl::Status CheckCausalAttention(DType dtype, ConstTensorView q, ConstTensorVie
                                   const AttentionShape& shape, ConstTensorView out);
 absl::Status CheckSwiGlu(DType dtype, ConstTensorView gate, ConstTensorView up, ConstTensorView out);
 absl::Status CheckAddInPlace(DType dtype, ConstTensorView x, ConstTensorView y);
+// Here `dtype` is what y may have beside f32.
+absl::Status CheckConvert(DType dtype, ConstTensorView x, ConstTensorView y);
 absl::Status CheckAccumulateLogSumExp(DType dtype, ConstTensorView hidden, ConstTensorView head,
                                       absl::Span<const std::int32_t> targets, const LogSumExpState& state);
 

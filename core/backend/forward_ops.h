@@ -28,7 +28,7 @@ struct LogSumExpState {
   MatrixView<float> target_logit;  // [T, 1]
 };
 
-// The forward pass of a decoder layer, op by op. T tokens, dtype of every TensorView = Backend::activation_dtype();
+// The forward pass of a decoder layer, op by op. T tokens, dtype of every TensorView = Backend::activation_dtype() but for Convert;
 // products accumulate in f32 or better. All memory is the backend's. Thread-compatible: one caller at a time.
 // Errors: InvalidArgument for shapes that do not fit (a bug of the caller that would corrupt memory), Internal for a device
 // error. Deterministic: bitwise equal for any thread count and from run to run within one numerics class.
@@ -62,6 +62,10 @@ class ForwardOps {
 
   // y += x.
   virtual absl::Status AddInPlace(ConstTensorView x, TensorView y) = 0;
+
+  // y = x in another type: weights as a checkpoint stores them. x f32, f16 or bf16; y f32 or the activation dtype. Exact where
+  // y's type is the wider one, else rounded to nearest even. The only operation on other types.
+  virtual absl::Status Convert(ConstTensorView x, TensorView y_out) = 0;
 
   // One tile of the vocabulary: logits of tokens first_token .. first_token + V - 1 from hidden [T, C] and their rows of
   // the output embedding `head` [V, C], folded into `state`. targets: T token ids in host memory.

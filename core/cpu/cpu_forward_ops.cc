@@ -113,6 +113,17 @@ absl::Status CpuForwardOps::AddInPlace(ConstTensorView x_tensor, TensorView y_te
   return absl::OkStatus();
 }
 
+absl::Status CpuForwardOps::Convert(ConstTensorView x, TensorView y_tensor) {
+  GPTVQ_RETURN_IF_ERROR(CheckConvert(DType::kF32, x, y_tensor));
+  const auto y = y_tensor.As<float>();
+  const std::size_t row_bytes = static_cast<std::size_t>(x.cols) * DTypeBytes(x.dtype);
+  ForEachRow(pool_, x.rows, [&](std::int64_t r) {
+    DecodeToFloat(x.dtype, {static_cast<const std::byte*>(x.Rows(r, 1).data), row_bytes},
+                  absl::MakeSpan(y.row(r), static_cast<std::size_t>(y.cols)));
+  });
+  return absl::OkStatus();
+}
+
 absl::Status CpuForwardOps::AccumulateLogSumExp(ConstTensorView hidden_tensor, ConstTensorView head_tensor,
                                                 std::int64_t first_token, absl::Span<const std::int32_t> targets,
                                                 LogSumExpState state) {

@@ -21,6 +21,7 @@ class CpuForwardOps final : public ForwardOps {
                                TensorView out) override;
   absl::Status SwiGlu(ConstTensorView gate, ConstTensorView up, TensorView out) override;
   absl::Status AddInPlace(ConstTensorView x, TensorView y) override;
+  absl::Status Convert(ConstTensorView x, TensorView y_out) override;
   absl::Status AccumulateLogSumExp(ConstTensorView hidden, ConstTensorView head, std::int64_t first_token,
                                    absl::Span<const std::int32_t> targets, LogSumExpState state) override;
 

@@ -6,6 +6,7 @@
 #include "core/cuda/attention_kernels.h"
 #include "core/cuda/device_view.h"
 #include "core/cuda/forward_kernels.h"
+#include "core/cuda/matrix_kernels.h"
 #include "core/cuda/products.h"
 
 namespace gptvq::cuda {
@@ -114,6 +115,27 @@ absl::Status CudaForwardOps::AddInPlace(ConstTensorView x_tensor, TensorView y_t
   const int pack = PackWidth(x, x, Bf16OnDevice(ConstTensorView(y_tensor)));
   return LaunchAddInPlace(PlanRows(x.rows, x.cols / pack, context_.limits()), x, Bf16OnDevice(y_tensor),
                           context_.stream());
+}
+
+absl::Status CudaForwardOps::Convert(ConstTensorView x, TensorView y_out) {
+  GPTVQ_RETURN_IF_ERROR(CheckConvert(kDType, x, y_out));
+  if (x.rows == 0 || x.cols == 0) return absl::OkStatus();
+  GPTVQ_RETURN_IF_ERROR(context_.Activate());
+  const cudaStream_t stream = context_.stream();
+  if (x.dtype == y_out.dtype) {
+    const std::size_t element = DTypeBytes(x.dtype);
+    return CudaStatus(
+        cudaMemcpy2DAsync(y_out.data, static_cast<std::size_t>(y_out.stride) * element, x.data,
+                          static_cast<std::size_t>(x.stride) * element, static_cast<std::size_t>(x.cols) * element,
+                          static_cast<std::size_t>(x.rows), cudaMemcpyDefault, stream),
+        "Convert");
+  }
+  const RowsPlan plan = PlanRows(x.rows, x.cols, context_.limits());
+  if (x.dtype == DType::kF32) return LaunchToBf16(plan, OnDevice(x.As<const float>()), Bf16OnDevice(y_out), stream);
+  if (x.dtype == DType::kBf16) return LaunchFromBf16(plan, Bf16OnDevice(x), OnDevice(y_out.As<float>()), stream);
+  const ConstHalfView half = {static_cast<const std::uint16_t*>(x.data), x.rows, x.cols, x.stride};
+  return y_out.dtype == DType::kF32 ? LaunchFromHalf(plan, half, OnDevice(y_out.As<float>()), stream)
+                                    : LaunchHalfToBf16(plan, half, Bf16OnDevice(y_out), stream);
 }
 
 absl::Status CudaForwardOps::AccumulateLogSumExp(ConstTensorView hidden_tensor, ConstTensorView head_tensor,

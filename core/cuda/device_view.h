@@ -34,6 +34,9 @@ DeviceView<const T> ReadOnly(MatrixView<T> view) {
 using Bf16View = DeviceView<std::uint16_t>;
 using ConstBf16View = DeviceView<const std::uint16_t>;
 
+// IEEE half as its bits: weights as some checkpoints store them.
+using ConstHalfView = DeviceView<const std::uint16_t>;
+
 inline Bf16View Bf16OnDevice(TensorView tensor) {
   return {static_cast<std::uint16_t*>(tensor.data), tensor.rows, tensor.cols, tensor.stride};
 }

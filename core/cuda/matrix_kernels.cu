@@ -3,6 +3,8 @@
 // strides are unbounded. Row sums: a warp per row, lane l adds elements l, l + 32, ... in f64, then a
 // butterfly: the order is fixed by the width.
 // Limits: none; indices are 64 bits wide.
+#include <cuda_fp16.h>
+
 #include "core/backend/formulas.h"
 #include "core/cuda/cuda_status.h"
 #include "core/cuda/device_math.cuh"
@@ -41,6 +43,18 @@ __global__ __launch_bounds__(kThreads) void ToBf16Kernel(DeviceView<const float>
 __global__ __launch_bounds__(kThreads) void FromBf16Kernel(ConstBf16View source, DeviceView<float> target) {
   ForEachElement(source.rows, source.cols,
                  [&](std::int64_t r, std::int64_t c) { target.at(r, c) = FromBf16(source.at(r, c)); });
+}
+
+__device__ float FromHalf(std::uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
+
+__global__ __launch_bounds__(kThreads) void FromHalfKernel(ConstHalfView source, DeviceView<float> target) {
+  ForEachElement(source.rows, source.cols,
+                 [&](std::int64_t r, std::int64_t c) { target.at(r, c) = FromHalf(source.at(r, c)); });
+}
+
+__global__ __launch_bounds__(kThreads) void HalfToBf16Kernel(ConstHalfView source, Bf16View target) {
+  ForEachElement(source.rows, source.cols,
+                 [&](std::int64_t r, std::int64_t c) { target.at(r, c) = ToBf16(FromHalf(source.at(r, c))); });
 }
 
 __global__ __launch_bounds__(kThreads) void SplitKernel(const SplitArguments in) {
@@ -151,6 +165,17 @@ absl::Status LaunchFromBf16(const RowsPlan& plan, ConstBf16View source, DeviceVi
                             cudaStream_t stream) {
   FromBf16Kernel<<<plan.grid, BlockOf(plan), 0, stream>>>(source, target_out);
   return LaunchStatus("FromBf16Kernel");
+}
+
+absl::Status LaunchFromHalf(const RowsPlan& plan, ConstHalfView source, DeviceView<float> target_out,
+                            cudaStream_t stream) {
+  FromHalfKernel<<<plan.grid, BlockOf(plan), 0, stream>>>(source, target_out);
+  return LaunchStatus("FromHalfKernel");
+}
+
+absl::Status LaunchHalfToBf16(const RowsPlan& plan, ConstHalfView source, Bf16View target_out, cudaStream_t stream) {
+  HalfToBf16Kernel<<<plan.grid, BlockOf(plan), 0, stream>>>(source, target_out);
+  return LaunchStatus("HalfToBf16Kernel");
 }
 
 absl::Status LaunchSum(const double* values, std::int64_t count, double* sum_out, cudaStream_t stream) {

@@ -42,6 +42,11 @@ absl::Status LaunchToBf16(const RowsPlan& plan, DeviceView<const float> source, 
 absl::Status LaunchFromBf16(const RowsPlan& plan, ConstBf16View source, DeviceView<float> target_out,
                             cudaStream_t stream);
 
+// From IEEE half: exact to f32, rounded once to bfloat16.
+absl::Status LaunchFromHalf(const RowsPlan& plan, ConstHalfView source, DeviceView<float> target_out,
+                            cudaStream_t stream);
+absl::Status LaunchHalfToBf16(const RowsPlan& plan, ConstHalfView source, Bf16View target_out, cudaStream_t stream);
+
 // The operand of a product in TF32, three times along the inner axis: high, high, low (SplitTf32 in formulas.h) or high,
 // low, high, so that the product of one kind with the other is the product of the originals but for that of the low
 // parts. out [rows, 3 cols] or [3 rows, cols].

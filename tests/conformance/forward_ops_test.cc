@@ -207,6 +207,61 @@ TEST_P(ForwardOpsConformance, AddInPlaceAddsEveryElementOnce) {
   EXPECT_EQ(sum, compute(GuardedTensor::Rows::kAligned));
 }
 
+// Every half and every bfloat16 that is no NaN, as one matrix each.
+std::vector<std::uint16_t> AllNumbers(DType dtype) {
+  std::vector<std::uint16_t> numbers;
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const auto number = static_cast<std::uint16_t>(bits);
+    const float value = dtype == DType::kF16 ? HalfToFloat(number) : Bf16ToFloat(number);
+    numbers.push_back(std::isnan(value) ? 0 : number);
+  }
+  return numbers;
+}
+
+TEST_P(ForwardOpsConformance, ConvertWidensEveryStoredNumberExactly) {
+  const std::int64_t rows = 256, cols = 256;
+  for (DType dtype : {DType::kF16, DType::kBf16}) {
+    const std::vector<std::uint16_t> numbers = AllNumbers(dtype);
+    const GuardedMatrix<std::uint16_t> stored(backend(), rows, cols, numbers);
+    const GuardedMatrix<float> wide(backend(), rows, cols);
+    const MatrixView<std::uint16_t> x = stored.view();
+    const MatrixView<float> y = wide.view();
+
+    ASSERT_TRUE(backend()
+                    .forward()
+                    .Convert(ConstTensorView(x.data, dtype, rows, cols, x.stride),
+                             TensorView(y.data, DType::kF32, rows, cols, y.stride))
+                    .ok());
+
+    const std::vector<float> values = wide.Read();
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      ASSERT_EQ(values[i], dtype == DType::kF16 ? HalfToFloat(numbers[i]) : Bf16ToFloat(numbers[i])) << numbers[i];
+    }
+  }
+}
+
+TEST_P(ForwardOpsConformance, ConvertMakesActivationsOfWhatIsStored) {
+  const std::int64_t rows = 7, cols = 37;
+  const std::vector<float> values = RoundedTo(DType::kF16, TestRandom(26).Normals(rows * cols));
+  std::vector<std::uint16_t> halves, bf16s;
+  for (float value : values) {
+    halves.push_back(FloatToHalf(value));
+    bf16s.push_back(FloatToBf16(value));
+  }
+  const GuardedMatrix<float> floats(backend(), rows, cols, values);
+  const GuardedMatrix<std::uint16_t> half(backend(), rows, cols, halves), bf16(backend(), rows, cols, bf16s);
+  const auto converted = [&](const void* data, DType dtype, std::int64_t stride) {
+    const GuardedTensor y(backend(), rows, cols);
+    EXPECT_TRUE(backend().forward().Convert(ConstTensorView(data, dtype, rows, cols, stride), y.view()).ok());
+    return y.Read();
+  };
+  const std::vector<float> expected = RoundedTo(backend().activation_dtype(), values);
+
+  EXPECT_EQ(converted(floats.view().data, DType::kF32, floats.view().stride), expected);
+  EXPECT_EQ(converted(half.view().data, DType::kF16, half.view().stride), expected);
+  EXPECT_EQ(converted(bf16.view().data, DType::kBf16, bf16.view().stride), RoundedTo(DType::kBf16, values));
+}
+
 TEST_P(ForwardOpsConformance, LogSumExpOfTilesIsThatOfTheWholeVocabulary) {
   const std::int64_t tokens = 70, dim = 48, vocabulary = 1300;
   const auto hidden = Tensor(tokens * dim, 14), head = Tensor(vocabulary * dim, 15);
@@ -259,6 +314,7 @@ TEST_P(ForwardOpsConformance, RefusesShapesThatDoNotFit) {
   EXPECT_EQ(ops.ApplyRotary(a.view(), 2, weight.view(), weight.view()).code(), kInvalid);
   EXPECT_EQ(ops.SwiGlu(a.view(), b.view(), a.view()).code(), kInvalid);
   EXPECT_EQ(ops.AddInPlace(a.view(), b.view()).code(), kInvalid);
+  EXPECT_EQ(ops.Convert(a.view(), b.view()).code(), kInvalid);
   EXPECT_EQ(
       ops.CausalAttention(a.view(), a.view(), a.view(),
                           {.sequence_length = 3, .head_count = 2, .kv_head_count = 2, .head_dim = 3, .score_scale = 1},

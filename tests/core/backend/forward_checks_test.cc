@@ -40,6 +40,17 @@ TEST(ForwardChecks, AnotherDTypeIsRefusedByName) {
   EXPECT_NE(status.message().find("dtype"), std::string::npos) << status;
 }
 
+TEST(ForwardChecks, ConvertTakesWhatCheckpointsStoreAndGivesWhatIsComputedWith) {
+  const DType kBf16 = DType::kBf16;
+  for (DType stored : {DType::kF32, DType::kF16, DType::kBf16}) {
+    EXPECT_TRUE(CheckConvert(kBf16, Tensor(8, 6, stored), Tensor(8, 6)).ok());
+    EXPECT_TRUE(CheckConvert(kBf16, Tensor(8, 6, stored), Tensor(8, 6, kBf16)).ok());
+    EXPECT_FALSE(CheckConvert(kF32, Tensor(8, 6, stored), Tensor(8, 6, kBf16)).ok());
+    EXPECT_FALSE(CheckConvert(kBf16, Tensor(8, 6, stored), Tensor(6, 8)).ok());
+  }
+  EXPECT_FALSE(CheckConvert(kBf16, Tensor(8, 6, DType::kF64), Tensor(8, 6)).ok());
+}
+
 TEST(ForwardChecks, EveryShapeThatDoesNotFitIsRefused) {
   AttentionShape shape = {.sequence_length = 4, .head_count = 4, .kv_head_count = 3, .head_dim = 8};
   const auto attention = [&](std::int64_t q_cols, std::int64_t kv_cols) {
