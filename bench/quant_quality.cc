@@ -161,7 +161,8 @@ std::optional<Score> Quantize(Backend& backend, const Layer& layer, const QuantS
     return std::nullopt;
   }
   std::vector<float> error = layer.weights;
-  for (std::size_t i = 0; i < error.size(); ++i) error[i] -= result->dequantized[i];
+  const std::vector<float> dequantized = result->Dequantized();
+  for (std::size_t i = 0; i < error.size(); ++i) error[i] -= dequantized[i];
   Score score;
   score.bits = result->report.bits.bits_per_value();
   score.relative_error = result->report.relative_error;

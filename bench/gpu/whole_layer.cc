@@ -87,8 +87,9 @@ WholeLayer QuantizeWholeLayer(Backend& backend, const ModelShape& shape, const Q
           QuantizeLinear(backend, linear.name, {weights.data(), linear.rows, linear.cols}, prepared, spec, 1, &clock);
       Check(result.status(), linear.name);
       layer.seconds += clock.NowSeconds() - begin;
-      sha.Update(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(result->dequantized.data()),
-                                     result->dequantized.size() * sizeof(float)));
+      const std::vector<float> dequantized = result->Dequantized();
+      sha.Update(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(dequantized.data()),
+                                     dequantized.size() * sizeof(float)));
       const LinearReport& report = result->report;
       layer.bits +=
           report.bits.bits_per_value() * static_cast<double>(linear.rows * linear.cols) / shape.layer_weights();

@@ -101,7 +101,7 @@ absl::Status WriteResult(const Storage& storage, const std::string& path, const 
   GPTVQ_ASSIGN_OR_RETURN(std::vector<PackedTensor> tensors, PackLinear(module, result.linear));
   PackedTensor dequantized{{std::string(kDequantizedTensor), DType::kF32, {module.rows, module.cols}}, {}};
   dequantized.bytes.resize(dequantized.info.byte_count());
-  EncodeFromFloat(DType::kF32, result.dequantized, absl::MakeSpan(dequantized.bytes));
+  EncodeFromFloat(DType::kF32, result.Dequantized(), absl::MakeSpan(dequantized.bytes));
   tensors.push_back(std::move(dequantized));
 
   std::vector<TensorInfo> infos;

@@ -58,7 +58,7 @@ class DeviceMatrix {
   MatrixView<T> view_;
 };
 
-// The same for activations and weights of the forward pass, whose dtype is the backend's.
+// The same for activations and weights of the forward pass, whose dtype is the backend's unless told.
 class DeviceTensor {
  public:
   DeviceTensor() = default;
@@ -70,6 +70,10 @@ class DeviceTensor {
     tensor.view_ = TensorView(tensor.memory_->address(), dtype, rows, cols, cols);
     return tensor;
   }
+
+  // Takes memory that holds a matrix of any dtype already.
+  DeviceTensor(std::unique_ptr<DeviceMemory> memory, DType dtype, std::int64_t rows, std::int64_t cols)
+      : memory_(std::move(memory)), view_(memory_->address(), dtype, rows, cols, cols) {}
 
   static absl::StatusOr<DeviceTensor> FromHost(Backend& backend, MatrixView<const float> values) {
     GPTVQ_ASSIGN_OR_RETURN(DeviceTensor tensor, Allocate(backend, values.rows, values.cols));

@@ -53,6 +53,11 @@ MatrixView<T> BasicTensorView<Data>::As() const {
   return MatrixView<T>(static_cast<T*>(data), rows, cols, stride);
 }
 
+// An f32 matrix where a tensor is wanted.
+inline TensorView AsTensor(MatrixView<float> matrix) {
+  return TensorView(matrix.data, DType::kF32, matrix.rows, matrix.cols, matrix.stride);
+}
+
 }  // namespace gptvq
 
 #endif  // GPTVQ_CORE_BACKEND_TENSOR_VIEW_H_

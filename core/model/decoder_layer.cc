@@ -33,30 +33,63 @@ absl::StatusOr<DecoderLayer> DecoderLayer::Load(Backend& backend, const ModelCon
   GPTVQ_CHECK(index >= 0 && index < config.layer_count);
   DecoderLayer layer(backend, index);
   for (LinearRole role : kLinearRoles) {
-    const int i = static_cast<int>(role);
+    const auto i = static_cast<std::size_t>(role);
+    GPTVQ_ASSIGN_OR_RETURN(layer.weights_[i], LoadLinear(backend, linears, index, role, ShapeOf(config, role)));
+    layer.weight_is_source_[i] = backend.activation_dtype() == DType::kF32;  // what linears are read in
+  }
+  GPTVQ_RETURN_IF_ERROR(layer.LoadVectors(config, checkpoint));
+  return layer;
+}
+
+absl::StatusOr<DecoderLayer> DecoderLayer::Load(Backend& backend, const ModelConfig& config,
+                                                const Checkpoint& checkpoint, StoredLinears linears, int index) {
+  GPTVQ_CHECK(index >= 0 && index < config.layer_count);
+  DecoderLayer layer(backend, index);
+  for (LinearRole role : kLinearRoles) {
+    const auto i = static_cast<std::size_t>(role);
     const LinearShape shape = ShapeOf(config, role);
-    GPTVQ_ASSIGN_OR_RETURN(layer.weights_[i], LoadLinear(backend, linears, index, role, shape));
+    GPTVQ_CHECK(linears[i].rows() == shape.rows && linears[i].cols() == shape.cols);
+    layer.weight_is_source_[i] = linears[i].view().dtype == backend.activation_dtype();
+    if (layer.weight_is_source_[i]) {
+      layer.weights_[i] = std::move(linears[i]);
+      continue;
+    }
+    GPTVQ_ASSIGN_OR_RETURN(layer.weights_[i], DeviceTensor::Allocate(backend, shape.rows, shape.cols));
+    GPTVQ_RETURN_IF_ERROR(backend.forward().Convert(linears[i].view(), layer.weights_[i].view()));
+    layer.stored_[i] = std::move(linears[i]);
+  }
+  GPTVQ_RETURN_IF_ERROR(layer.LoadVectors(config, checkpoint));
+  return layer;
+}
+
+absl::Status DecoderLayer::LoadVectors(const ModelConfig& config, const Checkpoint& checkpoint) {
+  for (LinearRole role : kLinearRoles) {
     if (!HasBias(config, role)) continue;
-    GPTVQ_ASSIGN_OR_RETURN(layer.biases_[i], LoadVector(backend, checkpoint, BiasTensor(index, role), shape.rows));
+    GPTVQ_ASSIGN_OR_RETURN(biases_[static_cast<std::size_t>(role)],
+                           LoadVector(*backend_, checkpoint, BiasTensor(index_, role), ShapeOf(config, role).rows));
   }
   const auto load_norm = [&](LayerNorm norm, std::int64_t width) -> absl::Status {
-    GPTVQ_ASSIGN_OR_RETURN(layer.norms_[static_cast<int>(norm)],
-                           LoadVector(backend, checkpoint, NormTensor(index, norm), width));
+    GPTVQ_ASSIGN_OR_RETURN(norms_[static_cast<int>(norm)],
+                           LoadVector(*backend_, checkpoint, NormTensor(index_, norm), width));
     return absl::OkStatus();
   };
   GPTVQ_RETURN_IF_ERROR(load_norm(LayerNorm::kAttention, config.hidden_size));
   GPTVQ_RETURN_IF_ERROR(load_norm(LayerNorm::kMlp, config.hidden_size));
-  if (config.has_head_norms) {
-    GPTVQ_RETURN_IF_ERROR(load_norm(LayerNorm::kQuery, config.head_dim));
-    GPTVQ_RETURN_IF_ERROR(load_norm(LayerNorm::kKey, config.head_dim));
-  }
-  return layer;
+  if (!config.has_head_norms) return absl::OkStatus();
+  GPTVQ_RETURN_IF_ERROR(load_norm(LayerNorm::kQuery, config.head_dim));
+  return load_norm(LayerNorm::kKey, config.head_dim);
 }
 
-absl::Status DecoderLayer::SetWeight(LinearRole role, MatrixView<const float> weight) {
-  DeviceTensor& tensor = weights_[static_cast<int>(role)];
-  GPTVQ_CHECK(weight.rows == tensor.rows() && weight.cols == tensor.cols());
-  return backend_->CopyFromHost(weight, tensor.view());
+ConstTensorView DecoderLayer::source(LinearRole role) const {
+  const auto i = static_cast<std::size_t>(role);
+  return weight_is_source_[i] ? weights_[i].view() : stored_[i].view();
+}
+
+TensorView DecoderLayer::Replace(LinearRole role) {
+  const auto i = static_cast<std::size_t>(role);
+  weight_is_source_[i] = false;
+  stored_[i] = {};
+  return weights_[i].view();
 }
 
 }  // namespace gptvq

@@ -16,6 +16,9 @@
 
 namespace gptvq {
 
+// The weights of a layer's linears in backend memory as a checkpoint stores them, by LinearRole: f32, f16 or bf16, finite.
+using StoredLinears = std::array<DeviceTensor, kLinearRoles.size()>;
+
 // The weights of one decoder layer in backend memory: seven linears and biases, two norms (four with head norms). How
 // they act on activations is LayerForward's. Owns the memory; borrows the backend. Move-only. Thread-compatible.
 class DecoderLayer {
@@ -26,10 +29,19 @@ class DecoderLayer {
   static absl::StatusOr<DecoderLayer> Load(Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint,
                                            const LinearSource& linears, int index);
 
+  // The same with weights that are in backend memory. One of the activation dtype is taken, another one converted, and kept
+  // beside that until it is replaced. Precondition: the shapes of the config.
+  static absl::StatusOr<DecoderLayer> Load(Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint,
+                                           StoredLinears linears, int index);
+
   int index() const { return index_; }
 
-  // Replaces a linear's weight, from host memory. Precondition: the linear's shape.
-  absl::Status SetWeight(LinearRole role, MatrixView<const float> weight);
+  // A linear's weight without any rounding, as it was loaded: f32, f16 or bf16; data is null where it was rounded on its
+  // way, and once it was replaced.
+  ConstTensorView source(LinearRole role) const;
+
+  // A linear's weight, for the caller to write anew; what it was loaded from is forgotten.
+  TensorView Replace(LinearRole role);
 
   ConstTensorView weight(LinearRole role) const { return weights_[static_cast<int>(role)].view(); }
   // [1, rows]; data is null where the model has no such bias.
@@ -40,9 +52,14 @@ class DecoderLayer {
  private:
   DecoderLayer(Backend& backend, int index) : backend_(&backend), index_(index) {}
 
+  // Norms and biases.
+  absl::Status LoadVectors(const ModelConfig& config, const Checkpoint& checkpoint);
+
   Backend* backend_;
   int index_;
   std::array<DeviceTensor, kLinearRoles.size()> weights_;
+  std::array<bool, kLinearRoles.size()> weight_is_source_ = {};
+  StoredLinears stored_;  // those of another dtype
   std::array<DeviceMatrix<float>, kLinearRoles.size()> biases_;
   std::array<DeviceMatrix<float>, 4> norms_;
 };

@@ -99,7 +99,7 @@ struct SequentialPassOptions {
 //   GPTVQ_ASSIGN_OR_RETURN(auto pass, SequentialPass::Begin(forward, layer, x, {}));
 //   for (LayerInput input : kLayerInputs) {
 //     GPTVQ_RETURN_IF_ERROR(pass.Visit(input, observe));  // all rows that reach `input`, with the present weights
-//     for (LinearRole role : LinearsAt(input)) layer.SetWeight(role, quantized weight);
+//     for (LinearRole role : LinearsAt(input)) write the quantized weight to layer.Replace(role);
 //   }
 //   GPTVQ_RETURN_IF_ERROR(pass.Finish());                 // x := layer(x)
 //

@@ -12,6 +12,7 @@
 #include "core/model/layer_forward.h"
 #include "core/model/linear_role.h"
 #include "core/pipeline/sample_shares.h"
+#include "core/quant/decode_linear.h"
 #include "core/quant/hessian.h"
 #include "core/quant/prepared_hessian.h"
 #include "core/quant/quantize_linear.h"
@@ -178,18 +179,18 @@ class LayerQuantizer {
   absl::Status TakeFinished(LinearRole role) {
     const auto i = static_cast<std::size_t>(role);
     const std::shared_ptr<const QuantizedLinear>& linear = options_.finished.linears[i];
-    const std::int64_t rows = RowCount(*linear);
-    const std::int64_t cols = ColumnCount(*linear);
-    std::vector<float> dequantized(static_cast<std::size_t>(rows * cols));
-    Dequantize(*linear, MatrixView<float>(dequantized.data(), rows, cols));
-    GPTVQ_RETURN_IF_ERROR(SetWeight(role, MatrixView<const float>(dequantized.data(), rows, cols)));
+    GPTVQ_RETURN_IF_ERROR(SetWeight(role, *linear));
     result_.linears.push_back(linear);
     result_.reports.push_back(options_.finished.reports[i]);
     return absl::OkStatus();
   }
 
-  absl::Status SetWeight(LinearRole role, MatrixView<const float> dequantized) {
-    return team_.Run([&](const Communicator& ranks) { return layers_[ranks.rank()].SetWeight(role, dequantized); });
+  // In the memory of every rank.
+  absl::Status SetWeight(LinearRole role, const QuantizedLinear& linear) {
+    return team_.Run([&](const Communicator& ranks) {
+      const int rank = ranks.rank();
+      return DecodeLinear(team_.backend(rank), linear, layers_[rank].Replace(role));
+    });
   }
 
   // Takes the Hessian of every rank at `index`. All factorise it: that takes no longer than one, and nothing has to be sent.
@@ -221,12 +222,18 @@ class LayerQuantizer {
     GPTVQ_RETURN_IF_ERROR(ObserveStep(path));
     const std::int64_t rows = layer.weight(role).rows;
     const std::int64_t cols = layer.weight(role).cols;
-    std::vector<float> weight(static_cast<std::size_t>(rows * cols));
-    const MatrixView<float> view(weight.data(), rows, cols);
-    GPTVQ_RETURN_IF_ERROR(linears_.ReadWeight(layer.index(), role, view));
-    GPTVQ_ASSIGN_OR_RETURN(LinearResult result,
-                           QuantizeLinear(team_, path, view, hessians, options_.spec, options_.seed, &clock_));
-    GPTVQ_RETURN_IF_ERROR(SetWeight(role, MatrixView<const float>(result.dequantized.data(), rows, cols)));
+    // In host memory only where the layer was loaded with rounded weights.
+    std::vector<float> read(layer.source(role).data == nullptr ? static_cast<std::size_t>(rows * cols) : 0);
+    const MatrixView<float> source(read.data(), rows, cols);
+    if (!read.empty()) GPTVQ_RETURN_IF_ERROR(linears_.ReadWeight(layer.index(), role, source));
+    const auto copy_rows = [&](int rank, std::int64_t first_row, MatrixView<float> rows_out) {
+      Backend& backend = team_.backend(rank);
+      if (!read.empty()) return backend.CopyFromHost(source.Rows(first_row, rows_out.rows), AsTensor(rows_out));
+      return backend.forward().Convert(layers_[rank].source(role).Rows(first_row, rows_out.rows), AsTensor(rows_out));
+    };
+    GPTVQ_ASSIGN_OR_RETURN(LinearResult result, QuantizeLinear(team_, path, {rows, cols, copy_rows}, hessians,
+                                                               options_.spec, options_.seed, &clock_));
+    GPTVQ_RETURN_IF_ERROR(SetWeight(role, result.linear));
     result_.linears.push_back(std::make_shared<const QuantizedLinear>(std::move(result.linear)));
     result_.reports.push_back(std::move(result.report));
     return absl::OkStatus();

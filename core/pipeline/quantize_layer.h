@@ -44,8 +44,8 @@ struct LayerObserver {
 };
 
 // Calibrates and quantizes the linears of a layer on `rows`, in the order of spec.layer_order, and moves them behind the layer
-// as it is then. `layers` holds the layer in the memory of every rank; its weights become the dequantized ones. `linears`
-// gives the source weights in f32. The result depends neither on the team's size nor on what was finished before, but for the
+// as it is then. `layers` holds the layer in the memory of every rank, loaded the same way; its weights become the dequantized ones.
+// `linears` gives the source weights where the layers hold them rounded. The result depends neither on the team's size nor on what was finished before, but for the
 // seconds of its reports. Precondition: what is finished are the first linears of the layer, in its shapes.
 // Errors: those of reading, of the recipe (named after the linear), of the team and of the observer.
 absl::StatusOr<QuantizedLayer> QuantizeLayer(TeamRows& rows, const LinearSource& linears,

@@ -20,18 +20,7 @@
 namespace gptvq {
 namespace {
 
-absl::Status CheckFinite(MatrixView<const float> weights) {
-  for (std::int64_t r = 0; r < weights.rows; ++r) {
-    for (std::int64_t c = 0; c < weights.cols; ++c) {
-      if (std::isfinite(weights.at(r, c))) continue;
-      return absl::InvalidArgumentError(absl::StrCat("the weight at row ", r, ", column ", c, " is ", weights.at(r, c),
-                                                     "; a broken checkpoint can not be quantized"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckArguments(MatrixView<const float> weights, const PreparedHessian& hessian, const QuantSpec& spec) {
+absl::Status CheckArguments(const LinearWeights& weights, const PreparedHessian& hessian, const QuantSpec& spec) {
   GPTVQ_RETURN_IF_ERROR(spec.Validate());
   if (weights.cols != hessian.cols()) {
     return absl::InvalidArgumentError(
@@ -41,19 +30,7 @@ absl::Status CheckArguments(MatrixView<const float> weights, const PreparedHessi
   if (vector_dim != hessian.vector_dim() || spec.act_order != !hessian.permutation().empty()) {
     return absl::InvalidArgumentError("the Hessian was prepared for another spec");
   }
-  return CheckFinite(weights);
-}
-
-// The weights in backend memory, their columns in the order of the Hessian's.
-absl::StatusOr<DeviceMatrix<float>> Upload(Backend& backend, MatrixView<const float> weights,
-                                           absl::Span<const std::int32_t> permutation) {
-  std::vector<float> values(static_cast<std::size_t>(weights.rows * weights.cols));
-  for (std::int64_t r = 0; r < weights.rows; ++r) {
-    for (std::int64_t c = 0; c < weights.cols; ++c) {
-      values[r * weights.cols + c] = weights.at(r, permutation.empty() ? c : permutation[c]);
-    }
-  }
-  return DeviceMatrix<float>::FromHost(backend, values.data(), weights.rows, weights.cols);
+  return absl::OkStatus();
 }
 
 // The loss of leaving everything out, of the whole linear: tr(W H W^T).
@@ -67,11 +44,50 @@ absl::StatusOr<double> SignalLoss(Backend& backend, const PreparedHessian& hessi
 // What is quantized, and how; borrows.
 struct LinearTask {
   std::string_view name;
-  MatrixView<const float> weights;
+  const LinearWeights& weights;
   const QuantSpec& spec;
   std::uint64_t seed;
   const MonotonicClock* clock;
 };
+
+// `weights` are rows of the linear from `first_row` on.
+absl::Status CheckFinite(Backend& backend, MatrixView<const float> weights, std::int64_t first_row) {
+  std::vector<double> squares(static_cast<std::size_t>(weights.rows));
+  GPTVQ_RETURN_IF_ERROR(backend.quant().RowDots(weights, weights, absl::MakeSpan(squares)));
+  std::vector<float> row(static_cast<std::size_t>(weights.cols));
+  for (std::int64_t r = 0; r < weights.rows; ++r) {
+    if (std::isfinite(squares[r])) continue;
+    GPTVQ_RETURN_IF_ERROR(backend.CopyBytesToHost(weights.row(r), row.data(), row.size() * sizeof(float)));
+    for (std::int64_t c = 0; c < weights.cols; ++c) {
+      if (std::isfinite(row[c])) continue;
+      return absl::InvalidArgumentError(absl::StrCat("the weight at row ", first_row + r, ", column ", c, " is ",
+                                                     row[c], "; a broken checkpoint can not be quantized"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Columns in the order of `permutation`; through the host, as only baselines ask for it.
+absl::Status Permute(Backend& backend, absl::Span<const std::int32_t> permutation, DeviceMatrix<float>& weights) {
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<float> values, weights.ToHost(backend));
+  std::vector<float> permuted(values.size());
+  const std::int64_t cols = weights.cols();
+  for (std::int64_t r = 0; r < weights.rows(); ++r) {
+    for (std::int64_t c = 0; c < cols; ++c) permuted[r * cols + c] = values[r * cols + permutation[c]];
+  }
+  return backend.CopyBytesFromHost(permuted.data(), weights.view().data, weights.bytes());
+}
+
+// Rows of the linear in backend memory, their columns in the order of the Hessian's.
+absl::StatusOr<DeviceMatrix<float>> CopyRows(Backend& backend, const LinearTask& task, const RowShare& share,
+                                             absl::Span<const std::int32_t> permutation) {
+  const IndexRange rows = share.rows();
+  GPTVQ_ASSIGN_OR_RETURN(auto weights, DeviceMatrix<float>::Allocate(backend, rows.count(), task.weights.cols));
+  GPTVQ_RETURN_IF_ERROR(task.weights.copy_rows(share.ranks().rank(), rows.begin, weights.view()));
+  GPTVQ_RETURN_IF_ERROR(CheckFinite(backend, weights.view(), rows.begin));
+  if (!permutation.empty()) GPTVQ_RETURN_IF_ERROR(Permute(backend, permutation, weights));
+  return weights;
+}
 
 // The rows of one rank, and a report of the whole linear.
 struct LinearPart {
@@ -95,9 +111,8 @@ absl::StatusOr<LinearPart> QuantizeRows(Backend& backend, const PreparedHessian&
   LinearReport& report = part.report;
   const QuantSpec& spec = task.spec;
   PhaseTimer timer(task.clock);
-  const MatrixView<const float> weights = task.weights.Rows(share.rows().begin, share.rows().count());
-  GPTVQ_ASSIGN_OR_RETURN(DeviceMatrix<float> device, Upload(backend, weights, hessian.permutation()));
-  GPTVQ_ASSIGN_OR_RETURN(Residual residual, Residual::Allocate(backend, weights.rows, weights.cols));
+  GPTVQ_ASSIGN_OR_RETURN(DeviceMatrix<float> device, CopyRows(backend, task, share, hessian.permutation()));
+  GPTVQ_ASSIGN_OR_RETURN(Residual residual, Residual::Allocate(backend, device.rows(), device.cols()));
   GPTVQ_ASSIGN_OR_RETURN(const double signal_loss, SignalLoss(backend, hessian, share, device.view(), residual));
   if (spec.method != QuantMethod::kGptvq) {
     GPTVQ_ASSIGN_OR_RETURN(part.rows, RunUniformRecipe(backend, hessian, spec, device.view(), residual));
@@ -152,7 +167,7 @@ absl::StatusOr<LinearResult> QuantizeChecked(const Team& team, absl::Span<const 
   GPTVQ_RETURN_IF_ERROR(CheckArguments(task.weights, hessian, task.spec));
   GPTVQ_ASSIGN_OR_RETURN(LinearPart whole, IsSharedOut(task.spec) ? QuantizeShares(team, hessians, task)
                                                                   : QuantizeWhole(team.lead(), hessian, task));
-  LinearResult result{std::move(whole.rows), std::move(whole.report), {}};
+  LinearResult result{std::move(whole.rows), std::move(whole.report)};
   LinearReport& report = result.report;
   report.name = std::string(task.name);
   report.rows = task.weights.rows;
@@ -161,12 +176,16 @@ absl::StatusOr<LinearResult> QuantizeChecked(const Team& team, absl::Span<const 
   report.hessian_policy = hessian.policy();
   report.dead_columns = static_cast<std::int64_t>(hessian.dead_columns().size());
   report.bits = CountBits(result.linear);
-  result.dequantized.resize(static_cast<std::size_t>(report.rows * report.cols));
-  Dequantize(result.linear, MatrixView<float>(result.dequantized.data(), report.rows, report.cols));
   return result;
 }
 
 }  // namespace
+
+std::vector<float> LinearResult::Dequantized() const {
+  std::vector<float> weights(static_cast<std::size_t>(RowCount(linear) * ColumnCount(linear)));
+  Dequantize(linear, MatrixView<float>(weights.data(), RowCount(linear), ColumnCount(linear)));
+  return weights;
+}
 
 absl::StatusOr<LinearResult> QuantizeLinear(Backend& backend, std::string_view name, MatrixView<const float> weights,
                                             const PreparedHessian& hessian, const QuantSpec& spec, std::uint64_t seed,
@@ -175,6 +194,15 @@ absl::StatusOr<LinearResult> QuantizeLinear(Backend& backend, std::string_view n
 }
 
 absl::StatusOr<LinearResult> QuantizeLinear(const Team& team, std::string_view name, MatrixView<const float> weights,
+                                            absl::Span<const PreparedHessian> hessians, const QuantSpec& spec,
+                                            std::uint64_t seed, const MonotonicClock* clock) {
+  const auto copy_rows = [&](int rank, std::int64_t first_row, MatrixView<float> rows_out) {
+    return team.backend(rank).CopyFromHost(weights.Rows(first_row, rows_out.rows), AsTensor(rows_out));
+  };
+  return QuantizeLinear(team, name, {weights.rows, weights.cols, copy_rows}, hessians, spec, seed, clock);
+}
+
+absl::StatusOr<LinearResult> QuantizeLinear(const Team& team, std::string_view name, const LinearWeights& weights,
                                             absl::Span<const PreparedHessian> hessians, const QuantSpec& spec,
                                             std::uint64_t seed, const MonotonicClock* clock) {
   GPTVQ_CHECK(std::ssize(hessians) == team.size());

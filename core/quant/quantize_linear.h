@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/backend/backend.h"
@@ -21,7 +23,17 @@ namespace gptvq {
 struct LinearResult {
   QuantizedLinear linear;
   LinearReport report;
-  std::vector<float> dequantized;  // [R, C]: exactly what Dequantize(linear) gives
+
+  // [R, C], by the host: Dequantize(linear).
+  std::vector<float> Dequantized() const;
+};
+
+// The weights of one linear, R x C, wherever they lie: gives rows from `first_row` on to the memory of a rank's backend, in f32.
+// Ranks may ask at once. Borrows.
+struct LinearWeights {
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  absl::FunctionRef<absl::Status(int rank, std::int64_t first_row, MatrixView<float> rows_out)> copy_rows;
 };
 
 // Quantizes one linear: the whole recipe, by spec.method and spec.compatibility (docs/numerics.md has the formulas).
@@ -41,6 +53,9 @@ absl::StatusOr<LinearResult> QuantizeLinear(Backend& backend, std::string_view n
 // The same by the devices of a team, each for a share of the rows (core/quant/row_share.h): the bytes are those of one of them.
 // `hessians` holds the same one in the memory of every rank. Vector quantization is shared out, but for SVD codebooks and
 // Compatibility::kReference; anything else is done by rank 0 alone. Seconds are those of rank 0.
+absl::StatusOr<LinearResult> QuantizeLinear(const Team& team, std::string_view name, const LinearWeights& weights,
+                                            absl::Span<const PreparedHessian> hessians, const QuantSpec& spec,
+                                            std::uint64_t seed, const MonotonicClock* clock);
 absl::StatusOr<LinearResult> QuantizeLinear(const Team& team, std::string_view name, MatrixView<const float> weights,
                                             absl::Span<const PreparedHessian> hessians, const QuantSpec& spec,
                                             std::uint64_t seed, const MonotonicClock* clock);

@@ -151,10 +151,10 @@ TEST(CudaTeam, QuantizesALinearToTheBytesOfOneDevice) {
 
     ASSERT_TRUE(result.ok()) << result.status();
     if (expected.empty()) {
-      expected = result->dequantized;
+      expected = result->Dequantized();
       expected_error = result->report.relative_error;
     }
-    EXPECT_TRUE(result->dequantized == expected) << size << " ranks";
+    EXPECT_TRUE(result->Dequantized() == expected) << size << " ranks";
     EXPECT_EQ(result->report.relative_error, expected_error);
   }
 }

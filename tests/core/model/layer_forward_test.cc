@@ -265,7 +265,9 @@ TEST_P(SequentialPassWithBudget, ComputesEachInputWithTheWeightsSetBefore) {
     EXPECT_TRUE(visited.inputs[i] == expected.inputs[i]) << i;
     for (LinearRole role : LinearsAt(input)) {
       const MatrixView<const float> weight = other.weight(role).As<const float>();
-      ASSERT_TRUE(replaced.SetWeight(role, weight).ok() && expected_layer.SetWeight(role, weight).ok());
+      for (DecoderLayer* layer : {&replaced, &expected_layer}) {
+        ASSERT_TRUE(layer_case.backend->CopyFromHost(weight, layer->Replace(role)).ok());
+      }
     }
   }
   ASSERT_TRUE(pass->Finish().ok());
@@ -276,6 +278,41 @@ TEST_P(SequentialPassWithBudget, ComputesEachInputWithTheWeightsSetBefore) {
 }
 
 INSTANTIATE_TEST_SUITE_P(KeptOrRecomputed, SequentialPassWithBudget, testing::Values(std::size_t{1} << 30, 0));
+
+// In bfloat16, while the CPU computes in f32.
+StoredLinears StoredInBf16(Backend& backend, const ModelConfig& config, const Tensors& tensors, int layer) {
+  StoredLinears stored;
+  for (LinearRole role : kLinearRoles) {
+    const LinearShape shape = ShapeOf(config, role);
+    std::vector<std::uint16_t> bits;
+    for (float value : tensors.at(LinearPath(layer, role) + ".weight")) bits.push_back(FloatToBf16(value));
+    auto memory = backend.Allocate(bits.size() * sizeof(bits[0])).value();
+    EXPECT_TRUE(backend.CopyBytesFromHost(bits.data(), memory->address(), bits.size() * sizeof(bits[0])).ok());
+    stored[static_cast<std::size_t>(role)] = DeviceTensor(std::move(memory), DType::kBf16, shape.rows, shape.cols);
+  }
+  return stored;
+}
+
+TEST(DecoderLayer, WidensWhatIsStoredAndKeepsItUntilItIsReplaced) {
+  const ModelConfig config = TinyConfig(ModelFamily::kLlama);
+  const Tensors tensors = RandomTensors(config, 11);
+  const MemoryCheckpoint checkpoint(config, tensors);
+  const auto backend = MakeCpuBackend({});
+
+  auto layer =
+      DecoderLayer::Load(*backend, config, checkpoint.get(), StoredInBf16(*backend, config, tensors, 1), 1).value();
+
+  const ConstTensorView weight = layer.weight(LinearRole::kO);
+  const std::vector<float>& expected = tensors.at("model.layers.1.self_attn.o_proj.weight");
+  ASSERT_EQ(weight.dtype, DType::kF32);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(static_cast<const float*>(weight.data)[i], Bf16ToFloat(FloatToBf16(expected[i])));
+  }
+  EXPECT_EQ(layer.source(LinearRole::kO).dtype, DType::kBf16);
+  (void)layer.Replace(LinearRole::kO);
+  EXPECT_EQ(layer.source(LinearRole::kO).data, nullptr);
+  EXPECT_NE(layer.source(LinearRole::kDown).data, nullptr);
+}
 
 TEST(DecoderLayer, NamesTheTensorThatCanNotBeLoaded) {
   const ModelConfig config = TinyConfig(ModelFamily::kLlama);

@@ -349,7 +349,7 @@ TEST(QuantizeLinearWithSvd, ComesBackFromPackingWithTheSameWeightsAndCountsEvery
   const QuantizedLinear unpacked = UnpackLinear(module, packed).value();
   std::vector<float> weights(12 * 512, std::numeric_limits<float>::quiet_NaN());
   Dequantize(unpacked, MatrixView<float>(weights.data(), 12, 512));
-  EXPECT_EQ(weights, result.dequantized);
+  EXPECT_EQ(weights, result.Dequantized());
 }
 
 TEST(QuantizeLinearWithSvd, TuningAndReassignmentLowerTheError) {
@@ -381,7 +381,7 @@ TEST(QuantizeLinearWithSvd, GivesTheSameBytesForOneTwoOrSevenThreads) {
     const LinearResult result = Quantize(*backend, layer, spec).value();
     const auto& linear = std::get<VectorQuantizedLinear>(result.linear);
     const auto& codebooks = std::get<SvdCodebooks>(linear.codebooks);
-    return std::tuple(result.dequantized, linear.assignments, codebooks.codes, codebooks.basis,
+    return std::tuple(result.Dequantized(), linear.assignments, codebooks.codes, codebooks.basis,
                       result.report.relative_error);
   };
 
@@ -413,7 +413,7 @@ TEST(QuantizeLinearWithSvd, AZeroMatrixStaysZero) {
   const auto result = Quantize(*backend, layer, ScalarSpec(2, 0.5));
 
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->dequantized, std::vector<float>(16 * 64, 0.0f));
+  EXPECT_EQ(result->Dequantized(), std::vector<float>(16 * 64, 0.0f));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/cuda/cuda_backend.h"
+#include "core/quant/decode_linear.h"
 #include "core/quant/refinement.h"
 #include "gtest/gtest.h"
 #include "tests/core/quant/layer_case.h"
@@ -14,6 +15,14 @@ QuantSpec SpecOf(int vector_dim, int index_bits) {
   QuantSpec spec = SmallSpec(vector_dim, index_bits);
   spec.update_iterations = 5;
   spec.refinement_passes = 4;
+  return spec;
+}
+
+QuantSpec UniformSpec() {
+  QuantSpec spec;
+  spec.method = QuantMethod::kRtn;
+  spec.uniform_bits = 3;
+  spec.uniform_group_columns = 64;
   return spec;
 }
 
@@ -44,7 +53,27 @@ TEST(CudaRecipe, GivesTheSameBytesOnDevicesOfEverySizeAndInEveryOrderOfThreads) 
   const LayerCase layer = RandomLayer(50, 160, 12);
   const LinearResult expected = QuantizeOnCuda(0, layer, SpecOf(2, 4));
   for (int device : {0, 1, 2})
-    EXPECT_EQ(QuantizeOnCuda(device, layer, SpecOf(2, 4)).dequantized, expected.dequantized) << device;
+    EXPECT_EQ(QuantizeOnCuda(device, layer, SpecOf(2, 4)).Dequantized(), expected.Dequantized()) << device;
+}
+
+TEST(CudaRecipe, DecodesALinearAsTheHostDoesAndRoundsOnce) {
+  const LayerCase layer = RandomLayer(50, 160, 14);
+  const auto backend = MakeCudaBackend({.device = 1}).value();
+  for (QuantSpec spec : {SweepOnly(SpecOf(2, 4)), SweepOnly(SpecOf(1, 3)), UniformSpec()}) {
+    spec.block_scale_columns = spec.method == QuantMethod::kGptvq && spec.vector_dim == 2 ? 16 : 0;
+    const LinearResult result = Quantize(*backend, layer, spec).value();
+    auto exact = DeviceMatrix<float>::Allocate(*backend, 50, 160).value();
+    DeviceTensor rounded = DeviceTensor::Allocate(*backend, 50, 160).value();
+
+    ASSERT_TRUE(DecodeLinear(*backend, result.linear, AsTensor(exact.view())).ok());
+    ASSERT_TRUE(DecodeLinear(*backend, result.linear, rounded.view()).ok());
+
+    std::vector<float> expected = result.Dequantized(), read(expected.size());
+    EXPECT_EQ(exact.ToHost(*backend).value(), expected);
+    for (float& value : expected) value = Bf16ToFloat(FloatToBf16(value));
+    ASSERT_TRUE(backend->CopyToHost(rounded.view(), MatrixView<float>(read.data(), 50, 160)).ok());
+    EXPECT_EQ(read, expected);
+  }
 }
 
 // How far the loss that a noisy pass leaves is from the one computed anew, as a share of it. Two blocks of columns.

@@ -50,7 +50,7 @@ absl::StatusOr<LinearResult> Quantize(Backend& backend, const LayerCase& layer, 
 }
 
 Dense ErrorOf(const LayerCase& layer, const LinearResult& result) {
-  return Difference(layer.weights, Dense(layer.weights.rows, layer.weights.cols, result.dequantized));
+  return Difference(layer.weights, Dense(layer.weights.rows, layer.weights.cols, result.Dequantized()));
 }
 
 }  // namespace gptvq

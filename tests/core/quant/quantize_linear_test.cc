@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/backend/device_matrix.h"
+#include "core/quant/decode_linear.h"
 #include "core/spec/presets.h"
 #include "gtest/gtest.h"
 #include "tests/core/quant/dense_math.h"
@@ -23,9 +25,11 @@ double RelativeError(const LayerCase& layer, const LinearResult& result) {
 // What must hold for every result, whatever the spec.
 void ExpectConsistent(const LayerCase& layer, const LinearResult& result) {
   EXPECT_TRUE(ValidateQuantizedLinear(result.linear).ok()) << ValidateQuantizedLinear(result.linear);
-  std::vector<float> dequantized(result.dequantized.size(), std::numeric_limits<float>::quiet_NaN());
-  Dequantize(result.linear, MatrixView<float>(dequantized.data(), layer.weights.rows, layer.weights.cols));
-  EXPECT_EQ(result.dequantized, dequantized);
+  const auto backend = CpuForTests();
+  const std::vector<float> poison(layer.narrow.size(), std::numeric_limits<float>::quiet_NaN());
+  auto decoded = DeviceMatrix<float>::FromHost(*backend, poison.data(), layer.weights.rows, layer.weights.cols).value();
+  EXPECT_TRUE(DecodeLinear(*backend, result.linear, AsTensor(decoded.view())).ok());
+  EXPECT_EQ(decoded.ToHost(*backend).value(), result.Dequantized()) << "the backend decodes what the host does";
   EXPECT_EQ(result.report.bits, CountBits(result.linear));
   EXPECT_EQ(result.report.rows, layer.weights.rows);
   EXPECT_EQ(result.report.cols, layer.weights.cols);
@@ -119,7 +123,7 @@ TEST(QuantizeLinear, GivesTheSameBytesForOneTwoOrSevenThreads) {
       const LinearResult result = Quantize(*backend, layer, spec).value();
       const auto& linear = std::get<VectorQuantizedLinear>(result.linear);
       const auto& codebooks = std::get<Int8Codebooks>(linear.codebooks);
-      return std::tuple(result.dequantized, linear.assignments, codebooks.codes, codebooks.scales,
+      return std::tuple(result.Dequantized(), linear.assignments, codebooks.codes, codebooks.scales,
                         linear.block_scales.codes, result.report.relative_error);
     };
 
@@ -136,11 +140,11 @@ TEST(QuantizeLinear, RandomNumbersDependOnSeedAndName) {
   QuantSpec spec = SmallSpec(2, 4);
   spec.seeding = Seeding::kKMeansPlusPlus;
 
-  const std::vector<float> first = Quantize(*backend, layer, spec, 1, "a")->dequantized;
+  const std::vector<float> first = Quantize(*backend, layer, spec, 1, "a")->Dequantized();
 
-  EXPECT_EQ(Quantize(*backend, layer, spec, 1, "a")->dequantized, first);
-  EXPECT_NE(Quantize(*backend, layer, spec, 2, "a")->dequantized, first);
-  EXPECT_NE(Quantize(*backend, layer, spec, 1, "b")->dequantized, first);
+  EXPECT_EQ(Quantize(*backend, layer, spec, 1, "a")->Dequantized(), first);
+  EXPECT_NE(Quantize(*backend, layer, spec, 2, "a")->Dequantized(), first);
+  EXPECT_NE(Quantize(*backend, layer, spec, 1, "b")->Dequantized(), first);
 }
 
 // Rows of a group are interchangeable: sums run over them in another order, nothing else.
@@ -160,8 +164,8 @@ TEST(QuantizeLinear, PermutingTheRowsOfAGroupPermutesTheResult) {
   int different = 0;
   for (std::int64_t r = 0; r < 16; ++r) {
     for (std::int64_t c = 0; c < 64; ++c) {
-      const float a = straight.dequantized[r * 64 + c];
-      const float b = permuted.dequantized[(r / 8 * 8 + 7 - r % 8) * 64 + c];
+      const float a = straight.Dequantized()[r * 64 + c];
+      const float b = permuted.Dequantized()[(r / 8 * 8 + 7 - r % 8) * 64 + c];
       different += std::abs(a - b) > 1e-3f * std::abs(a);
     }
   }
@@ -176,7 +180,7 @@ TEST(QuantizeLinear, AZeroMatrixStaysZeroAndHasNoError) {
     const auto result = Quantize(*backend, layer, FindPreset(preset).value());
 
     ASSERT_TRUE(result.ok()) << preset << ": " << result.status();
-    EXPECT_EQ(result->dequantized, std::vector<float>(16 * 64, 0.0f)) << preset;
+    EXPECT_EQ(result->Dequantized(), std::vector<float>(16 * 64, 0.0f)) << preset;
     EXPECT_EQ(result->report.relative_error, 0.0);
   }
 }
@@ -198,8 +202,8 @@ TEST(QuantizeLinear, DeadColumnsKeepTheirWeights) {
   double zeroed_square = 0;
   for (std::int64_t r = 0; r < 32; ++r) {
     weight_square += std::pow(layer.weights(r, 10), 2);
-    kept_square += std::pow(layer.weights(r, 10) - kept.dequantized[r * 64 + 10], 2);
-    zeroed_square += std::pow(zeroed.dequantized[r * 64 + 10], 2);
+    kept_square += std::pow(layer.weights(r, 10) - kept.Dequantized()[r * 64 + 10], 2);
+    zeroed_square += std::pow(zeroed.Dequantized()[r * 64 + 10], 2);
   }
   EXPECT_LT(kept_square, 0.5 * weight_square);
   EXPECT_LT(zeroed_square, 0.5 * weight_square) << "the reference approximates a column of zeros";

@@ -151,7 +151,7 @@ TEST(RowShare, CountsOverAllRanks) {
 class RowsOfATeam : public ::testing::TestWithParam<std::pair<std::string, QuantSpec>> {};
 
 void ExpectSame(const LinearResult& result, const LinearResult& expected) {
-  EXPECT_EQ(result.dequantized, expected.dequantized);
+  EXPECT_EQ(result.Dequantized(), expected.Dequantized());
   EXPECT_EQ(result.report.relative_error, expected.report.relative_error);
   EXPECT_EQ(result.report.sweep_relative_error, expected.report.sweep_relative_error);
   EXPECT_EQ(result.report.em_iterations, expected.report.em_iterations);

@@ -97,12 +97,12 @@ TEST(UniformRecipe, RoundToNearestIgnoresTheHessian) {
 
   const LinearResult result = Quantize(*backend, layer, spec).value();
 
-  EXPECT_EQ(Quantize(*backend, other, spec)->dequantized, result.dequantized);
+  EXPECT_EQ(Quantize(*backend, other, spec)->Dequantized(), result.Dequantized());
   const auto& linear = std::get<UniformQuantizedLinear>(result.linear);
   for (std::int64_t r = 0; r < 8; ++r) {
     for (std::int64_t c = 0; c < 150; ++c) {
       const float scale = HalfToFloat(linear.scales[r * 3 + c / 64]);
-      EXPECT_LE(std::abs(layer.weights(r, c) - result.dequantized[r * 150 + c]), 0.51f * scale);
+      EXPECT_LE(std::abs(layer.weights(r, c) - result.Dequantized()[r * 150 + c]), 0.51f * scale);
     }
   }
 }

@@ -1,0 +1,19 @@
+#ifndef GPTVQ_CORE_QUANT_DECODE_LINEAR_H_
+#define GPTVQ_CORE_QUANT_DECODE_LINEAR_H_
+
+#include "absl/status/status.h"
+#include "core/backend/backend.h"
+#include "core/backend/tensor_view.h"
+#include "core/spec/quantized_linear.h"
+
+namespace gptvq {
+
+// Writes the weights that `linear` stands for, [R, C], to backend memory: the numbers of Dequantize, rounded if weight_out is
+// not f32. Vectors are decoded by the backend from their assignments, so that it does not wait for the host to write
+// four bytes per weight; scratch there: the assignments and, unless weight_out is f32, the weights in f32.
+// Errors: InvalidArgument for another shape; those of the backend.
+absl::Status DecodeLinear(Backend& backend, const QuantizedLinear& linear, TensorView weight_out);
+
+}  // namespace gptvq
+
+#endif  // GPTVQ_CORE_QUANT_DECODE_LINEAR_H_
