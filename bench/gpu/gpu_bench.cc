@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   const double calibration = table.Total("with Hessians and factors");
   gptvq::AddVectorRows(table, spec);
   table.Total("layer, as the sum of its primitives");
+  gptvq::AddCopyRows(table);
   // The factors are in both: what is said is rather too long than too short.
   const gptvq::WholeLayer layer = gptvq::QuantizeWholeLayer(table.backend(), shape, spec);
   const double seconds = calibration + layer.seconds;

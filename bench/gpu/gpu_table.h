@@ -92,6 +92,7 @@ void CheckFinite(Backend& backend, MatrixView<const float> matrix, const std::st
 void AddProductRows(GpuTable& table);
 void AddAttentionRows(GpuTable& table);
 void AddHessianRows(GpuTable& table);
+void AddCopyRows(GpuTable& table);  // of no total: beside the work
 void AddVectorRows(GpuTable& table, const QuantSpec& spec);
 
 }  // namespace gptvq

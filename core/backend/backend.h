@@ -11,16 +11,10 @@
 #include "core/backend/forward_ops.h"
 #include "core/backend/quant_ops.h"
 #include "core/backend/tensor_view.h"
+#include "core/backend/upload_lane.h"
 #include "core/base/dtype.h"
 
 namespace gptvq {
-
-// A piece of a backend's memory; freed on destruction, which may happen on any thread.
-class DeviceMemory {
- public:
-  virtual ~DeviceMemory() = default;
-  virtual void* address() const = 0;  // 64-byte aligned
-};
 
 // A place where models are calibrated and quantized: the CPU, or one CUDA device. The recipe, the forward pass and the
 // evaluation are written once against this interface; core/cpu and core/cuda implement it and one conformance suite
@@ -52,6 +46,10 @@ class Backend {
   virtual absl::Status CopyBytesToHost(const void* source, void* target_out, std::size_t bytes) = 0;
   virtual absl::Status CopyInside(MatrixView<const float> source, MatrixView<float> target_out) = 0;
   virtual absl::Status FillZero(void* target_out, std::size_t bytes) = 0;
+
+  // A way for another thread to bring bytes to this memory while this one computes. Null where that is nothing to wait for: the
+  // memory is the host's. Errors: those of allocations.
+  virtual absl::StatusOr<std::unique_ptr<UploadLane>> MakeUploadLane() { return std::unique_ptr<UploadLane>(); }
 };
 
 }  // namespace gptvq

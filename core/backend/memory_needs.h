@@ -17,18 +17,20 @@ struct MemoryNeeds {
   std::int64_t factor_bytes = 0;   // per element of a matrix that ReversedCholesky factorises
   std::int64_t cluster_bytes = 0;  // per weight of a stripe that ClusterStripe clusters
   std::int64_t product_bytes = 0;  // per row and column of the result of a large MatMul
+  std::int64_t lane_bytes = 0;     // of host memory, by an UploadLane; 0: there is none
 };
 
 // Scratch of the CPU's operations is part of the programs' own, a few MiB a thread.
 inline constexpr MemoryNeeds kCpuMemoryNeeds = {};
 
 // A copy in f64 and a quarter of it as cuSOLVER's work space; planes, distances and sort keys; both factors split in three
-// by pieces of 1024 of the inner axis (core/cuda/products.h).
+// by pieces of 1024 of the inner axis (core/cuda/products.h); two pieces of an upload (core/cuda/cuda_upload_lane.h).
 inline constexpr MemoryNeeds kCudaMemoryNeeds = {.place = MemoryNeeds::Place::kDevice,
                                                  .activation_dtype = DType::kBf16,
                                                  .factor_bytes = 10,
                                                  .cluster_bytes = 40,
-                                                 .product_bytes = 3 * 1024 * 4};
+                                                 .product_bytes = 3 * 1024 * 4,
+                                                 .lane_bytes = 2 * (std::int64_t{16} << 20)};
 
 }  // namespace gptvq
 

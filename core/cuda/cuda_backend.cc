@@ -8,7 +8,9 @@
 #include "core/backend/require.h"
 #include "core/cuda/context_backend.h"
 #include "core/cuda/cuda_forward_ops.h"
+#include "core/cuda/cuda_memory.h"
 #include "core/cuda/cuda_quant_ops.h"
+#include "core/cuda/cuda_upload_lane.h"
 #include "core/cuda/device_context.h"
 #include "core/cuda/device_view.h"
 #include "core/cuda/matrix_kernels.h"
@@ -24,17 +26,6 @@ constexpr int kKernelVersion = 3;
 constexpr std::int64_t kConversionBytes = std::int64_t{64} << 20;
 
 bool IsCopied(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBf16; }
-
-class CudaMemory final : public DeviceMemory {
- public:
-  CudaMemory(DeviceContext& context, void* address) : context_(context), address_(address) {}
-  ~CudaMemory() override { context_.Free(address_); }
-  void* address() const override { return address_; }
-
- private:
-  DeviceContext& context_;
-  void* address_;
-};
 
 // Bytes of a row of f32 and from row to row, as cudaMemcpy2D wants them.
 std::size_t FloatBytes(std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(float); }
@@ -77,6 +68,7 @@ class CudaBackend final : public Backend {
     GPTVQ_RETURN_IF_ERROR(context_->Activate());
     return context_->Zero(target_out, bytes);
   }
+  absl::StatusOr<std::unique_ptr<UploadLane>> MakeUploadLane() override { return CudaUploadLane::Make(*context_); }
 
  private:
   // Calls copy(first row, row count, f32 staging view) for pieces of rows that fit the staging memory.

@@ -87,19 +87,41 @@ absl::StatusOr<cusolverDnHandle_t> DeviceContext::Cusolver() {
 
 absl::StatusOr<void*> DeviceContext::Allocate(std::size_t bytes) {
   void* address = nullptr;
-  cudaError_t error = bytes <= total_bytes_ ? TryAllocate(bytes, &address) : cudaErrorMemoryAllocation;
+  cudaError_t error = TryAllocate(bytes, stream_, &address);
   if (error == cudaErrorMemoryAllocation && bytes <= total_bytes_) {
     GPTVQ_RETURN_IF_ERROR(GiveKeptMemoryBack());
-    error = TryAllocate(bytes, &address);
+    error = TryAllocate(bytes, stream_, &address);
   }
-  return error == cudaSuccess ? absl::StatusOr<void*>(address)
-                              : CudaStatus(error, absl::StrCat("no memory for ", bytes, " bytes on ", device_name_));
+  GPTVQ_RETURN_IF_ERROR(NoMemory(error, bytes));
+  return address;
 }
 
-cudaError_t DeviceContext::TryAllocate(std::size_t bytes, void** address_out) {
-  const cudaError_t error = cudaMallocAsync(address_out, std::max<std::size_t>(bytes, 1), stream_);
+absl::StatusOr<void*> DeviceContext::AllocateOn(cudaStream_t stream, std::size_t bytes) {
+  void* address = nullptr;
+  GPTVQ_RETURN_IF_ERROR(NoMemory(TryAllocate(bytes, stream, &address), bytes));
+  return address;
+}
+
+cudaError_t DeviceContext::TryAllocate(std::size_t bytes, cudaStream_t stream, void** address_out) {
+  if (bytes > total_bytes_) return cudaErrorMemoryAllocation;
+  const cudaError_t error = cudaMallocAsync(address_out, std::max<std::size_t>(bytes, 1), stream);
   if (error == cudaErrorMemoryAllocation) (void)cudaGetLastError();  // not sticky: the next launch must not see it
   return error;
+}
+
+absl::Status DeviceContext::NoMemory(cudaError_t error, std::size_t bytes) const {
+  if (error == cudaSuccess) return absl::OkStatus();
+  return CudaStatus(error, absl::StrCat("no memory for ", bytes, " bytes on ", device_name_));
+}
+
+absl::StatusOr<std::uint64_t> DeviceContext::CapacityBytes() {
+  std::size_t free_bytes = 0, total_bytes = 0;
+  GPTVQ_RETURN_IF_ERROR(CudaStatus(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo"));
+  GPTVQ_ASSIGN_OR_RETURN(cudaMemPool_t pool, PoolOf(device_));
+  std::uint64_t pool_bytes = 0;
+  GPTVQ_RETURN_IF_ERROR(CudaStatus(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &pool_bytes),
+                                   "cudaMemPoolGetAttribute"));
+  return free_bytes + pool_bytes;
 }
 
 absl::Status DeviceContext::GiveKeptMemoryBack() {

@@ -57,6 +57,12 @@ class DeviceContext {
   absl::StatusOr<void*> Allocate(std::size_t bytes);
   void Free(void* address);
 
+  // The same in the order of another stream of the device, and of what is free or kept: nothing is given back for it, as that
+  // would wait for stream(). May be called while another thread uses the context, and so may the next one.
+  absl::StatusOr<void*> AllocateOn(cudaStream_t stream, std::size_t bytes);
+  // The memory of the device but for what others than its pool use.
+  absl::StatusOr<std::uint64_t> CapacityBytes();
+
   absl::Status CopyToDevice(const void* host, void* device_out, std::size_t bytes);
   absl::Status CopyToHostSync(const void* device, void* host_out, std::size_t bytes);
   absl::Status Zero(void* device_out, std::size_t bytes);
@@ -65,7 +71,8 @@ class DeviceContext {
  private:
   DeviceContext() = default;
 
-  cudaError_t TryAllocate(std::size_t bytes, void** address_out);
+  cudaError_t TryAllocate(std::size_t bytes, cudaStream_t stream, void** address_out);
+  absl::Status NoMemory(cudaError_t error, std::size_t bytes) const;
   absl::Status GiveKeptMemoryBack();
 
   int device_ = 0;

@@ -127,10 +127,13 @@ absl::Status ReadTensor(const Checkpoint& checkpoint, const ExpectedTensor& expe
     GPTVQ_CHECK(values_out.rows == 1);
     GPTVQ_RETURN_IF_ERROR(checkpoint.ReadAll(expected.name, absl::MakeSpan(values_out.data, values_out.cols)));
   }
-  const std::int64_t not_finite = CountNotFinite(values_out);
+  return CheckAllFinite(found, CountNotFinite(values_out));
+}
+
+absl::Status CheckAllFinite(const TensorInfo& tensor, std::int64_t not_finite) {
   if (not_finite == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(expected.name, " has ", not_finite, " values that are NaN or infinite, of ", found.element_count()));
+      absl::StrCat(tensor.name, " has ", not_finite, " values that are NaN or infinite, of ", tensor.element_count()));
 }
 
 std::vector<std::string> UnusedTensors(const ModelConfig& config, const Checkpoint& checkpoint) {

@@ -56,6 +56,9 @@ absl::Status CheckTensors(const ModelConfig& config, const Checkpoint& checkpoin
 // infinite, naming how many; those of Checkpoint. Precondition: values_out has as many elements as the expected shape.
 absl::Status ReadTensor(const Checkpoint& checkpoint, const ExpectedTensor& expected, MatrixView<float> values_out);
 
+// What ReadTensor says when `not_finite` of a tensor's values are NaN or infinite, for those who read it otherwise.
+absl::Status CheckAllFinite(const TensorInfo& tensor, std::int64_t not_finite);
+
 // Names in the checkpoint that the architecture does not read, in byte order: carried along, and worth a warning. The
 // output head of a model with tied embeddings is one of them.
 std::vector<std::string> UnusedTensors(const ModelConfig& config, const Checkpoint& checkpoint);

@@ -72,23 +72,27 @@ absl::StatusOr<Checkpoint> HoldLayer(const ModelConfig& config, const Checkpoint
   return Checkpoint::OpenFile(std::make_unique<MemoryFile>(absl::StrCat("layer ", layer), file.Take()));
 }
 
-LayerReadAhead::LayerReadAhead(const ModelConfig& config, const Checkpoint& source, std::vector<int> layers)
-    : config_(config), source_(source), layers_(std::move(layers)) {
+LayerReadAhead::LayerReadAhead(const ModelConfig& config, const Checkpoint& source, std::vector<int> layers,
+                               const UploadLanes& lanes)
+    : config_(config), source_(source), layers_(std::move(layers)), lanes_(lanes) {
   Begin();
 }
 
-absl::StatusOr<Checkpoint> LayerReadAhead::Next() {
+absl::StatusOr<HeldLayer> LayerReadAhead::Next() {
   GPTVQ_CHECK(reading_.is_begun());
-  absl::StatusOr<Checkpoint> layer = reading_.Take();
+  absl::StatusOr<HeldLayer> layer = reading_.Take();
   Begin();
   return layer;
 }
 
 void LayerReadAhead::Begin() {
   if (next_ == layers_.size()) return;
-  reading_ = BackgroundCall<absl::StatusOr<Checkpoint>>([this, layer = layers_[next_++]](std::stop_token stop) {
-    return HoldLayer(config_, source_, layer, std::move(stop));
-  });
+  const auto read = [this, layer = layers_[next_++]](const std::stop_token& stop) -> absl::StatusOr<HeldLayer> {
+    GPTVQ_ASSIGN_OR_RETURN(Checkpoint tensors, HoldLayer(config_, source_, layer, stop));
+    GPTVQ_ASSIGN_OR_RETURN(std::vector<StoredLinears> uploaded, UploadLinears(tensors, layer, lanes_, stop));
+    return HeldLayer{std::move(tensors), std::move(uploaded)};
+  };
+  reading_ = BackgroundCall<absl::StatusOr<HeldLayer>>(read);
 }
 
 }  // namespace gptvq

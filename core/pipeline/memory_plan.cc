@@ -19,13 +19,27 @@ class Planner {
       : config_(config), spec_(spec), input_(input), needs_(needs) {}
 
   MemoryPlan Plan() {
+    plan_.ahead_device_bytes = PeakBytes(Copies::kAhead);
+    plan_.device_bytes = PeakBytes(Copies::kWhenNeeded);  // last: the place of this peak is told
+    plan_.host_bytes = static_cast<std::uint64_t>(HostBytes());
+    if (needs_.place == MemoryNeeds::Place::kHost) plan_.host_bytes += plan_.device_bytes;
+    return plan_;
+  }
+
+ private:
+  // Of weights to the device.
+  enum class Copies { kWhenNeeded, kAhead };
+
+  // The largest sum over the stages of a layer, whose place it notes.
+  std::uint64_t PeakBytes(Copies copies) {
+    peak_bytes_ = 0;
     const std::int64_t resident = ResidentBytes();
     for (LayerInput input : kLayerInputs) {
       const std::int64_t cols = InputWidth(config_, input);
       const std::int64_t square = kFloat * cols * cols;
       // In one pass the Hessians of all inputs exist from the start, each until its turn is over.
       const std::int64_t others = spec_.layer_order == LayerOrder::kOnePass ? LaterHessianBytes(input) : 0;
-      const std::int64_t base = resident + others;
+      const std::int64_t base = resident + others + (copies == Copies::kAhead ? StoredBytes(input) : 0);
       Consider(base + square, "calibrate", {});
       Consider(base + 2 * square + needs_.factor_bytes * cols * cols, "factor", {});
       for (LinearRole role : LinearsAt(input)) {
@@ -35,15 +49,12 @@ class Planner {
         Consider(linear + RefineBytes(shape), "refine", LinearName(role));
       }
     }
-    plan_.host_bytes = static_cast<std::uint64_t>(HostBytes());
-    if (needs_.place == MemoryNeeds::Place::kHost) plan_.host_bytes += plan_.device_bytes;
-    return plan_;
+    return peak_bytes_;
   }
 
- private:
   void Consider(std::int64_t bytes, std::string_view step, std::string_view linear) {
-    if (static_cast<std::uint64_t>(bytes) <= plan_.device_bytes) return;
-    plan_.device_bytes = static_cast<std::uint64_t>(bytes);
+    if (static_cast<std::uint64_t>(bytes) <= peak_bytes_) return;
+    peak_bytes_ = static_cast<std::uint64_t>(bytes);
     plan_.peak_step = step;
     plan_.peak_linear = linear;
   }
@@ -72,6 +83,18 @@ class Planner {
     }
     const std::int64_t rotary = kFloat * input_.sequence_length * config_.head_dim;
     return activation_bytes() * (LayerWeights() + tokens() * per_token + chunk * widths) + rotary + VectorBytes();
+  }
+
+  // As the checkpoint stores them: all linears of the next layer, and those of this one that are not quantized when `input` is
+  // at work, unless they are stored in the activation dtype, which nobody asks here.
+  std::int64_t StoredBytes(LayerInput input) const {
+    if (needs_.lane_bytes == 0) return 0;
+    std::int64_t weights = LayerWeights();
+    for (LayerInput open : kLayerInputs) {
+      if (open < input) continue;
+      for (LinearRole role : LinearsAt(open)) weights += ShapeOf(config_, role).rows * ShapeOf(config_, role).cols;
+    }
+    return input_.source_bytes_per_weight * weights;
   }
 
   // Norms and biases.
@@ -111,22 +134,23 @@ class Planner {
     return 2 * kFloat * shape.rows * shape.cols + needs_.product_bytes * (shape.rows + shape.cols);
   }
 
-  // Two layers as they are stored; the largest linear in f32 three times, as it was read, on its way to the backend and
-  // dequantized; the quantized linears of a layer and of the one before, of which a packed form is on its way.
+  // Two layers as they are stored; the largest linear in f32 twice, as it was read and dequantized; what copies of a layer
+  // ahead go through; the quantized linears of a layer and of the one before, of which a packed form is on its way.
   std::int64_t HostBytes() const {
     std::int64_t largest = 0;
     for (LinearRole role : kLinearRoles) {
       largest = std::max(largest, ShapeOf(config_, role).rows * ShapeOf(config_, role).cols);
     }
     const std::int64_t weights = LayerWeights();
-    return 2 * input_.source_bytes_per_weight * weights + 3 * kFloat * largest + 3 * weights / spec_.vector_dim +
-           tokens() * static_cast<std::int64_t>(sizeof(std::int32_t));
+    return 2 * input_.source_bytes_per_weight * weights + 2 * kFloat * largest + needs_.lane_bytes +
+           3 * weights / spec_.vector_dim + tokens() * static_cast<std::int64_t>(sizeof(std::int32_t));
   }
 
   const ModelConfig& config_;
   const QuantSpec& spec_;
   const MemoryPlanInput& input_;
   const MemoryNeeds& needs_;
+  std::uint64_t peak_bytes_ = 0;
   MemoryPlan plan_;
 };
 

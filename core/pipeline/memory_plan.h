@@ -24,7 +24,9 @@ struct MemoryPlanInput {
 // The most memory that a worker's slot needs at a time to quantize any layer of a model. Plain value.
 struct MemoryPlan {
   std::uint64_t device_bytes = 0;  // in the backend's memory
-  std::uint64_t host_bytes = 0;    // with device_bytes where the backend's memory is the host's
+  // The same with the linears of the next layer, where they are copied ahead: where a device has so much (core/pipeline/layer_upload.h).
+  std::uint64_t ahead_device_bytes = 0;
+  std::uint64_t host_bytes = 0;  // with device_bytes where the backend's memory is the host's
   // Where device memory peaks: "calibrate", "factor", or "cluster" or "refine" with the linear of the peak.
   std::string_view peak_step;
   std::string_view peak_linear;  // LinearName, empty for the first two

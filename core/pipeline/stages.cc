@@ -8,9 +8,12 @@
 #include "core/model/embedding.h"
 #include "core/model/linear_role.h"
 #include "core/model/linear_source.h"
+#include "core/model/model_tensors.h"
 #include "core/pipeline/artifact_linears.h"
 #include "core/pipeline/layer_publisher.h"
 #include "core/pipeline/layer_read_ahead.h"
+#include "core/pipeline/layer_upload.h"
+#include "core/pipeline/memory_plan.h"
 #include "core/pipeline/quantize_layer.h"
 #include "core/pipeline/team_rows.h"
 
@@ -46,6 +49,16 @@ absl::StatusOr<std::vector<int>> OpenLayers(LayerRange range, const std::vector<
                                           " was given out of order, or for layers ", range.begin, " to ", range.end));
 }
 
+// Ways to bring layers to the devices ahead of their turn. Nothing that a job does needs more memory than quantizing with `spec`.
+absl::StatusOr<UploadLanes> LanesFor(const StageContext& context, const QuantSpec& spec) {
+  const ModelConfig& config = context.model.config();
+  GPTVQ_ASSIGN_OR_RETURN(const TensorInfo weight, context.model.checkpoint().Get(WeightTensor(0, LinearRole::kQ)));
+  const MemoryPlanInput input = {.sample_count = context.tokens.rows,
+                                 .sequence_length = context.tokens.cols,
+                                 .source_bytes_per_weight = static_cast<std::int64_t>(DTypeBytes(weight.dtype))};
+  return MakeUploadLanes(context.team, PlanMemory(config, spec, input, PlannedDevice::kGpu).ahead_device_bytes);
+}
+
 // The layer in the memory of every rank. `tensors` holds norms and biases.
 absl::StatusOr<std::vector<DecoderLayer>> LoadLayers(const StageContext& context, const Checkpoint& tensors,
                                                      const LinearSource& linears, int layer) {
@@ -54,22 +67,41 @@ absl::StatusOr<std::vector<DecoderLayer>> LoadLayers(const StageContext& context
   });
 }
 
+// The same of a layer that was read ahead; what was uploaded is taken.
+absl::StatusOr<std::vector<DecoderLayer>> LoadHeldLayers(const StageContext& context, HeldLayer& held, int layer) {
+  if (held.uploaded.empty()) return LoadLayers(context, held.tensors, CheckpointLinears(held.tensors), layer);
+  return OnEveryRank<DecoderLayer>(context.team, [&](const Communicator& ranks) {
+    const int rank = ranks.rank();
+    return DecoderLayer::Load(context.team.backend(rank), context.model.config(), held.tensors,
+                              std::move(held.uploaded[rank]), layer);
+  });
+}
+
 // Forward through one layer whose weights are final.
-absl::Status RunLayer(const StageContext& context, LayerRange range, const Checkpoint& tensors,
-                      const LinearSource& linears, int layer, std::string_view step, TeamRows& rows,
+absl::Status RunLayer(absl::Span<const DecoderLayer> layers, LayerRange range, std::string_view step, TeamRows& rows,
                       StageObserver& observer) {
-  GPTVQ_ASSIGN_OR_RETURN(const std::vector<DecoderLayer> layers, LoadLayers(context, tensors, linears, layer));
+  const int layer = layers.front().index();
   return rows.Run(layers, [&](LayerInput, ConstTensorView) {
     return observer.OnProgress({layer, step, FractionOf(range, layer)});
   });
+}
+
+// The same through a layer that an earlier attempt published.
+absl::Status ReplayOne(const StageContext& context, LayerRange range, const LayerArtifact& published, TeamRows& rows,
+                       StageObserver& observer) {
+  const ArtifactLinears linears(published);
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<DecoderLayer> layers,
+                         LoadLayers(context, context.model.checkpoint(), linears, published.layer()));
+  return RunLayer(layers, range, "replay", rows, observer);
 }
 
 // Replaces the rows by what the source's layer makes of them.
 absl::Status CaptureOne(const StageContext& context, LayerRange range, LayerReadAhead& read_ahead, int layer,
                         TeamRows& rows, StageObserver& observer) {
   GPTVQ_RETURN_IF_ERROR(observer.OnProgress({layer, "load", FractionOf(range, layer)}));
-  GPTVQ_ASSIGN_OR_RETURN(const Checkpoint tensors, read_ahead.Next());
-  return RunLayer(context, range, tensors, CheckpointLinears(tensors), layer, "capture", rows, observer);
+  GPTVQ_ASSIGN_OR_RETURN(HeldLayer held, read_ahead.Next());
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<DecoderLayer> layers, LoadHeldLayers(context, held, layer));
+  return RunLayer(layers, range, "capture", rows, observer);
 }
 
 absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerReadAhead& read_ahead, int layer,
@@ -80,9 +112,9 @@ absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerRea
     return observer.OnProgress({layer, step, FractionOf(range, layer, done_linears)});
   };
   GPTVQ_RETURN_IF_ERROR(observe(0, "load"));
-  GPTVQ_ASSIGN_OR_RETURN(const Checkpoint tensors, read_ahead.Next());
-  const CheckpointLinears linears(tensors);
-  GPTVQ_ASSIGN_OR_RETURN(std::vector<DecoderLayer> layers, LoadLayers(context, tensors, linears, layer));
+  GPTVQ_ASSIGN_OR_RETURN(HeldLayer held, read_ahead.Next());
+  GPTVQ_ASSIGN_OR_RETURN(std::vector<DecoderLayer> layers, LoadHeldLayers(context, held, layer));
+  const CheckpointLinears linears(held.tensors);
   QuantizeLayerOptions layer_options{.spec = options.spec, .seed = options.seed};
   const bool is_resumed = options.checkpoint && options.checkpoint->layer == layer;
   if (is_resumed) layer_options.finished = options.checkpoint->done;
@@ -104,7 +136,8 @@ absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange
   GPTVQ_RETURN_IF_ERROR(CheckRange(context, range));
   GPTVQ_ASSIGN_OR_RETURN(TeamRows rows, TeamRows::ShareOut(context.team, context.model.config(), std::move(boundary)));
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<int> layers, OpenLayers(range, {}));
-  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), layers);
+  GPTVQ_ASSIGN_OR_RETURN(const UploadLanes lanes, LanesFor(context, QuantSpec()));
+  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), layers, lanes);
   for (int layer = range.begin; layer < range.end; ++layer) {
     GPTVQ_RETURN_IF_ERROR(
         WithContext(CaptureOne(context, range, read_ahead, layer, rows, observer), absl::StrCat("layer ", layer)));
@@ -117,15 +150,15 @@ absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRang
   GPTVQ_RETURN_IF_ERROR(CheckRange(context, range));
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<int> open_layers, OpenLayers(range, options.published));
   GPTVQ_ASSIGN_OR_RETURN(TeamRows rows, TeamRows::ShareOut(context.team, context.model.config(), std::move(boundary)));
-  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), open_layers);
+  GPTVQ_ASSIGN_OR_RETURN(const UploadLanes lanes, LanesFor(context, options.spec));
+  LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), open_layers, lanes);
   LayerPublisher publisher(options.spec, observer, options.keeper);
   auto published = options.published.begin();
   absl::Status status;
   for (int layer = range.begin; layer < range.end && status.ok(); ++layer) {
     const bool is_published = published != options.published.end() && published->layer() == layer;
     status =
-        WithContext(is_published ? RunLayer(context, range, context.model.checkpoint(), ArtifactLinears(*published++),
-                                            layer, "replay", rows, observer)
+        WithContext(is_published ? ReplayOne(context, range, *published++, rows, observer)
                                  : QuantizeOne(context, range, read_ahead, layer, options, rows, observer, publisher),
                     absl::StrCat("layer ", layer));
   }

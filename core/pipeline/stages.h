@@ -25,7 +25,8 @@ namespace gptvq {
 //
 // Activations that come in and go out lie in the memory of the team's lead; in between they are shared out.
 //
-// Memory of every rank: the weights of one layer and, in host memory as they are stored, of this layer and the next; the activations of
+// Memory of every rank: the weights of one layer, on a GPU with room for it those of the next, too, and, in host memory as they
+// are stored, of this layer and the next; the activations of
 // the calibration rows (samples x length x hidden); scratch of one layer and the packed form of the one before; never the
 // model. Determinism: the result is a function of (model, calibration rows, spec, seed, numerics
 // class), whatever the shards, the size of the team, the thread count or the place of interruption.

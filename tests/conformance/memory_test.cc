@@ -1,8 +1,12 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <stop_token>
+#include <vector>
 
 #include "core/backend/device_matrix.h"
+#include "core/base/background_call.h"
 #include "tests/conformance/backend_conformance.h"
 #include "tests/conformance/guarded_matrix.h"
 #include "tests/conformance/reference_matrix.h"
@@ -79,6 +83,42 @@ TEST_P(MemoryConformance, DeviceMatricesStartAtZeroOrWithTheirValues) {
   ASSERT_TRUE(zeros.ok() && filled.ok());
   EXPECT_EQ(*zeros->ToHost(backend()), std::vector<float>(12));
   EXPECT_EQ(*filled->ToHost(backend()), values);
+}
+
+// While the backend computes: neither may disturb the other.
+TEST_P(MemoryConformance, UploadsBesideWorkBringEveryByteAndChangeNoResult) {
+  const std::unique_ptr<UploadLane> lane = backend().MakeUploadLane().value();
+  if (backend().name() == "cpu") {
+    EXPECT_EQ(lane, nullptr) << "its memory is the host's";
+    return;
+  }
+  ASSERT_NE(lane, nullptr);
+  const std::int64_t order = 96;
+  const GuardedMatrix<float> a(backend(), order, order, TestRandom(99).Normals(order * order));
+  const auto product = [&] {
+    const GuardedMatrix<float> c(backend(), order, order);
+    EXPECT_TRUE(backend().quant().MatMul(1, a.view(), Transpose::kNo, a.view(), Transpose::kYes, 0, c.view()).ok());
+    return c.Read();
+  };
+  const std::vector<float> expected = product();
+  const auto byte_at = [](std::uint64_t offset) { return static_cast<std::byte>(offset * 0x9e3779b97f4a7c15u >> 56); };
+  constexpr std::uint64_t kBytes = (std::uint64_t{40} << 20) + 3;
+
+  BackgroundCall<absl::StatusOr<std::unique_ptr<DeviceMemory>>> upload([&](const std::stop_token&) {
+    return lane->Upload(kBytes, [&](std::uint64_t offset, absl::Span<std::byte> piece_out) {
+      for (std::size_t i = 0; i < piece_out.size(); ++i) piece_out[i] = byte_at(offset + i);
+      return absl::OkStatus();
+    });
+  });
+  do {
+    ASSERT_EQ(product(), expected);
+  } while (!upload.is_done());
+
+  const auto memory = upload.Take();
+  ASSERT_TRUE(memory.ok()) << memory.status();
+  std::vector<std::byte> arrived(kBytes);
+  ASSERT_TRUE(backend().CopyBytesToHost((*memory)->address(), arrived.data(), kBytes).ok());
+  for (std::uint64_t i = 0; i < kBytes; ++i) ASSERT_EQ(arrived[i], byte_at(i)) << i;
 }
 
 TEST_P(MemoryConformance, NamesItselfAndItsNumerics) {

@@ -6,6 +6,8 @@
 #include <map>
 #include <mutex>
 
+#include "tests/cuda_simulator/page_locked_copies.h"
+
 namespace gptvq::simt {
 namespace {
 
@@ -13,7 +15,6 @@ struct Pool {
   std::mutex mutex;
   std::map<void*, std::size_t> live;        // bytes of every allocation
   std::map<std::size_t, std::size_t> kept;  // pieces of every size
-  std::size_t limit = std::size_t{4} << 30;
   DeviceMemoryUse use;
 };
 
@@ -34,7 +35,7 @@ void ForgetMemoryPeak() {
 }
 void LimitDeviceMemory(std::size_t bytes) {
   const std::lock_guard lock(ThePool().mutex);
-  ThePool().limit = bytes;
+  ThePool().use.limit_bytes = bytes;
 }
 
 void* AllocateDeviceMemory(std::size_t bytes) {
@@ -46,7 +47,7 @@ void* AllocateDeviceMemory(std::size_t bytes) {
     if (--kept->second == 0) pool.kept.erase(kept);
   }
   void* address = nullptr;
-  if (bytes > pool.limit || pool.use.live_bytes + pool.use.kept_bytes > pool.limit - bytes ||
+  if (bytes > pool.use.limit_bytes || pool.use.live_bytes + pool.use.kept_bytes > pool.use.limit_bytes - bytes ||
       posix_memalign(&address, kAlignment, bytes) != 0) {
     return nullptr;
   }
@@ -62,6 +63,7 @@ void FreeDeviceMemory(void* address) {
   const std::lock_guard lock(pool.mutex);
   const auto allocation = pool.live.find(address);
   if (allocation == pool.live.end()) std::abort();  // never allocated, or freed twice
+  CheckNotCopiedTo(address, allocation->second);
   pool.use.live_bytes -= allocation->second;
   pool.use.kept_bytes += allocation->second;
   ++pool.kept[allocation->second];

@@ -11,6 +11,7 @@ struct DeviceMemoryUse {
   std::size_t live_bytes = 0;
   std::size_t peak_bytes = 0;  // of live_bytes, since the peak was forgotten
   std::size_t kept_bytes = 0;  // freed, not given back
+  std::size_t limit_bytes = std::size_t{4} << 30;
 };
 DeviceMemoryUse MemoryUse();
 void ForgetMemoryPeak();

@@ -1,4 +1,5 @@
-// The runtime's calls on host memory. Launches are synchronous, so every copy is too.
+// The runtime's calls on host memory. Launches are synchronous, and so is every copy but those from page-locked memory.
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -7,6 +8,7 @@
 
 #include "cuda_runtime_api.h"
 #include "tests/cuda_simulator/device_memory.h"
+#include "tests/cuda_simulator/page_locked_copies.h"
 
 namespace simt = gptvq::simt;
 
@@ -23,6 +25,12 @@ constexpr std::size_t kMemoryBytes = std::size_t{4} << 30;
 constexpr std::size_t kSharedBytesPerBlock = 227 << 10;  // compute capability 9.0
 
 std::atomic<bool> events_are_pending = false;
+
+// How many copies of a stream come before it.
+struct Event {
+  cudaStream_t stream = nullptr;
+  std::uint64_t queued = 0;
+};
 
 }  // namespace
 
@@ -59,21 +67,51 @@ cudaError_t cudaSetDevice(int device) {
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return cudaSuccess; }
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
+  if (attribute != cudaMemPoolAttrReservedMemCurrent) return cudaErrorInvalidValue;
+  const simt::DeviceMemoryUse use = simt::MemoryUse();
+  *static_cast<std::uint64_t*>(value) = use.live_bytes + use.kept_bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  const simt::DeviceMemoryUse use = simt::MemoryUse();
+  *total_bytes = use.limit_bytes;
+  *free_bytes = use.limit_bytes - std::min(use.limit_bytes, use.live_bytes + use.kept_bytes);
+  return cudaSuccess;
+}
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
+  *stream = new char();  // an address of its own
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  simt::FinishCopies(stream, simt::QueuedCopies(stream));
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  (void)cudaStreamSynchronize(stream);
+  delete static_cast<char*>(stream);
+  return cudaSuccess;
+}
 
-// An event is complete as soon as it is recorded, unless something is made to hang.
+// An event is complete as soon as it is recorded, unless something is made to hang, or waits for a copy.
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = &events_are_pending;
+  *event = new Event();
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  *static_cast<Event*>(event) = {stream, simt::QueuedCopies(stream)};
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const Event& recorded = *static_cast<Event*>(event);
+  simt::FinishCopies(recorded.stream, recorded.queued);
+  return cudaSuccess;
+}
 cudaError_t cudaEventQuery(cudaEvent_t) { return events_are_pending ? cudaErrorNotReady : cudaSuccess; }
-cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete static_cast<Event*>(event);
+  return cudaSuccess;
+}
 void simt::SetEventsPending(bool pending) { events_are_pending = pending; }
 
 // Not of the pool that counts: what is allocated once, for as long as a team lives.
@@ -83,6 +121,15 @@ cudaError_t cudaMalloc(void** address, std::size_t bytes) {
 }
 cudaError_t cudaFree(void* address) {
   std::free(address);
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void** address, std::size_t bytes, unsigned) {
+  *address = simt::AllocatePageLocked(bytes);
+  return *address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* address) {
+  simt::FreePageLocked(address);
   return cudaSuccess;
 }
 
@@ -99,8 +146,8 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  std::memcpy(to, from, bytes);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  if (!simt::QueueCopy(stream, to, from, bytes)) std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,

@@ -27,8 +27,8 @@ std::vector<TensorInfo> TensorsOf(const TinyModel& model) {
   const std::int64_t head_dim = hidden / model.head_count;
   const std::int64_t kv = head_dim * model.kv_head_count;
   const std::int64_t wide = model.intermediate_size;
-  std::vector<TensorInfo> tensors = {{"model.embed_tokens.weight", DType::kF32, {model.vocab_size, hidden}},
-                                     {"model.norm.weight", DType::kF32, {hidden}}};
+  std::vector<TensorInfo> tensors = {{"model.embed_tokens.weight", model.dtype, {model.vocab_size, hidden}},
+                                     {"model.norm.weight", model.dtype, {hidden}}};
   for (int layer = 0; layer < model.layer_count; ++layer) {
     const std::string prefix = absl::StrCat("model.layers.", layer, ".");
     const std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes = {
@@ -38,7 +38,7 @@ std::vector<TensorInfo> TensorsOf(const TinyModel& model) {
         {"mlp.gate_proj", {wide, hidden}},      {"mlp.up_proj", {wide, hidden}},
         {"mlp.down_proj", {hidden, wide}}};
     for (const auto& [name, shape] : shapes) {
-      tensors.push_back({absl::StrCat(prefix, name, ".weight"), DType::kF32, shape});
+      tensors.push_back({absl::StrCat(prefix, name, ".weight"), model.dtype, shape});
     }
   }
   return tensors;
@@ -77,7 +77,7 @@ void WriteTinyModel(const TinyModel& model, WritableDirectory& directory) {
   for (const TensorInfo& tensor : writer->order()) {
     const std::vector<float> values = ValuesOf(tensor, model.seed);
     std::vector<std::byte> bytes(tensor.byte_count());
-    EncodeFromFloat(DType::kF32, values, absl::MakeSpan(bytes));
+    EncodeFromFloat(model.dtype, values, absl::MakeSpan(bytes));
     GPTVQ_CHECK(writer->Append(bytes).ok());
   }
   GPTVQ_CHECK(writer->Finish().ok() && (*file)->Close().ok());

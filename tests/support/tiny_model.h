@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/base/dtype.h"
 #include "core/base/file.h"
 
 namespace gptvq {
 
 // A random Llama of a few thousand weights, for tests that need a whole model directory: config.json and
-// model.safetensors in F32, weights from Philox(seed), no tokenizer.
+// model.safetensors, weights from Philox(seed), no tokenizer.
 struct TinyModel {
   int layer_count = 4;
   int hidden_size = 64;
@@ -19,6 +20,7 @@ struct TinyModel {
   int vocab_size = 128;
   int max_positions = 256;
   std::uint64_t seed = 1;
+  DType dtype = DType::kF32;  // of all tensors
 };
 
 // Writes the files; fails the test's process when the directory does not take them.

@@ -10,12 +10,15 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/cuda_team.h"
+#include "core/format/checkpoint.h"
+#include "core/model/linear_role.h"
 #include "core/pipeline/evaluate_directory.h"
 #include "core/pipeline/memory_plan.h"
 #include "core/pipeline/stages.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/cuda_simulator/device_memory.h"
+#include "tests/cuda_simulator/page_locked_copies.h"
 #include "tests/support/constant_clock.h"
 #include "tests/support/tiny_model.h"
 
@@ -49,14 +52,23 @@ QuantSpec Spec() {
   return spec;
 }
 
+// As quick as the simulator can be: where only copies matter.
+QuantSpec QuickSpec() {
+  QuantSpec spec = Spec();
+  spec.em_iterations = 1;
+  spec.update_iterations = 0;
+  spec.refinement_passes = 0;
+  return spec;
+}
+
 void QuantizeAll(const Team& team, const SourceModel& source, MatrixView<const std::int32_t> tokens,
-                 StageObserver& observer) {
+                 StageObserver& observer, const QuantSpec& spec = Spec()) {
   const ConstantClock clock;
   const StageContext context{team, source, tokens, clock};
   auto embedded = EmbedCalibration(context);
   GPTVQ_CHECK(embedded.ok());
   const auto end =
-      QuantizeShard(context, {0, source.config().layer_count}, *std::move(embedded), {.spec = Spec()}, observer);
+      QuantizeShard(context, {0, source.config().layer_count}, *std::move(embedded), {.spec = spec}, observer);
   EXPECT_TRUE(end.ok()) << end.status();
 }
 
@@ -103,8 +115,86 @@ TEST_F(CudaPipelineTest, AllocatesNoMoreThanWasPlanned) {
 
   QuantizeOn(*cuda_);
 
-  EXPECT_LE(simt::MemoryUse().peak_bytes, plan.device_bytes);
+  EXPECT_LE(simt::MemoryUse().peak_bytes, plan.ahead_device_bytes);
   EXPECT_GE(simt::MemoryUse().peak_bytes, plan.device_bytes / 2);
+}
+
+// What a job of a small model gives, and what it took of the simulated device.
+struct DeviceRun {
+  std::vector<std::string> layers;
+  std::size_t peak_bytes = 0;
+  std::uint64_t uploaded_bytes = 0;
+};
+
+DeviceRun RunWithin(std::size_t limit_bytes, const SourceModel& source, MatrixView<const std::int32_t> tokens) {
+  simt::TrimDeviceMemory();
+  simt::ForgetMemoryPeak();
+  simt::LimitDeviceMemory(limit_bytes);
+  const std::uint64_t uploaded_before = simt::PageLockedBytesCopied();
+  ReportsObserver observer;
+  {
+    const auto backend = MakeCudaBackend({.device = 1}).value();
+    QuantizeAll(*backend, source, tokens, observer, QuickSpec());
+  }
+  simt::LimitDeviceMemory(std::size_t{4} << 30);
+  return {std::move(observer.layers), simt::MemoryUse().peak_bytes, simt::PageLockedBytesCopied() - uploaded_before};
+}
+
+// Every byte of a linear goes to the device once, in its stored type; and nothing depends on when it went there.
+TEST(CudaReadAhead, GivesTheBytesOfLayersThatAreCopiedWhenNeeded) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBf16}) {
+    SCOPED_TRACE(DTypeName(dtype));
+    const TinyModel model = {.layer_count = 2, .dtype = dtype};
+    MemoryDirectory directory;
+    WriteTinyModel(model, directory);
+    const auto source = SourceModel::Open(directory).value();
+    const std::vector<std::int32_t> tokens = RandomTokens(model, kRows * kLength, 3);
+    const MatrixView<const std::int32_t> rows(tokens.data(), kRows, kLength);
+    const auto stored = static_cast<std::int64_t>(DTypeBytes(dtype));
+    const MemoryPlan plan = PlanMemory(
+        source->config(), QuickSpec(),
+        {.sample_count = kRows, .sequence_length = kLength, .source_bytes_per_weight = stored}, PlannedDevice::kGpu);
+    std::uint64_t linear_bytes = 0;
+    for (LinearRole role : kLinearRoles) {
+      const LinearShape shape = ShapeOf(source->config(), role);
+      linear_bytes += static_cast<std::uint64_t>(2 * stored * shape.rows * shape.cols);
+    }
+
+    const DeviceRun ahead = RunWithin(plan.ahead_device_bytes, *source, rows);
+    const DeviceRun when_needed = RunWithin(plan.ahead_device_bytes - 1, *source, rows);
+
+    EXPECT_EQ(ahead.uploaded_bytes, linear_bytes);
+    EXPECT_EQ(when_needed.uploaded_bytes, 0u);
+    EXPECT_LE(ahead.peak_bytes, plan.ahead_device_bytes);
+    EXPECT_LE(when_needed.peak_bytes, plan.device_bytes);
+    ASSERT_EQ(ahead.layers.size(), 2u);
+    EXPECT_TRUE(ahead.layers == when_needed.layers);
+  }
+}
+
+TEST(CudaReadAhead, NamesTheTensorWhoseWeightsAreNotFinite) {
+  const TinyModel model = {.layer_count = 2, .dtype = DType::kBf16};
+  MemoryDirectory directory;
+  WriteTinyModel(model, directory);
+  const std::string tensor = "model.layers.1.mlp.up_proj.weight";
+  const std::uint64_t offset = Checkpoint::Open(directory)->shards().front().Find(tensor)->file_offset;
+  std::string file = directory.Take("model.safetensors");
+  file[offset + 10] = '\x80';
+  file[offset + 11] = '\x7f';  // infinity
+  directory.Put("model.safetensors", file);
+  const auto source = SourceModel::Open(directory).value();
+  const std::vector<std::int32_t> tokens = RandomTokens(model, kRows * kLength, 3);
+  const ConstantClock clock;
+  const auto backend = MakeCudaBackend({.device = 0}).value();
+  const StageContext context{*backend, *source, {tokens.data(), kRows, kLength}, clock};
+  ReportsObserver observer;
+
+  const auto end = QuantizeShard(context, {0, 2}, EmbedCalibration(context).value(), {.spec = QuickSpec()}, observer);
+
+  EXPECT_EQ(end.status().code(), absl::StatusCode::kInvalidArgument) << end.status();
+  EXPECT_THAT(std::string(end.status().message()),
+              ::testing::HasSubstr("layer 1: " + tensor + " has 1 values that are NaN or infinite, of 6144"));
+  EXPECT_EQ(observer.layers.size(), 1u);
 }
 
 // Activations have 8 significant bits there, and every layer rounds a dozen times.

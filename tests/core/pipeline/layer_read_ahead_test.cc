@@ -66,7 +66,7 @@ class LayerReadAheadTest : public ::testing::Test, public ReadableDirectory {
   LayerReadAhead ReadAll() {
     std::vector<int> layers(static_cast<std::size_t>(model_.layer_count));
     std::iota(layers.begin(), layers.end(), 0);
-    return LayerReadAhead(source_->config(), source_->checkpoint(), layers);
+    return LayerReadAhead(source_->config(), source_->checkpoint(), layers, no_lanes_);
   }
 
   // The layer that a read is of, if any.
@@ -84,6 +84,7 @@ class LayerReadAheadTest : public ::testing::Test, public ReadableDirectory {
   MemoryDirectory memory_;
   ReadHook hook_;  // set while nobody reads
   std::unique_ptr<SourceModel> source_;
+  const UploadLanes no_lanes_;
 };
 
 std::string BytesOf(const Checkpoint& checkpoint, const std::string& tensor) {
@@ -99,23 +100,23 @@ TEST_F(LayerReadAheadTest, GivesEveryTensorOfEveryLayerAsItIsStored) {
     const auto held = read_ahead.Next();
     ASSERT_TRUE(held.ok()) << held.status();
     const std::vector<ExpectedTensor> tensors = LayerTensors(source_->config(), layer);
-    EXPECT_EQ(held->TensorNames().size(), tensors.size());
+    EXPECT_EQ(held->tensors.TensorNames().size(), tensors.size());
     for (const ExpectedTensor& expected : tensors) {
-      EXPECT_EQ(held->Get(expected.name)->dtype, source_->checkpoint().Get(expected.name)->dtype);
-      EXPECT_EQ(held->Get(expected.name)->shape, expected.shape);
-      EXPECT_EQ(BytesOf(*held, expected.name), BytesOf(source_->checkpoint(), expected.name)) << expected.name;
+      EXPECT_EQ(held->tensors.Get(expected.name)->dtype, source_->checkpoint().Get(expected.name)->dtype);
+      EXPECT_EQ(held->tensors.Get(expected.name)->shape, expected.shape);
+      EXPECT_EQ(BytesOf(held->tensors, expected.name), BytesOf(source_->checkpoint(), expected.name)) << expected.name;
     }
   }
 }
 
 TEST_F(LayerReadAheadTest, GivesOnlyTheLayersThatAreWanted) {
-  LayerReadAhead read_ahead(source_->config(), source_->checkpoint(), {1});
+  LayerReadAhead read_ahead(source_->config(), source_->checkpoint(), {1}, no_lanes_);
 
   const auto held = read_ahead.Next();
 
   ASSERT_TRUE(held.ok()) << held.status();
-  EXPECT_TRUE(held->Get(LayerTensors(source_->config(), 1).front().name).ok());
-  EXPECT_FALSE(held->Get(LayerTensors(source_->config(), 0).front().name).ok());
+  EXPECT_TRUE(held->tensors.Get(LayerTensors(source_->config(), 1).front().name).ok());
+  EXPECT_FALSE(held->tensors.Get(LayerTensors(source_->config(), 0).front().name).ok());
 }
 
 TEST_F(LayerReadAheadTest, ReadsExactlyOneLayerAhead) {

@@ -131,6 +131,7 @@ TEST(PlanMemory, IsWhatIsAllocatedOrATenthMore) {
     EXPECT_GE(plan.device_bytes, allocated);
     EXPECT_LE(plan.device_bytes, 1.1 * static_cast<double>(allocated));
     EXPECT_GT(plan.host_bytes, plan.device_bytes) << "the CPU's memory is the host's";
+    EXPECT_EQ(plan.ahead_device_bytes, plan.device_bytes) << "nothing is copied to the host's own memory";
   }
 }
 
@@ -157,6 +158,17 @@ TEST(PlanMemory, ALayerOf70BFitsA40GbGpuAndA32GibHost) {
     EXPECT_LT(plan.host_bytes, std::uint64_t{32} << 30) << preset;
     EXPECT_EQ(plan.peak_linear, "mlp.down_proj");
   }
+}
+
+TEST(PlanMemory, HasRoomForTheNextLayerAsItIsStored) {
+  const QuantSpec spec = FindPreset("2d-2.125bpv").value();
+
+  const MemoryPlan plan =
+      PlanMemory(Llama70B(), spec, {.sample_count = 128, .sequence_length = 2048}, PlannedDevice::kGpu);
+
+  const std::uint64_t down = 2ull * 8192 * 28672, layer = 3 * down + 2ull * 8192 * (2 * 8192 + 2 * 1024);
+  EXPECT_EQ(plan.ahead_device_bytes - plan.device_bytes, layer + down)
+      << "at the peak one linear is still to be replaced";
 }
 
 TEST(PlanMemory, GrowsWithTheCalibrationRowsByTwoActivationsEach) {
