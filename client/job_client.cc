@@ -93,7 +93,9 @@ void Apply(const v1::JobEvent& event, JobView& job) {
       if (task->state == TaskState::kCommitted) ++job.committed_task_count;
       break;
     }
-    case v1::JobEvent::kLayerPublished: ++job.published_layers; break;
+    case v1::JobEvent::kLayerPublished:  // what an audit overturned is published once more
+      job.published_layers = std::min(job.published_layers + 1, job.layer_count);
+      break;
     case v1::JobEvent::kTaskProgress: {
       const auto task = find(event.task_progress().task_id());
       if (task != job.tasks.end()) task->progress = FromProtoOr(event.task_progress().progress(), task->progress);

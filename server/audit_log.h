@@ -23,7 +23,7 @@ struct AuditEntry {
   std::string job_id;  // empty: none, or not known yet
   AccessDecision decision = AccessDecision::kAllowed;
   std::string code;    // how the call ended: "OK", "NOT_FOUND"
-  std::string reason;  // of a refusal (docs/protocol.md); empty without
+  std::string reason;  // of a refusal, or an incident (docs/protocol.md); empty without
 };
 
 // The entry as one line of JSON without the line break, keys in the order of the struct.

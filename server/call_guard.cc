@@ -62,6 +62,7 @@ void CallGuard::End(std::string_view method, const Call& call, const absl::Statu
   entry.method = std::string(method);
   entry.job_id = call.job_id;
   entry.decision = denied ? AccessDecision::kDenied : AccessDecision::kAllowed;
+  entry.reason = call.incident;
   Write(std::move(entry), status);
 }
 
@@ -72,6 +73,9 @@ void CallGuard::Write(AuditEntry entry, const absl::Status& status) const {
                                  {"method", entry.method},
                                  {"job", entry.job_id},
                                  {"why", status.ToString()}});
+  }
+  if (entry.decision == AccessDecision::kAllowed && !entry.reason.empty()) {
+    log_.Warning("incident", {{"what", entry.reason}, {"identity", entry.identity}, {"job", entry.job_id}});
   }
   if (audit_log_ == nullptr) return;
   entry.time = clock_.WallNow();

@@ -27,6 +27,7 @@ struct Call {
   std::string job_id;
   bool was_denied = false;       // whatever code the caller is shown
   bool changed_nothing = false;  // a dry run, a poll without a task
+  std::string incident = {};     // that the call showed, although it was allowed: NONDETERMINISM
 };
 
 // The door of the services: lets callers in or not, and writes down what they changed and what they were denied. Borrows

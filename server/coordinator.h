@@ -29,6 +29,7 @@ namespace gptvq {
 struct CoordinatorOptions {
   SchedulerOptions scheduler;
   GarbageOptions garbage;
+  double audit_fraction = 0;  // of the captures and quantize tasks that are done a second time, 0 to 1
   std::chrono::milliseconds tick_period{1'000};  // how late a lost lease may be noticed
   std::chrono::milliseconds max_poll_wait{10'000};
   int max_waiting_polls = 1'024;  // each holds a thread

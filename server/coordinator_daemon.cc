@@ -44,6 +44,9 @@ CoordinatorOptions CoordinatorOptionsFor(const CoordinatorDaemonOptions& options
   result.garbage.artifact_grace = options.artifact_grace;
   result.garbage.boundary_grace = options.boundary_grace;
   if (options.prune_unknown) result.garbage.unknown_grace = kUnknownGrace;
+  result.audit_fraction = options.audit_fraction;
+  result.scheduler.audit_patience = options.lease_ttl;
+  result.scheduler.dispute_patience = 10 * options.lease_ttl;
   result.scheduler.trust.first_quarantine = options.quarantine;
   result.scheduler.trust.probe_period = options.quarantine / 10;
   // A lost lease is noticed within a quarter of its ttl.
@@ -152,6 +155,9 @@ absl::Status CoordinatorDaemonOptions::Validate() const {
   if (quarantine < std::chrono::seconds(1) || quarantine > std::chrono::hours(24)) {
     return absl::InvalidArgumentError(
         absl::StrCat("quarantine: ", quarantine.count(), " ms is not between 1 s and 1 day"));
+  }
+  if (!(audit_fraction >= 0 && audit_fraction <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("audit_fraction: ", audit_fraction, " is not between 0 and 1"));
   }
   for (const auto& [flag, file] :
        {std::pair("--client-tokens", &client_tokens_file), std::pair("--tls-crl", &revocations_file)}) {

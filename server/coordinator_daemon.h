@@ -34,6 +34,7 @@ struct CoordinatorDaemonOptions {
   std::chrono::milliseconds boundary_grace{600'000};
   bool prune_unknown = false;  // whether artifacts that no job names are deleted, a week after they are found
   std::chrono::milliseconds quarantine{600'000};  // the first of a worker; 1 s to 1 day
+  double audit_fraction = 0;                      // of the shards that another worker computes a second time, 0 to 1
   // Told when the disk of an SQLite journal failed to keep something, by the thread that met it, before anybody is answered. It
   // should end the process; empty: every change is refused from then on.
   std::function<void(const absl::Status&)> on_sync_failure = {};

@@ -59,6 +59,14 @@ void DeclareServing(Command& command, ServeOptions& options) {
         options.daemon.quarantine = std::chrono::milliseconds(ms);
         return absl::OkStatus();
       });
+  command.AddParsed(
+      {.name = "--audit-fraction",
+       .help = "Share of the shards that another worker computes a second time, to compare the bytes, 0 to 1.",
+       .value = "FRACTION"},
+      "0.01", [&options](std::string_view text) -> absl::Status {
+        GPTVQ_ASSIGN_OR_RETURN(options.daemon.audit_fraction, ParseNumber(text, {0, 1}));
+        return absl::OkStatus();
+      });
   command.AddString(
       {.name = "--address-file", .help = "Write the address that was picked to this file.", .value = "FILE"},
       &options.address_file);

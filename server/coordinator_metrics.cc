@@ -107,6 +107,11 @@ CoordinatorMetrics::CoordinatorMetrics(MetricsRegistry& registry)
         &registry.AddCounter("task_failures_total", "Failures of tasks by class; an expired lease is one of infra.",
                              {{"class", std::string(Name(failure))}});
   }
+  for (AuditOutcome outcome : kAllAuditOutcomes) {
+    audits_[outcome] =
+        &registry.AddCounter("audits_total", "Tasks that were to be done a second time, by what came of it.",
+                             {{"outcome", std::string(Name(outcome))}});
+  }
   for (TaskPhase phase : kAllTaskPhases) {
     phase_seconds_[phase] = &registry.AddCounter("task_phase_seconds_total", "Wall time that committed tasks report.",
                                                  {{"phase", std::string(Name(phase))}});
@@ -130,14 +135,16 @@ void CoordinatorMetrics::CountDecision(const Decision& decision) {
   const Transition& transition = decision.transition;
   for (const JobEvent& event : transition.events) CountEvent(event);
   for (const WorkerRecord& record : transition.workers) {
-    if (record.trust == WorkerTrust::kQuarantined) quarantines_.Increment();  // nothing else changes such a row
+    // Nothing else changes such a row.
+    if (record.trust == WorkerTrust::kQuarantined && !decision.distrust_ended) quarantines_.Increment();
   }
+  for (AuditOutcome outcome : decision.findings) audits_.at(outcome)->Increment();
   if (transition.layer) {
     CountLayer(transition.layer->layer);
     job_metrics_.AddLayer(transition.job_id, transition.layer->layer);
   }
   for (const Transition::TaskChange& change : transition.tasks) {
-    if (change.status.state != TaskState::kCommitted) continue;
+    if (change.status.state != TaskState::kCommitted || !change.status.result) continue;
     for (const TaskPhaseSeconds& entry : change.status.result->seconds) {
       phase_seconds_.at(entry.phase)->Increment(entry.seconds);
     }

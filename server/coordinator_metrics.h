@@ -59,6 +59,7 @@ class CoordinatorMetrics {
   std::map<std::pair<TaskKind, TaskState>, Gauge*> tasks_;  // of jobs that have not ended
   std::map<TaskTrigger, Counter*> task_changes_;
   std::map<FailureClass, Counter*> task_failures_;
+  std::map<AuditOutcome, Counter*> audits_;
   std::map<TaskPhase, Counter*> phase_seconds_;
   std::map<HessianPolicy, Counter*> linears_published_;
   std::map<std::string, Histogram*, std::less<>> relative_error_;  // by role

@@ -87,8 +87,11 @@ std::map<Digest, ArtifactKind> DyingBy(const Transition& transition, const JobSn
     const auto boundary = BoundaryOf(change.status);
     if (boundary && producers.contains(change.index)) dying.emplace(*boundary, ArtifactKind::kBoundary);
     const TaskStatus& before = job.tasks[change.index].status;
+    const auto boundary_before = BoundaryOf(before);
+    if (boundary_before && boundary_before != boundary) dying.emplace(*boundary_before, ArtifactKind::kBoundary);
     if (IsNewCheckpoint(before, change.status)) dying.emplace(before.checkpoint->artifact, ArtifactKind::kCheckpoint);
   }
+  for (int layer : transition.overturned_layers) dying.emplace(job.layers[layer], ArtifactKind::kLayer);
   if (!transition.job || !IsTerminal(transition.job->state)) return dying;
   for (const Digest& layer : job.layers) {
     if (layer != Digest()) dying.emplace(layer, ArtifactKind::kLayer);

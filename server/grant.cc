@@ -29,7 +29,9 @@ TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds
   TaskGrant grant;
   grant.lease = {description.task_id, task.status.epoch, task.status.worker_name, task.status.incarnation, ""};
   grant.ttl = ttl;
-  grant.kind = description.kind;
+  // Who audits a task is not told so.
+  const std::optional<int> audited = AuditedBy(description);
+  grant.kind = audited ? job.tasks[*audited].description.kind : description.kind;
   grant.attempt = task.status.attempt;
   grant.job_id = job.description.job_id;
   grant.spec = job.description.spec;
@@ -50,7 +52,8 @@ TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds
       break;
     case TaskKind::kFinalize: grant.published_layers = layers; break;
     case TaskKind::kCapture:
-    case TaskKind::kEvaluate: break;
+    case TaskKind::kEvaluate:
+    case TaskKind::kAudit: break;
   }
   return grant;
 }

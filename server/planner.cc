@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "server/scheduler/audit_choice.h"
 
 namespace gptvq {
 namespace {
@@ -32,6 +34,7 @@ class PlanBuilder {
     return tasks_.back();
   }
 
+  const std::vector<TaskDescription>& tasks() const { return tasks_; }
   std::vector<TaskDescription> Take() { return std::move(tasks_); }
 
  private:
@@ -50,9 +53,23 @@ int AddShardTask(TaskKind kind, LayerRange shard, std::optional<int> producer, P
   return task.index;
 }
 
+// Behind everything that is audited: workers take what unblocks others first.
+void AddAudits(double fraction, PlanBuilder& builder) {
+  const std::size_t task_count = builder.tasks().size();
+  for (std::size_t i = 0; i < task_count; ++i) {
+    if (!IsAudited(builder.tasks()[i].task_id, fraction)) continue;
+    TaskDescription& audit = builder.Add(TaskKind::kAudit);
+    const TaskDescription& audited = builder.tasks()[i];
+    audit.layers = audited.layers;
+    audit.input_boundary_of = audited.input_boundary_of;
+    audit.dependencies = audited.dependencies;
+    audit.dependencies.push_back(audited.index);  // the latest: AuditedBy
+  }
+}
+
 }  // namespace
 
-absl::StatusOr<JobPlan> PlanJob(const JobSpec& spec, int layer_count, std::string_view job_id) {
+absl::StatusOr<JobPlan> PlanJob(const JobSpec& spec, int layer_count, std::string_view job_id, double audit_fraction) {
   if (layer_count < 1 || layer_count > kMaxPlannedLayers) {
     return absl::InvalidArgumentError(absl::StrCat("model has ", layer_count, " decoder layers; between 1 and ",
                                                    kMaxPlannedLayers, " are supported"));
@@ -76,8 +93,14 @@ absl::StatusOr<JobPlan> PlanJob(const JobSpec& spec, int layer_count, std::strin
     quantize.push_back(AddShardTask(TaskKind::kQuantize, shards[s], boundary_of[s], builder));
     if (spec.propagation == PropagationMode::kSequential && s + 1 < shards.size()) boundary_of[s + 1] = quantize.back();
   }
+  AddAudits(audit_fraction, builder);
+  std::vector<int> before_finalize = quantize;
+  if (audit_fraction > 0) {
+    before_finalize.resize(builder.tasks().size());
+    std::iota(before_finalize.begin(), before_finalize.end(), 0);
+  }
   TaskDescription& finalize = builder.Add(TaskKind::kFinalize);
-  finalize.dependencies = quantize;
+  finalize.dependencies = before_finalize;
   const int finalize_index = finalize.index;
   if (!spec.evaluation_uri.empty()) {
     builder.Add(TaskKind::kEvaluate).target = EvaluationTarget::kSource;
@@ -89,6 +112,9 @@ absl::StatusOr<JobPlan> PlanJob(const JobSpec& spec, int layer_count, std::strin
   JobPlan plan = {.shard_layers = shard_layers, .tasks = builder.Take()};
   for (const std::optional<int>& producer : boundary_of) {
     if (producer) plan.tasks[*producer].output_boundary_wanted = true;
+  }
+  for (TaskDescription& task : plan.tasks) {
+    if (const auto audited = AuditedBy(task)) task.output_boundary_wanted = plan.tasks[*audited].output_boundary_wanted;
   }
   return plan;
 }

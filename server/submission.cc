@@ -99,7 +99,7 @@ absl::StatusOr<Submission::Prepared> Submission::Prepare(const std::string& job_
   if (!summary.ok()) return RefusePlace(model, summary.status(), ErrorReason::kModelUnusable);
   const absl::Status widths = CheckWidths(summary->config, spec.quant);
   if (!widths.ok()) return RefusePlace(model, widths, ErrorReason::kModelUnusable);
-  absl::StatusOr<JobPlan> plan = PlanJob(spec, summary->layer_count, job_id);
+  absl::StatusOr<JobPlan> plan = PlanJob(spec, summary->layer_count, job_id, coordinator_.options().audit_fraction);
   if (!plan.ok()) return RefusePlace(model, plan.status(), ErrorReason::kModelUnusable);
 
   SubmitJob event;

@@ -316,6 +316,7 @@ absl::Status GrpcWorkerService::Complete(Call& call, const v1::CompleteTaskReque
     if (!repeated) return stored;
   }
   GPTVQ_ASSIGN_OR_RETURN(const Decision decision, coordinator_.Record(std::move(event), seen));
+  if (ShowsNondeterminism(decision)) call.incident = "NONDETERMINISM";
   response.set_acceptance(decision.outcome == Outcome::kRepeated
                               ? v1::CompleteTaskResponse::ACCEPTANCE_ALREADY_COMMITTED
                               : v1::CompleteTaskResponse::ACCEPTANCE_COMMITTED);

@@ -12,7 +12,8 @@ constexpr double kQuantizeWork = 10;
 double WorkOf(TaskKind kind, LayerRange layers) {
   const double layer_count = std::max(1, layers.count());
   switch (kind) {
-    case TaskKind::kQuantize: return kQuantizeWork * layer_count;
+    case TaskKind::kQuantize:
+    case TaskKind::kAudit: return kQuantizeWork * layer_count;
     case TaskKind::kCapture:
     case TaskKind::kEvaluate: return layer_count;
     case TaskKind::kFinalize: return 1;

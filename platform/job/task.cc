@@ -8,6 +8,7 @@ std::string_view Name(TaskKind kind) {
     case TaskKind::kQuantize: return "quantize";
     case TaskKind::kFinalize: return "finalize";
     case TaskKind::kEvaluate: return "evaluate";
+    case TaskKind::kAudit: return "audit";
   }
   return "";
 }
@@ -42,6 +43,9 @@ std::string_view Name(TaskTrigger trigger) {
     case TaskTrigger::kRevoke: return "revoke";
     case TaskTrigger::kRepair: return "repair";
     case TaskTrigger::kAwait: return "await";
+    case TaskTrigger::kDispute: return "dispute";
+    case TaskTrigger::kOverturn: return "overturn";
+    case TaskTrigger::kSettle: return "settle";
     case TaskTrigger::kCancel: return "cancel";
   }
   return "";
@@ -101,6 +105,10 @@ bool IsTerminal(TaskState state) {
 }
 
 bool IsHeld(TaskState state) { return state == TaskState::kLeased || state == TaskState::kCancelling; }
+
+std::optional<int> AuditedBy(const TaskDescription& task) {
+  return task.kind == TaskKind::kAudit ? std::optional(task.dependencies.back()) : std::nullopt;
+}
 
 std::string_view JobIdOf(std::string_view task_id) { return task_id.substr(0, task_id.find('/')); }
 

@@ -11,15 +11,16 @@
 
 #include "core/pipeline/layer_range.h"
 #include "core/spec/linear_report.h"
+#include "platform/job/task_audit.h"
 #include "platform/job/task_result.h"
 
 namespace gptvq {
 
 // The nouns of scheduling, as C++ values; the enums mirror gptvq.v1, where their values are described.
 
-enum class TaskKind { kCapture, kQuantize, kFinalize, kEvaluate };
+enum class TaskKind { kCapture, kQuantize, kFinalize, kEvaluate, kAudit };
 inline constexpr std::array kAllTaskKinds = {TaskKind::kCapture, TaskKind::kQuantize, TaskKind::kFinalize,
-                                             TaskKind::kEvaluate};
+                                             TaskKind::kEvaluate, TaskKind::kAudit};
 
 enum class TaskState { kBlocked, kReady, kLeased, kCancelling, kCommitted, kFailed, kCancelled };
 inline constexpr std::array kAllTaskStates = {TaskState::kBlocked,    TaskState::kReady,     TaskState::kLeased,
@@ -43,13 +44,17 @@ enum class TaskTrigger {
   kRevoke,      // the holder is in quarantine
   kRepair,      // the store lost what it had made
   kAwait,       // the store lost what it reads, which is being made again
+  kDispute,     // an audit came to other bytes; another worker is asked
+  kOverturn,    // what it made is wrong, or may be, or was made from something else than there is now
+  kSettle,      // an audit ends without a run of its own: skipped, given up, or decided by what was made again
   kCancel,      // the job was cancelled, or is failing
 };
 inline constexpr std::array kAllTaskTriggers = {
     TaskTrigger::kUnblock,    TaskTrigger::kGrant,   TaskTrigger::kRenew,  TaskTrigger::kPublish,
     TaskTrigger::kCheckpoint, TaskTrigger::kCommit,  TaskTrigger::kRetry,  TaskTrigger::kFail,
     TaskTrigger::kPoison,     TaskTrigger::kRelease, TaskTrigger::kExpire, TaskTrigger::kStall,
-    TaskTrigger::kRevoke,     TaskTrigger::kRepair,  TaskTrigger::kAwait,  TaskTrigger::kCancel};
+    TaskTrigger::kRevoke,     TaskTrigger::kRepair,  TaskTrigger::kAwait,  TaskTrigger::kDispute,
+    TaskTrigger::kOverturn,   TaskTrigger::kSettle,  TaskTrigger::kCancel};
 
 enum class FailureClass { kInfra, kTransient, kDevice, kInput, kFatal, kBug };
 inline constexpr std::array kAllFailureClasses = {FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,
@@ -163,9 +168,13 @@ struct TaskStatus {
   std::optional<TaskCheckpoint> checkpoint;  // of the first layer that has to be computed
   // That a checkpoint of the first layer which was never published held; only more is progress: what is lost is made again.
   int most_linears = 0;
+  AuditStatus audit;
 
   friend bool operator==(const TaskStatus&, const TaskStatus&) = default;
 };
+
+// The task that an audit does a second time; nullopt for other tasks. It is the latest that an audit depends on.
+std::optional<int> AuditedBy(const TaskDescription& task);
 
 // The job of a task.
 std::string_view JobIdOf(std::string_view task_id);

@@ -30,8 +30,9 @@ struct Transition {
   std::optional<JobStatus> job;
   std::vector<TaskChange> tasks;  // each index at most once
   std::optional<LayerChange> layer;
-  std::vector<JobEvent> events;       // follow the job's last event without a gap
-  std::vector<DoomChange> artifacts;  // each artifact at most once
+  std::vector<int> overturned_layers;  // published before, and now as if they never had been; `layer` is none of them
+  std::vector<JobEvent> events;        // follow the job's last event without a gap
+  std::vector<DoomChange> artifacts;   // each artifact at most once
 
   std::vector<WorkerRecord> workers;  // each name at most once
 

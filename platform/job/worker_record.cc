@@ -12,7 +12,8 @@ std::string_view Name(WorkerTrust trust) {
 }
 
 bool IsBlank(const WorkerRecord& record) {
-  return record.trust == WorkerTrust::kTrusted && record.failures.empty() && !record.quarantine_end;
+  return record.trust == WorkerTrust::kTrusted && record.failures.empty() && !record.quarantine_end &&
+         !record.distrusted;
 }
 
 }  // namespace gptvq

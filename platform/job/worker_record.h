@@ -41,6 +41,7 @@ struct WorkerRecord {
   int quarantine_count = 0;                // without a good day in between
   std::optional<WallTime> quarantine_end;  // of the latest one
   std::string reason;                      // of the quarantine or the suspicion, for people
+  bool distrusted = false;  // an audit showed that it computes wrong; what it made is still to be made again
 
   friend bool operator==(const WorkerRecord&, const WorkerRecord&) = default;
 };

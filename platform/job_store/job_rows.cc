@@ -20,7 +20,7 @@ constexpr char kJobColumns[] =
 constexpr char kTaskColumns[] =
     "task_index, task_id, kind, layer_begin, layer_end, input_boundary_of, output_boundary_wanted, target, revision, "
     "state, epoch, attempt, worker_name, incarnation, poll_id, failures_uncounted, failures_transient, failures_bug, "
-    "failures_lost, last_failure, result, failed_attempts, repair, checkpoint, most_linears";
+    "failures_lost, last_failure, result, failed_attempts, repair, checkpoint, most_linears, audit";
 
 constexpr char kSecretName[] = "secret";
 constexpr std::size_t kSecretBytes = 32;
@@ -81,6 +81,7 @@ void BindTaskStatus(const TaskStatus& status, SqlStatement& statement) {
   status.repair == RepairStatus() ? statement.BindNull() : statement.BindBlob(EncodeRepairStatus(status.repair));
   status.checkpoint ? statement.BindBlob(EncodeTaskCheckpoint(*status.checkpoint)) : statement.BindNull();
   statement.Bind(status.most_linears);
+  status.audit == AuditStatus() ? statement.BindNull() : statement.BindBlob(EncodeAuditStatus(status.audit));
 }
 
 SqlStatement InsertJobRow(const JobSnapshot& job) {
@@ -97,7 +98,7 @@ SqlStatement InsertJobRow(const JobSnapshot& job) {
 SqlStatement InsertTaskRow(std::int64_t sequence, const Task& task) {
   const TaskDescription& description = task.description;
   SqlStatement statement(
-      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(26, 1), ")"));
+      absl::StrCat("INSERT INTO tasks (sequence, ", kTaskColumns, ") VALUES (", Placeholders(27, 1), ")"));
   statement.Bind(sequence).Bind(description.index).Bind(description.task_id).Bind(Name(description.kind));
   statement.Bind(description.layers.begin).Bind(description.layers.end);
   statement.Bind(description.input_boundary_of ? std::optional<std::int64_t>(*description.input_boundary_of)
@@ -133,8 +134,8 @@ SqlStatement UpdateTaskRow(std::int64_t sequence, const Transition::TaskChange& 
   SqlStatement statement(
       "UPDATE tasks SET revision=$1, state=$2, epoch=$3, attempt=$4, worker_name=$5, incarnation=$6, poll_id=$7, "
       "failures_uncounted=$8, failures_transient=$9, failures_bug=$10, failures_lost=$11, last_failure=$12, "
-      "result=$13, failed_attempts=$14, repair=$15, checkpoint=$16, most_linears=$17 "
-      "WHERE sequence=$18 AND task_index=$19 AND revision=$20");
+      "result=$13, failed_attempts=$14, repair=$15, checkpoint=$16, most_linears=$17, audit=$18 "
+      "WHERE sequence=$19 AND task_index=$20 AND revision=$21");
   BindTaskStatus(change.status, statement);
   statement.Bind(sequence).Bind(change.index).Bind(change.status.revision - 1);
   return statement.MustChangeOneRow(absl::StrCat("task ", change.index, " of job number ", sequence));
@@ -144,6 +145,12 @@ SqlStatement InsertLayerRow(std::int64_t sequence, const Transition::LayerChange
   SqlStatement statement("INSERT INTO layers VALUES ($1,$2,$3,$4,$5)");
   statement.Bind(sequence).Bind(change.layer.layer).Bind(change.task_id).Bind(change.epoch);
   return statement.BindBlob(EncodePublishedLayer(change.layer));
+}
+
+SqlStatement DeleteLayerRow(std::int64_t sequence, int layer) {
+  SqlStatement statement("DELETE FROM layers WHERE sequence=$1 AND layer=$2");
+  statement.Bind(sequence).Bind(layer);
+  return statement.MustChangeOneRow(absl::StrCat("layer ", layer, " of job number ", sequence));
 }
 
 // A blank record is no row.
@@ -245,6 +252,11 @@ absl::StatusOr<Task> ReadTaskRow(SqlRow& row) {
     row.Skip();
   }
   status.most_linears = static_cast<int>(row.Integer());
+  if (!row.IsNull()) {
+    GPTVQ_ASSIGN_OR_RETURN(status.audit, DecodeAuditStatus(row.Bytes()));
+  } else {
+    row.Skip();
+  }
   return task;
 }
 
@@ -380,6 +392,7 @@ void AppendTransition(const Transition& transition, std::int64_t sequence, std::
   if (transition.created) AppendCreation(*transition.created, statements);
   if (transition.job) statements.push_back(UpdateJobRow(sequence, *transition.job));
   for (const Transition::TaskChange& change : transition.tasks) statements.push_back(UpdateTaskRow(sequence, change));
+  for (int layer : transition.overturned_layers) statements.push_back(DeleteLayerRow(sequence, layer));
   if (transition.layer) statements.push_back(InsertLayerRow(sequence, *transition.layer));
   for (const JobEvent& event : transition.events) {
     statements.push_back(SqlStatement("INSERT INTO events VALUES ($1,$2,$3)"));

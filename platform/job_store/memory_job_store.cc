@@ -123,6 +123,10 @@ absl::Status MemoryJobStore::AppendToJob(Tables& tables, const Transition& trans
   Entry& entry = found->second;
   if (transition.job) entry.job.status = *transition.job;
   for (const Transition::TaskChange& change : transition.tasks) entry.job.tasks[change.index].status = change.status;
+  for (int layer : transition.overturned_layers) {
+    entry.job.layers[layer] = Digest();
+    std::erase_if(entry.layers, [&](const PublishedLayer& one) { return one.layer == layer; });
+  }
   if (transition.layer) {
     entry.job.layers[transition.layer->layer.layer] = transition.layer->layer.artifact;
     entry.layers.push_back(transition.layer->layer);

@@ -11,7 +11,7 @@ namespace {
 // "gptv": the number of the advisory lock that those who migrate hold.
 constexpr std::int64_t kMigrationLock = 0x67707476;
 
-constexpr std::array<const char*, 6> kSteps = {
+constexpr std::array<const char*, 7> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -124,6 +124,9 @@ ALTER TABLE tasks ADD COLUMN repair BYTEA;
     R"sql(
 ALTER TABLE tasks ADD COLUMN checkpoint BYTEA;
 ALTER TABLE tasks ADD COLUMN most_linears BIGINT NOT NULL DEFAULT 0;
+)sql",
+    R"sql(
+ALTER TABLE tasks ADD COLUMN audit BYTEA;
 )sql",
 };
 

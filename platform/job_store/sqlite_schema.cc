@@ -13,7 +13,7 @@ namespace {
 // "gptv": tells our databases from those of other programs (PRAGMA application_id).
 constexpr std::int64_t kApplicationId = 0x67707476;
 
-constexpr std::array<const char*, 6> kSteps = {
+constexpr std::array<const char*, 7> kSteps = {
     R"sql(
 CREATE TABLE store_info (
   name  TEXT PRIMARY KEY,
@@ -117,6 +117,9 @@ ALTER TABLE tasks ADD COLUMN repair BLOB;
     R"sql(
 ALTER TABLE tasks ADD COLUMN checkpoint BLOB;
 ALTER TABLE tasks ADD COLUMN most_linears INTEGER NOT NULL DEFAULT 0;
+)sql",
+    R"sql(
+ALTER TABLE tasks ADD COLUMN audit BLOB;
 )sql",
 };
 

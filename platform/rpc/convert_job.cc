@@ -34,6 +34,7 @@ v1::Task TaskToProto(const JobSnapshot& job, const Task& task, const std::map<st
   if (description.kind == TaskKind::kQuantize) {
     proto.set_published_layers(PublishedLayers(job, description.layers));
   }
+  if (task.status.audit.outcome) proto.set_audit_outcome(ToProto(*task.status.audit.outcome));
   if (description.target) proto.set_evaluation_target(ToProto(*description.target));
   return proto;
 }

@@ -52,6 +52,7 @@ v1::TaskKind ToProto(TaskKind kind) {
     case TaskKind::kQuantize: return v1::TASK_KIND_QUANTIZE;
     case TaskKind::kFinalize: return v1::TASK_KIND_FINALIZE;
     case TaskKind::kEvaluate: return v1::TASK_KIND_EVALUATE;
+    case TaskKind::kAudit: return v1::TASK_KIND_AUDIT;
   }
   return v1::TASK_KIND_UNSPECIFIED;
 }

@@ -25,6 +25,8 @@ v1::TaskFailure ToProto(const TaskFailure& failure);
 v1::TaskResult ToProto(const TaskResult& result);
 v1::Lease ToProto(const Lease& lease);
 v1::TaskGrant ToProto(const TaskGrant& grant);
+v1::AuditOutcome ToProto(AuditOutcome outcome);
+v1::TaskAudit ToProto(const AuditStatus& audit);
 
 absl::StatusOr<Digest> FromProto(const v1::Digest& proto);
 absl::StatusOr<Digest> FromProto(const v1::ArtifactRef& proto);
@@ -35,6 +37,8 @@ absl::StatusOr<TaskProgress> FromProto(const v1::TaskProgress& proto);
 absl::StatusOr<TaskResult> FromProto(const v1::TaskResult& proto);
 absl::StatusOr<Lease> FromProto(const v1::Lease& proto);
 absl::StatusOr<TaskGrant> FromProto(const v1::TaskGrant& proto);
+absl::StatusOr<AuditOutcome> FromProto(v1::AuditOutcome outcome);
+absl::StatusOr<AuditStatus> FromProto(const v1::TaskAudit& proto);
 
 // Never an error: reports of failures are taken from newer peers too. An unknown class is TRANSIENT; the message is cut to
 // kMaxFailureMessageBytes.

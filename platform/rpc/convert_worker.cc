@@ -60,6 +60,7 @@ v1::WorkerRecord ToProto(const WorkerRecord& record) {
   proto.set_quarantine_count(record.quarantine_count);
   if (record.quarantine_end) *proto.mutable_quarantine_end() = ToProto(*record.quarantine_end);
   proto.set_reason(record.reason);
+  proto.set_distrusted(record.distrusted);
   return proto;
 }
 
@@ -74,6 +75,7 @@ absl::StatusOr<WorkerRecord> FromProto(const v1::WorkerRecord& proto) {
   record.quarantine_count = proto.quarantine_count();
   if (proto.has_quarantine_end()) record.quarantine_end = FromProto(proto.quarantine_end());
   record.reason = proto.reason();
+  record.distrusted = proto.distrusted();
   return record;
 }
 

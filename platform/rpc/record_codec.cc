@@ -83,6 +83,13 @@ absl::StatusOr<RepairStatus> DecodeRepairStatus(std::string_view bytes) {
   return RepairStatus{{proto.lost_layers().begin(), proto.lost_layers().end()}, proto.missing_inputs()};
 }
 
+std::string EncodeAuditStatus(const AuditStatus& audit) { return ToProto(audit).SerializeAsString(); }
+
+absl::StatusOr<AuditStatus> DecodeAuditStatus(std::string_view bytes) {
+  GPTVQ_ASSIGN_OR_RETURN(const v1::TaskAudit proto, Parse<v1::TaskAudit>(bytes));
+  return AsDataLoss(FromProto(proto));
+}
+
 std::string EncodeTaskCheckpoint(const TaskCheckpoint& checkpoint) { return ToProto(checkpoint).SerializeAsString(); }
 
 absl::StatusOr<TaskCheckpoint> DecodeTaskCheckpoint(std::string_view bytes) {

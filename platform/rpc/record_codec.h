@@ -26,6 +26,8 @@ absl::StatusOr<TaskFailure> DecodeTaskFailure(std::string_view bytes);
 std::string EncodeFailedAttempts(const std::vector<FailedAttempt>& attempts);
 absl::StatusOr<std::vector<FailedAttempt>> DecodeFailedAttempts(std::string_view bytes);
 
+std::string EncodeAuditStatus(const AuditStatus& audit);
+absl::StatusOr<AuditStatus> DecodeAuditStatus(std::string_view bytes);
 std::string EncodeRepairStatus(const RepairStatus& repair);
 absl::StatusOr<RepairStatus> DecodeRepairStatus(std::string_view bytes);
 std::string EncodeTaskCheckpoint(const TaskCheckpoint& checkpoint);

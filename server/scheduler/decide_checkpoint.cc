@@ -15,13 +15,15 @@ namespace {
 
 absl::Status CheckLayer(const JobSnapshot& job, const Task& task, int layer) {
   const TaskDescription& description = task.description;
-  if (description.kind != TaskKind::kQuantize || layer < description.layers.begin || layer >= description.layers.end) {
+  const std::optional<int> audited = AuditedBy(description);
+  const TaskKind kind = audited ? job.tasks[*audited].description.kind : description.kind;
+  if (kind != TaskKind::kQuantize || layer < description.layers.begin || layer >= description.layers.end) {
     return Refuse(ErrorReason::kInvalidField,
                   absl::StrCat("checkpoint.layer: ", layer, " is not a layer of task ", description.task_id));
   }
   const int next = NextLayer(job, task);
   if (layer == next) return absl::OkStatus();
-  const bool published = HasLayer(job, task, layer);
+  const bool published = layer < next || HasLayer(job, task, layer);
   return Refuse(published ? ErrorReason::kCheckpointOutdated : ErrorReason::kLayerOutOfOrder,
                 published ? absl::StrCat("layer ", layer, " is published")
                           : absl::StrCat("a checkpoint of layer ", layer, " before layer ", next, " is published"));
@@ -47,6 +49,10 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CheckpointTask& event, Instan
   decision.task_id = event.lease.task_id;
   decision.key = found.key;
   decision.caller = HolderOf(event.lease);
+  if (AuditedBy(task.description)) {  // nobody goes on with it: an answer is of one worker alone
+    decision.lease = ExtendedLease(found.key, now);
+    return decision;
+  }
   const std::optional<TaskCheckpoint>& kept = task.status.checkpoint;
   const bool is_kept = kept && kept->layer == checkpoint.layer;
   if (is_kept && kept->sequence == checkpoint.sequence && kept->artifact == checkpoint.artifact) {
@@ -69,11 +75,12 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CheckpointTask& event, Instan
     status.most_linears = static_cast<int>(checkpoint.linears.size());
   }
   status.checkpoint = checkpoint;
+  const bool is_first =
+      found.job->layers[checkpoint.layer] == Digest();  // what was lost comes out as before, or is refused
+  if (is_first) NotePart(status.audit.authors, checkpoint.layer, event.lease.worker_name);
   decision.transition = step.Finish();
   decision.transition.workers = trust.Finish();
-  decision.lease = held_.at(found.key);
-  decision.lease->expiry = std::max(decision.lease->expiry, now.monotonic + options_.lease_ttl);
-  decision.lease->progress_time = now.monotonic;
+  decision.lease = ExtendedLease(found.key, now);
   return decision;
 }
 

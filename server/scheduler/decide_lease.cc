@@ -84,11 +84,18 @@ bool Scheduler::MayTake(const WorkerPresence& worker, const WorkerKey& identity,
     return std::any_of(attempts.begin(), attempts.end(),
                        [&](const FailedAttempt& attempt) { return attempt.worker_name == name; });
   };
-  const auto is_better = [&](const std::string& name) { return !failed(name) && !HasFailedInARow(name, instant.wall); };
+  const JobSnapshot& job = jobs_.at(key.sequence);
+  const Task& task = job.tasks[key.index];
+  const bool is_audit = AuditedBy(task.description).has_value();
+  const auto may_have = [&](const std::string& name) { return !is_audit || MayAudit(job, task, name); };
+  if (!may_have(identity.name)) return false;
+  if (task.description.kind == TaskKind::kFinalize && IsSortingOut()) return false;
+  const auto is_better = [&](const std::string& name) {
+    return !failed(name) && !HasFailedInARow(name, instant.wall) && may_have(name);
+  };
   if (failed(identity.name) && AnotherWorkerOf(own_class, identity, now, is_better)) return false;
-  const auto anybody = [](const std::string&) { return true; };
   return rest.failed_on != identity || now >= rest.until + options_.avoid_for ||
-         !AnotherWorkerOf(own_class, identity, now, anybody);
+         !AnotherWorkerOf(own_class, identity, now, may_have);
 }
 
 absl::StatusOr<Decision> Scheduler::DecideOn(const RenewLease& event, Instant now) const {
@@ -116,6 +123,8 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const Tick&, Instant now) const {
   if (auto decision = QuarantineASuspect(now)) return *std::move(decision);
   if (auto decision = RevokeALease(now)) return *std::move(decision);
   if (auto decision = TakeAnOverdueLease(now)) return *std::move(decision);
+  if (auto decision = OverturnDistrustedWork(now)) return *std::move(decision);
+  if (auto decision = SettleAnAudit(now)) return *std::move(decision);
   Decision decision;
   decision.outcome = Outcome::kNothing;
   return decision;
@@ -168,8 +177,10 @@ std::optional<Decision> Scheduler::TakeAnOverdueLease(Instant now) const {
             : absl::StrCat("worker ", worker, " made no progress for ", options_.stall_after.count(), " ms");
     Verdict verdict = JudgeFailedAttempt({&job, &task, key}, {worker, failure_class, silent, false},
                                          silent ? TaskTrigger::kExpire : TaskTrigger::kStall, trust, now);
+    verdict.trigger = EndOfFailedTask(task, verdict.trigger);
     TaskStatus& status =
         step.MoveTask(key.index, verdict.trigger, TaskFailure{failure_class, message, task.status.worker_name});
+    NoteGivenUp(status, decision.findings);
     status.failures = verdict.counts;
     status.failed_attempts = std::move(verdict.attempts);
     decision.rest = Rest{now.monotonic, {task.status.worker_name, task.status.incarnation}};

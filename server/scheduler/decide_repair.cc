@@ -9,12 +9,14 @@
 namespace gptvq {
 
 void Scheduler::AwaitRepair(const FoundTask& found, TaskFailure failure, const std::vector<TaskInput>& lost,
-                            JobStep& step) const {
+                            JobStep& step, Findings& findings) const {
   const int index = found.key.index;
   RepairStatus repair = found.task->status.repair;
-  const TaskTrigger trigger = options_.retry.JudgeMissingInput(repair.missing_inputs);
-  if (trigger == TaskTrigger::kPoison) {
-    step.MoveTask(index, trigger, std::move(failure)).repair = repair;
+  const TaskTrigger trigger = EndOfFailedTask(*found.task, options_.retry.JudgeMissingInput(repair.missing_inputs));
+  if (trigger != TaskTrigger::kAwait) {
+    TaskStatus& status = step.MoveTask(index, trigger, std::move(failure));
+    status.repair = repair;
+    NoteGivenUp(status, findings);
     return;
   }
   std::map<int, std::vector<int>> lost_layers;  // by maker, ascending

@@ -17,6 +17,7 @@ bool FitsKind(const TaskResult& result, TaskKind kind) {
     case TaskKind::kCapture: return std::holds_alternative<CaptureResult>(result.outcome);
     case TaskKind::kQuantize: return std::holds_alternative<QuantizeResult>(result.outcome);
     case TaskKind::kFinalize: return std::holds_alternative<FinalizeResult>(result.outcome);
+    case TaskKind::kAudit: return false;  // it is asked for the kind that is audited
     case TaskKind::kEvaluate: return std::holds_alternative<EvaluateResult>(result.outcome);
   }
   return false;
@@ -24,9 +25,11 @@ bool FitsKind(const TaskResult& result, TaskKind kind) {
 
 absl::Status CheckResult(const JobSnapshot& job, const Task& task, const TaskResult& result) {
   const TaskDescription& description = task.description;
-  if (!FitsKind(result, description.kind)) {
+  const std::optional<int> audited = AuditedBy(description);
+  const TaskKind kind = audited ? job.tasks[*audited].description.kind : description.kind;
+  if (!FitsKind(result, kind)) {
     return Refuse(ErrorReason::kInvalidField,
-                  absl::StrCat("result.outcome: not that of a ", std::string(Name(description.kind)), " task"));
+                  absl::StrCat("result.outcome: not that of a ", std::string(Name(kind)), " task"));
   }
   const bool has_boundary = OutputBoundary(result).has_value();
   if (has_boundary != description.output_boundary_wanted) {
@@ -35,12 +38,12 @@ absl::Status CheckResult(const JobSnapshot& job, const Task& task, const TaskRes
   }
   // It was committed before, and others may have read it.
   const std::optional<TaskResult>& before = task.status.result;
-  if (before && OutputBoundary(*before) != OutputBoundary(result)) {
+  if (before && !task.status.audit.may_differ && OutputBoundary(*before) != OutputBoundary(result)) {
     return Refuse(ErrorReason::kBoundaryConflict,
                   absl::StrCat("the boundary of task ", description.task_id, " was committed as ",
                                OutputBoundary(*before)->hex(), ", now comes ", OutputBoundary(result)->hex()));
   }
-  if (description.kind == TaskKind::kQuantize && NextLayer(job, task) != description.layers.end) {
+  if (kind == TaskKind::kQuantize && NextLayer(job, task) != description.layers.end) {
     return Refuse(ErrorReason::kOutputMissing,
                   absl::StrCat("layer ", NextLayer(job, task), " of task ", description.task_id, " is not published"));
   }
@@ -55,7 +58,9 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   const Task& task = *found.task;
   const LayerRange range = task.description.layers;
   const int layer = event.layer.layer;
-  if (task.description.kind != TaskKind::kQuantize || layer < range.begin || layer >= range.end) {
+  const std::optional<int> audited = AuditedBy(task.description);
+  const TaskDescription& asked = audited ? job.tasks[*audited].description : task.description;
+  if (asked.kind != TaskKind::kQuantize || layer < range.begin || layer >= range.end) {
     return Refuse(ErrorReason::kInvalidField,
                   absl::StrCat("layer: ", layer, " is not a layer of task ", task.description.task_id));
   }
@@ -67,6 +72,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   decision.task_id = event.lease.task_id;
   decision.key = found.key;
   decision.caller = HolderOf(event.lease);
+  if (audited) return TakeAuditedLayer(found, event, std::move(decision), now);
   const bool is_first = job.layers[layer] == Digest();
   if (!is_first && job.layers[layer] != event.layer.artifact) {
     return Refuse(ErrorReason::kLayerConflict,
@@ -90,15 +96,14 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
     status.failures = {};  // durable progress: the failures before it say nothing about what comes next
     status.repair.missing_inputs = 0;
     step.AddLayer(found.key.index, event.layer);
+    NotePublication(status.audit.authors, layer, event.lease.worker_name);
   } else {  // lost, and here again: no further than the task was before
     status.checkpoint.reset();
     std::erase(status.repair.lost_layers, layer);
   }
   decision.transition = step.Finish();
   decision.transition.workers = trust.Finish();
-  decision.lease = held_.at(found.key);
-  decision.lease->expiry = std::max(decision.lease->expiry, now.monotonic + options_.lease_ttl);
-  decision.lease->progress_time = now.monotonic;
+  decision.lease = ExtendedLease(found.key, now);
   return decision;
 }
 
@@ -109,7 +114,8 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CompleteTask& event, Instant 
   decision.task_id = event.lease.task_id;
   decision.key = found.key;
   decision.caller = HolderOf(event.lease);
-  if (task.status.state == TaskState::kCommitted && task.status.result == event.result) {
+  const bool committed = task.status.state == TaskState::kCommitted && task.status.result == event.result;
+  if (committed || HasAnswered(found, event)) {
     decision.outcome = Outcome::kRepeated;
     return decision;
   }
@@ -120,13 +126,31 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CompleteTask& event, Instant 
 
   JobStep step(*found.job, now.wall);
   TrustStep trust(standings_, now);
-  TaskStatus& status = step.MoveTask(found.key.index, TaskTrigger::kCommit);
-  status.result = event.result;
-  status.repair = {};
-  status.failed_attempts = NoteSuccess(found, trust, now);
+  std::vector<FailedAttempt> attempts = NoteSuccess(found, trust, now);
+  if (AuditedBy(task.description)) {
+    TakeAnswer(found, event, step, decision.findings, trust);
+    step.MutableStatusOf(found.key.index).failed_attempts = std::move(attempts);
+  } else {
+    Commit(found, event, step);
+    step.MutableStatusOf(found.key.index).failed_attempts = std::move(attempts);
+    CompareWithBefore(found, step, decision.findings, trust);
+  }
   decision.transition = step.Finish();
   decision.transition.workers = trust.Finish();
   return decision;
+}
+
+void Scheduler::Commit(const FoundTask& found, const CompleteTask& event, JobStep& step) {
+  const TaskDescription& description = found.task->description;
+  const std::optional<TaskResult>& before = found.task->status.result;
+  TaskStatus& status = step.MoveTask(found.key.index, TaskTrigger::kCommit);
+  const bool another = !before || OutputBoundary(*before) != OutputBoundary(event.result);
+  if (description.output_boundary_wanted && (another || status.audit.may_differ)) {
+    NotePublication(status.audit.authors, description.layers.end, event.lease.worker_name);
+  }
+  status.result = event.result;
+  status.repair = {};
+  status.audit.may_differ = false;
 }
 
 absl::StatusOr<Decision> Scheduler::DecideOn(const FailTask& event, Instant now) const {
@@ -146,11 +170,13 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const FailTask& event, Instant now)
   if (task.status.state == TaskState::kCancelling) {  // whatever it says, it ends
     step.MoveTask(found.key.index, TaskTrigger::kRetry, event.failure);
   } else if (const auto lost = InputsAmong(*found.job, task, event.lost); !lost.empty()) {
-    AwaitRepair(found, event.failure, lost, step);
+    AwaitRepair(found, event.failure, lost, step, decision.findings);
   } else {
     Verdict verdict = JudgeFailedAttempt(found, {event.lease.worker_name, event.failure.failure_class, false, false},
                                          TaskTrigger::kRetry, trust, now);
+    verdict.trigger = EndOfFailedTask(task, verdict.trigger);
     TaskStatus& status = step.MoveTask(found.key.index, verdict.trigger, event.failure);
+    NoteGivenUp(status, decision.findings);
     status.failures = verdict.counts;
     status.failed_attempts = std::move(verdict.attempts);
     decision.rest = RestAfterFailure(task, status, now.monotonic);
@@ -179,6 +205,13 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const ReleaseTask& event, Instant n
   step.MoveTask(found.key.index, TaskTrigger::kRelease);
   decision.transition = step.Finish();
   return decision;
+}
+
+HeldLease Scheduler::ExtendedLease(TaskKey key, Instant now) const {
+  HeldLease lease = held_.at(key);
+  lease.expiry = std::max(lease.expiry, now.monotonic + options_.lease_ttl);
+  lease.progress_time = now.monotonic;
+  return lease;
 }
 
 // Between its quarantine, or what its device reported, and the next tick a worker still holds what it held.

@@ -1,6 +1,7 @@
 #ifndef GPTVQ_SERVER_SCHEDULER_DECISION_H_
 #define GPTVQ_SERVER_SCHEDULER_DECISION_H_
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -52,11 +53,21 @@ struct Decision {
   std::optional<MonotonicTime> earliest_expiry;  // of every held lease, from now on
   std::optional<Rest> rest;                      // of `key`, if the transition makes it READY
   std::optional<RegisterWorker> registered;
-  std::optional<WorkerKey> caller;    // a worker that gave a sign of life
-  std::vector<DeviceHealth> devices;  // of the caller, from now on; empty: as before
-  std::optional<std::string> probed;  // a suspect that was given a task
+  std::optional<WorkerKey> caller;          // a worker that gave a sign of life
+  std::vector<DeviceHealth> devices;        // of the caller, from now on; empty: as before
+  std::optional<std::string> probed;        // a suspect that was given a task
+  std::vector<AuditOutcome> findings = {};  // of audits that ended by it
+  bool distrust_ended = false;              // the workers that it changes are as trusted as before
   Instant time;
 };
+
+// Whether it shows that two workers came to different bytes.
+inline bool ShowsNondeterminism(const Decision& decision) {
+  return std::any_of(decision.transition.events.begin(), decision.transition.events.end(), [](const JobEvent& event) {
+    const auto* task = std::get_if<TaskStateChange>(&event.what);
+    return task != nullptr && (task->trigger == TaskTrigger::kDispute || task->trigger == TaskTrigger::kOverturn);
+  });
+}
 
 }  // namespace gptvq
 

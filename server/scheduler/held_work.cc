@@ -10,6 +10,7 @@ WorkerKey HolderOf(const Lease& lease) { return {lease.worker_name, lease.incarn
 
 int NextLayer(const JobSnapshot& job, const Task& task) {
   int layer = task.description.layers.begin;
+  if (AuditedBy(task.description)) return layer + static_cast<int>(task.status.audit.layers.size());
   while (layer < task.description.layers.end && HasLayer(job, task, layer)) ++layer;
   return layer;
 }

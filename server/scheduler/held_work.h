@@ -10,7 +10,8 @@ namespace gptvq {
 
 WorkerKey HolderOf(const Lease& lease);
 
-// The first layer of a quantize task that has to be computed, never published or lost; the end of its range if there is none.
+// The first layer of a quantize task, or of an audit, that has to be computed, never published or lost; the end of its range if there
+// is none.
 int NextLayer(const JobSnapshot& job, const Task& task);
 
 // NOT_HELD, saying what the task is instead.

@@ -54,6 +54,7 @@ void JobStep::GrantTask(int index, std::int64_t generation, const WorkerKey& wor
   TaskStatus& status = ChangeState(index, TaskTrigger::kGrant);
   status.epoch = NextEpoch(status.epoch, generation);
   ++status.attempt;
+  status.audit.layers.clear();  // an answer is of one worker alone
   status.worker_name = worker.name;
   status.incarnation = worker.incarnation;
   status.poll_id = poll_id;
@@ -71,6 +72,13 @@ void JobStep::AddLayer(int index, PublishedLayer layer) {
   ++MutableJob().published_layers;
   AddEvent(LayerPublished{task.task_id, layer.layer, layer.artifact});
   transition_.layer = Transition::LayerChange{std::move(layer), task.task_id, StatusOf(index).epoch};
+}
+
+void JobStep::DropLayer(int layer) {
+  std::vector<int>& dropped = transition_.overturned_layers;
+  if (std::find(dropped.begin(), dropped.end(), layer) != dropped.end()) return;
+  --MutableJob().published_layers;
+  dropped.push_back(layer);
 }
 
 void JobStep::PinNumericsClass(const std::string& numerics_class) { MutableJob().numerics_class = numerics_class; }
@@ -179,7 +187,8 @@ void JobStep::SettleJobState() {
     if (!AnyTask(IsHeld)) MoveJob(state == JobState::kFailing ? JobState::kFailed : JobState::kCancelled);
   } else if (AllTasks(std::nullopt, TaskState::kCommitted)) {
     MoveJob(JobState::kSucceeded);
-  } else if (AllTasks(TaskKind::kQuantize, TaskState::kCommitted)) {
+  } else if (AllTasks(TaskKind::kQuantize, TaskState::kCommitted) &&
+             AllTasks(TaskKind::kAudit, TaskState::kCommitted)) {
     MoveJob(JobState::kFinalizing);
   } else if (state == JobState::kFinalizing || (state == JobState::kPending && AnyTask(IsHeld))) {
     MoveJob(JobState::kRunning);  // FINALIZING: a layer is computed again

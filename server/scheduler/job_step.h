@@ -29,8 +29,14 @@ class JobStep {
   // A task's status in this step.
   const TaskStatus& StatusOf(int index) const;
 
+  // The same, to be changed further. Precondition: this step moved it.
+  TaskStatus& MutableStatusOf(int index) { return moved_.at(index); }
+
   // Adds a layer that task `index`, after kPublish, committed.
   void AddLayer(int index, PublishedLayer layer);
+
+  // As if it had never been published. Precondition: it is, and this step adds no layer.
+  void DropLayer(int layer);
 
   // The job runs on this class from now on.
   void PinNumericsClass(const std::string& numerics_class);

@@ -25,6 +25,7 @@ void Scheduler::Restore(Memory memory, Instant instant) {
   ended_.clear();
   standings_.clear();
   last_sequence_ = memory.last_sequence;
+  heard_since_ = now;
   generation_ = memory.generation;
   for (const WorkerRecord& record : memory.workers) {
     WorkerStanding& standing = standings_[record.name];
@@ -57,6 +58,7 @@ void Scheduler::Apply(const Decision& decision) {
       lease.expiry = std::max(lease.expiry, *decision.earliest_expiry);
       lease.progress_time = decision.time.monotonic;
     }
+    heard_since_ = decision.time.monotonic;
   }
   if (decision.registered) {
     workers_[decision.registered->worker] = {*decision.registered, decision.time.wall, decision.time.monotonic};
@@ -89,6 +91,7 @@ void Scheduler::ApplyJob(const Decision& decision) {
     job.tasks[change.index].status = change.status;
     ApplyTaskState({sequence, change.index}, change.status.state, decision);
   }
+  for (int layer : transition.overturned_layers) job.layers[layer] = Digest();
   if (transition.layer) job.layers[transition.layer->layer.layer] = transition.layer->layer.artifact;
   if (transition.job) job.status = *transition.job;
   if (IsTerminal(job.status.state)) RetireJob(sequence);
@@ -103,8 +106,11 @@ void Scheduler::ApplyWorkers(const Decision& decision) {
     WorkerStanding& standing = standings_[record.name];
     const bool newly_suspect = record.trust == WorkerTrust::kSuspect && standing.record.trust != WorkerTrust::kSuspect;
     if (newly_suspect) standing.next_probe = decision.time.monotonic + options_.trust.probe_period;
+    const bool goes_on = record.trust == WorkerTrust::kQuarantined &&
+                         standing.record.trust == WorkerTrust::kQuarantined &&
+                         standing.record.quarantine_end == record.quarantine_end;
     standing.record = record;
-    standing.quarantine_end = QuarantineEnd(record, decision.time);
+    if (!goes_on) standing.quarantine_end = QuarantineEnd(record, decision.time);
   }
   if (!decision.probed) return;
   const auto probed = standings_.find(*decision.probed);

@@ -26,6 +26,10 @@ struct SchedulerOptions {
   std::chrono::milliseconds stall_after{600'000};  // heartbeats without progress after which it is, too
   // For so long after its rest a failed task is kept for other workers than the one it failed on.
   std::chrono::milliseconds avoid_for{30'000};
+  // An audit that no other worker could take for so long is skipped: so long every living one was heard in.
+  std::chrono::milliseconds audit_patience{30'000};
+  // Where two came to different bytes, a third may still come for so long.
+  std::chrono::milliseconds dispute_patience{300'000};
   RetryPolicy retry;
   TrustOptions trust;
   std::uint64_t seed = 0;  // of the jitter
@@ -122,11 +126,41 @@ class Scheduler {
   DecisionOr DecideOn(const CompleteTask& event, Instant now) const;
   DecisionOr DecideOn(const FailTask& event, Instant now) const;
   DecisionOr DecideOn(const ReleaseTask& event, Instant now) const;
+  // The task's result is `event`'s from now on.
+  static void Commit(const FoundTask& found, const CompleteTask& event, JobStep& step);
+  // Of the holder that got further just now.
+  HeldLease ExtendedLease(TaskKey key, Instant now) const;
 
   // decide_repair.cc: what the store lost
   // The task waits until what it read and the store lost was made again; or fails, when that happened too often. Nobody is blamed.
-  void AwaitRepair(const FoundTask& found, TaskFailure failure, const std::vector<TaskInput>& lost,
-                   JobStep& step) const;
+  void AwaitRepair(const FoundTask& found, TaskFailure failure, const std::vector<TaskInput>& lost, JobStep& step,
+                   std::vector<AuditOutcome>& findings) const;
+
+  // decide_audit.cc: what is done a second time
+  using Findings = std::vector<AuditOutcome>;
+  bool MayAudit(const JobSnapshot& job, const Task& audit, const std::string& name) const;
+  // Whether the work of a worker that computes wrong is still being looked for.
+  bool IsSortingOut() const;
+  // Whether the holder of an audit completes it once more, as before.
+  bool HasAnswered(const FoundTask& found, const CompleteTask& event) const;
+  // The holder of an audit publishes a layer: its digest is kept, to be compared.
+  DecisionOr TakeAuditedLayer(const FoundTask& found, const PublishLayer& event, Decision decision, Instant now) const;
+  // The holder of an audit completes it.
+  void TakeAnswer(const FoundTask& found, const CompleteTask& event, JobStep& step, Findings& findings,
+                  TrustStep& trust) const;
+  // Compares the answers with what is published. `latest`: that of its holder; nullptr when nobody holds the audit.
+  void JudgeAudit(const JobSnapshot& job, int index, const AuditAnswer* latest, JobStep& step, Findings& findings,
+                  TrustStep& trust) const;
+  // Quarantine, or suspicion, for workers that computed wrong, and another run of what else they made of the job.
+  void Convict(const std::set<std::string>& workers, const JobSnapshot& job, int audit, JobStep& step,
+               TrustStep& trust) const;
+  // After a capture or quantize task was committed: who read what is another now, and whether audits that waited for it agree.
+  void CompareWithBefore(const FoundTask& found, JobStep& step, Findings& findings, TrustStep& trust) const;
+  // A second run that cannot be had ends the audit, not the job.
+  static TaskTrigger EndOfFailedTask(const Task& task, TaskTrigger trigger);
+  static void NoteGivenUp(TaskStatus& status, Findings& findings);
+  std::optional<Decision> SettleAnAudit(Instant now) const;
+  std::optional<Decision> OverturnDistrustedWork(Instant now) const;
 
   // judge_worker.cc: what tasks show of workers
   DecisionOr DecideOn(const ReleaseWorker& event, Instant now) const;
@@ -181,6 +215,7 @@ class Scheduler {
   std::map<TaskKey, Rest> ready_;                                 // READY, in the order in which they are handed out
   std::map<WorkerKey, WorkerPresence> workers_;
   WorkerStandings standings_;
+  MonotonicTime heard_since_;       // since then whoever lives could be heard
   std::deque<std::int64_t> ended_;  // sequences of the ended jobs in jobs_, oldest first
 };
 

@@ -34,7 +34,8 @@ std::vector<TaskInput> InputsOf(const JobSnapshot& job, const Task& task) {
       }
       break;
     case TaskKind::kCapture:
-    case TaskKind::kEvaluate: break;
+    case TaskKind::kEvaluate:
+    case TaskKind::kAudit: break;
   }
   return inputs;
 }

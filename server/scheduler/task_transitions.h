@@ -18,9 +18,15 @@ struct TaskTransition {
 
 inline constexpr std::array kTaskTransitions = {
     TaskTransition{TaskState::kBlocked, TaskTrigger::kUnblock, TaskState::kReady},
+    TaskTransition{TaskState::kBlocked, TaskTrigger::kOverturn, TaskState::kBlocked},
+    TaskTransition{TaskState::kBlocked, TaskTrigger::kSettle, TaskState::kCommitted},
+    TaskTransition{TaskState::kBlocked, TaskTrigger::kFail, TaskState::kFailed},
     TaskTransition{TaskState::kBlocked, TaskTrigger::kCancel, TaskState::kCancelled},
     TaskTransition{TaskState::kReady, TaskTrigger::kGrant, TaskState::kLeased},
     TaskTransition{TaskState::kReady, TaskTrigger::kAwait, TaskState::kBlocked},
+    TaskTransition{TaskState::kReady, TaskTrigger::kOverturn, TaskState::kBlocked},
+    TaskTransition{TaskState::kReady, TaskTrigger::kSettle, TaskState::kCommitted},
+    TaskTransition{TaskState::kReady, TaskTrigger::kFail, TaskState::kFailed},
     TaskTransition{TaskState::kReady, TaskTrigger::kCancel, TaskState::kCancelled},
     TaskTransition{TaskState::kLeased, TaskTrigger::kRenew, TaskState::kLeased},
     TaskTransition{TaskState::kLeased, TaskTrigger::kPublish, TaskState::kLeased},
@@ -34,6 +40,9 @@ inline constexpr std::array kTaskTransitions = {
     TaskTransition{TaskState::kLeased, TaskTrigger::kStall, TaskState::kReady},
     TaskTransition{TaskState::kLeased, TaskTrigger::kRevoke, TaskState::kReady},
     TaskTransition{TaskState::kLeased, TaskTrigger::kAwait, TaskState::kBlocked},
+    TaskTransition{TaskState::kLeased, TaskTrigger::kDispute, TaskState::kReady},
+    TaskTransition{TaskState::kLeased, TaskTrigger::kOverturn, TaskState::kBlocked},
+    TaskTransition{TaskState::kLeased, TaskTrigger::kSettle, TaskState::kCommitted},
     TaskTransition{TaskState::kLeased, TaskTrigger::kCancel, TaskState::kCancelling},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRenew, TaskState::kCancelling},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRetry, TaskState::kCancelled},
@@ -42,6 +51,7 @@ inline constexpr std::array kTaskTransitions = {
     TaskTransition{TaskState::kCancelling, TaskTrigger::kExpire, TaskState::kCancelled},
     TaskTransition{TaskState::kCancelling, TaskTrigger::kRevoke, TaskState::kCancelled},
     TaskTransition{TaskState::kCommitted, TaskTrigger::kRepair, TaskState::kBlocked},
+    TaskTransition{TaskState::kCommitted, TaskTrigger::kOverturn, TaskState::kBlocked},
 };
 
 // Where the table leads; nullopt where it says nothing.

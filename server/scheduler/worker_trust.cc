@@ -120,11 +120,16 @@ void TrustStep::Suspect(const std::string& name, std::string reason) {
 
 void TrustStep::Clear(const std::string& name) {
   WorkerRecord& record = Change(name);
-  const std::int64_t revision = record.revision;
+  const WorkerRecord before = record;
   record = {};
   record.name = name;
-  record.revision = revision;
+  record.revision = before.revision;
+  record.distrusted = before.distrusted;
 }
+
+void TrustStep::Distrust(const std::string& name) { Change(name).distrusted = true; }
+
+void TrustStep::EndDistrust(const std::string& name) { Change(name).distrusted = false; }
 
 std::vector<WorkerRecord> TrustStep::Finish() {
   std::vector<WorkerRecord> records;
@@ -155,7 +160,8 @@ void TrustStep::ForgetOneThatIsStale() {
     const bool fresh = std::any_of(record.failures.begin(), record.failures.end(),
                                    [&](const WorkerFailure& failure) { return IsFresh(failure, now_.wall); });
     const bool good = !record.quarantine_end || now_.wall - *record.quarantine_end > kGoodDay;
-    if (!fresh && good && TrustAt(standing, now_.monotonic) == WorkerTrust::kTrusted) return Clear(name);
+    if (!fresh && good && !record.distrusted && TrustAt(standing, now_.monotonic) == WorkerTrust::kTrusted)
+      return Clear(name);
   }
 }
 

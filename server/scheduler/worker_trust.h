@@ -67,8 +67,11 @@ class TrustStep {
 
   void Quarantine(const std::string& name, const TrustOptions& options, std::string reason);
   void Suspect(const std::string& name, std::string reason);
-  // As if nothing had been.
+  // As if nothing had been, but for what it made while it was distrusted.
   void Clear(const std::string& name);
+  // What it made is to be made again; and is, or the jobs have ended.
+  void Distrust(const std::string& name);
+  void EndDistrust(const std::string& name);
 
   // Whom this step changed so far.
   const std::map<std::string, WorkerRecord, std::less<>>& changed() const { return changed_; }

@@ -45,6 +45,7 @@ class Event:
     layer: int = -1
     digest: str = ""
     to: str = ""
+    came_from: str = ""  # of a task; as `to`
 
 
 class Journal:
@@ -97,7 +98,7 @@ def decode_event(job_id, record):
     what = getattr(event, kind)
     if kind == "task_state":
         return Event(**common, task_id=what.task_id, trigger=what.trigger, epoch=what.epoch, worker=what.worker_name,
-                     to=messages().TaskState.Name(what.to))
+                     to=messages().TaskState.Name(what.to), came_from=messages().TaskState.Name(getattr(what, "from")))
     if kind == "layer_published":
         return Event(**common, task_id=what.task_id, layer=what.layer, digest=what.artifact.digest.sha256_hex)
     return Event(**common, to=messages().JobState.Name(what.to))

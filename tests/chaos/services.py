@@ -12,7 +12,7 @@ import uuid
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("e2e", "support")]
 import service_harness  # noqa: E402  pylint: disable=wrong-import-position
-from service_harness import BIN, Cluster, wait_until  # noqa: E402  pylint: disable=wrong-import-position
+from service_harness import BIN, NO_AUDITS, Cluster, wait_until  # noqa: E402  pylint: disable=wrong-import-position
 
 LEASE_SECONDS = 2.0  # of every experiment that does not choose another; heartbeats come every third of it
 END_SECONDS = 120  # for a process that was told to end, on a busy machine
@@ -44,7 +44,7 @@ class ChaosCluster(Cluster):
     def _spawn(self, name, arguments, prefix=(), environment=None):  # pylint: disable=arguments-differ
         log = open(self.directory / f"{name}.log", "ab")
         process = subprocess.Popen([*prefix, str(BIN / arguments[0]), *arguments[1:]], stdout=log, stderr=log,
-                                   env={**os.environ, **(environment or {})})
+                                   env={**os.environ, **NO_AUDITS, **(environment or {})})
         log.close()
         process.name = name
         self.processes.append(process)

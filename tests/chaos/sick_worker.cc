@@ -1,8 +1,10 @@
 // gptvq-worker on devices that a test makes sick: the same daemon, with the slots of the CPU in the place of GPUs. The file that
 // GPTVQ_SICK_DEVICES names holds the names of slots whose device is lost, one a line: as with a sticky error of CUDA, whatever is
-// asked of the device fails from then on, in this process and in every later one until the name is gone. The n-th slot is the
-// device at 0000:0<n+1>:00.0 of the management library, which tells its health (fake_nvml.cc).
+// asked of the device fails from then on, in this process and in every later one until the name is gone. One that is followed by
+// " flips" computes on and is wrong without a word: of whatever is read from it one bit is another. The n-th slot is the device at 0000:0<n+1>:00.0 of the management library, which tells its health (fake_nvml.cc).
 
+#include <bit>
+#include <cstdint>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
@@ -16,13 +18,16 @@
 namespace gptvq {
 namespace {
 
-bool IsSick(const std::string& slot) {
+bool IsNamed(const std::string& wanted) {
   std::ifstream file(ProcessEnvironment()("GPTVQ_SICK_DEVICES").value_or(""));
   for (std::string line; std::getline(file, line);) {
-    if (line == slot) return true;
+    if (line == wanted) return true;
   }
   return false;
 }
+
+// One of the mantissa: the number stays one.
+float WithAnotherBit(float value) { return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ (1u << 20)); }
 
 // A backend that may be lost. Every task copies, so copies are where it is noticed.
 class LosableBackend final : public Backend {
@@ -47,7 +52,10 @@ class LosableBackend final : public Backend {
   }
   absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) override {
     GPTVQ_RETURN_IF_ERROR(Check());
-    return backend_->CopyToHost(source, target_out);
+    GPTVQ_RETURN_IF_ERROR(backend_->CopyToHost(source, target_out));
+    if (target_out.rows * target_out.cols > 0 && IsNamed(absl::StrCat(slot_, " flips")))
+      *target_out.data = WithAnotherBit(*target_out.data);
+    return absl::OkStatus();
   }
   absl::Status CopyBytesFromHost(const void* source, void* target_out, std::size_t bytes) override {
     GPTVQ_RETURN_IF_ERROR(Check());
@@ -68,7 +76,7 @@ class LosableBackend final : public Backend {
 
  private:
   absl::Status Check() {
-    is_lost_ = is_lost_ || IsSick(slot_);
+    is_lost_ = is_lost_ || IsNamed(slot_);
     return is_lost_ ? DeviceLostError(absl::StrCat(slot_, " is lost: an illegal memory access, for instance"))
                     : absl::OkStatus();
   }

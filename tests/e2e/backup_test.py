@@ -99,7 +99,7 @@ class BackupTest(unittest.TestCase):
         self.assertEqual((refused.returncode, "ACKNOWLEDGED_CHANGES_MISSING: 2 changes were acknowledged, the journal "
                           "holds 1" in refused.stderr), (4, True), refused.stderr)
         self.assertEqual(accepted.returncode, 0, accepted.stderr)
-        self.assertEqual(accepted.stdout, "acknowledged changes given up: 1\nleft: 1 jobs, 1 of them active; schema 6\n")
+        self.assertEqual(accepted.stdout, "acknowledged changes given up: 1\nleft: 1 jobs, 1 of them active; schema 7\n")
         with Cluster(self.root / "cluster") as cluster:
             cluster.client("get", lost, check=3)
 

@@ -47,6 +47,7 @@ const std::map<std::string, LabelMeaning, std::less<>>& LabelMeanings() {
       {"layer", {"number of a decoder layer, with three digits: `007`", false}},
       {"method", {"method of the services of docs/protocol.md"}},
       {"model", {"last part of the job's model URI", false}},
+      {"outcome", {"what came of an audit, as docs/protocol.md says"}},
       {"phase", {"what a task is doing; packing belongs to `quantize`"}},
       {"preset", {"name of the job's preset; empty when the spec was given in full", false}},
       {"propagation", {"`sequential` or `parallel`", false}},

@@ -70,6 +70,25 @@ TEST(PlanJob, ParallelShardsDependOnTheCapturesAloneAndTheLastShardIsNotCaptured
                                       "j/finalize-0 [0,6) after j/quantize-0 after j/quantize-1 after j/quantize-2"}));
 }
 
+TEST(PlanJob, AuditsComeBehindWhatTheyAuditAndReadWhatItReadsAndFinalizeWaitsForEverything) {
+  JobSpec spec = Spec(PropagationMode::kParallel, 2);
+  spec.evaluation_uri.clear();
+
+  const auto plan = PlanJob(spec, 4, "j", 1);
+
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(Lines(*plan), (std::vector<std::string>{"j/capture-0 [0,2) >boundary", "j/quantize-0 [0,2)",
+                                                    "j/quantize-1 [2,4) <j/capture-0 after j/capture-0",
+                                                    "j/audit-0 [0,2) after j/capture-0 >boundary",
+                                                    "j/audit-1 [0,2) after j/quantize-0",
+                                                    "j/audit-2 [2,4) <j/capture-0 after j/capture-0 after j/quantize-1",
+                                                    "j/finalize-0 [0,4) after j/capture-0 after j/quantize-0 after "
+                                                    "j/quantize-1 after j/audit-0 after j/audit-1 after "
+                                                    "j/audit-2"}));
+  EXPECT_EQ(AuditedBy(plan->tasks[5]), 2);
+  EXPECT_EQ(AuditedBy(plan->tasks[2]), std::nullopt);
+}
+
 TEST(PlanJob, ParallelWithOneShardNeedsNoCapture) {
   const auto plan = PlanJob(Spec(PropagationMode::kParallel, 100), 8, "j");
 

@@ -32,6 +32,9 @@ TEST(SchedulerSim, NoSeedBreaksAnInvariantAndEveryAcceptedJobEnds) {
   EXPECT_GT(total.failed, kSeeds / 50);
   EXPECT_GT(total.cancelled, kSeeds / 50);
   EXPECT_GT(total.grants, 10 * kSeeds);
+  for (AuditOutcome outcome : kAllAuditOutcomes) {
+    EXPECT_GT(total.audits[static_cast<std::size_t>(outcome)], kSeeds / 200) << Name(outcome);
+  }
   for (const InvariantEntry& entry : kInvariants) {
     EXPECT_GT(total.checks[static_cast<std::size_t>(entry.invariant)], kSeeds / 4) << entry.name;
   }

@@ -16,8 +16,7 @@ constexpr char kSlot[] = "slot";
 
 Digest DigestOfText(const std::string& text) { return Digest::Of(AsBytes(text)); }
 
-TaskResult ResultOf(const TaskGrant& grant) {
-  const Digest boundary = DigestOfText(SimBoundary(grant.spec, grant.layers.end));
+TaskResult ResultOf(const TaskGrant& grant, const Digest& boundary) {
   switch (grant.kind) {
     case TaskKind::kCapture: return {{}, CaptureResult{boundary}};
     case TaskKind::kQuantize:
@@ -28,6 +27,7 @@ TaskResult ResultOf(const TaskGrant& grant) {
       return {{}, FinalizeResult{1, SimManifest(layers)}};
     }
     case TaskKind::kEvaluate: return {{}, EvaluateResult{10, 100}};
+    case TaskKind::kAudit: break;  // never granted as such
   }
   return {};
 }
@@ -50,11 +50,19 @@ std::vector<Digest> InputsOf(const TaskGrant& grant) {
   return inputs;
 }
 
-SimRequest CheckpointOf(const TaskGrant& task, int layer, int linears, std::int64_t sequence) {
-  const Digest artifact = DigestOfText(SimCheckpoint(task.spec, layer, linears));
+SimRequest CheckpointOf(const TaskGrant& task, int layer, int linears, std::int64_t sequence, const Digest& artifact) {
   LinearReport report;
   report.name = "linear";
   return {CheckpointTask{task.lease, {layer, sequence, artifact, std::vector<LinearReport>(linears, report)}}, ""};
+}
+
+// Of a worker that computes right.
+SimRequest CheckpointOf(const TaskGrant& task, int layer, int linears, std::int64_t sequence) {
+  return CheckpointOf(task, layer, linears, sequence, DigestOfText(SimCheckpoint(task.spec, layer, linears)));
+}
+
+TaskResult ResultOf(const TaskGrant& grant) {
+  return ResultOf(grant, DigestOfText(SimBoundary(grant.spec, grant.layers.end)));
 }
 
 }  // namespace
@@ -104,6 +112,10 @@ void ScriptedWorker::LiveOneSecond() {
     until = world_.now().monotonic + world_.Between(5'000, 90'000);
   }
   if (world_.Strikes(SimFault::kBadWorker)) bad_until_ = world_.now().monotonic + world_.Between(60'000, 400'000);
+  if (world_.Strikes(SimFault::kWrongBytes)) {
+    wrong_until_ = world_.now().monotonic + world_.Between(20'000, 200'000);
+    always_wrong_ = world_.Chance(0.5);
+  }
   if (world_.Strikes(SimFault::kSickDevice)) {
     sick_until_ = world_.now().monotonic + world_.Between(10'000, 200'000);
     sickness_ = world_.Chance(0.5) ? DeviceCondition::kReset : DeviceCondition::kReboot;
@@ -142,11 +154,15 @@ void ScriptedWorker::BeginTask(const TaskGrant& grant) {
   wedged_ = false;
   next_layer_ = grant.layers.begin;
   has_read_ = false;
+  origins_ = grant.input_boundary ? checker_.OriginsOf(*grant.input_boundary) : std::vector<std::string>();
   SkipPublishedLayers();
   linears_ = 0;
   sequence_ = grant.checkpoint ? grant.checkpoint->sequence : 0;
   const bool readable = world_.Chance(0.9);  // what cannot be read is computed again
-  if (grant.checkpoint && readable) linears_ = static_cast<int>(grant.checkpoint->linears.size());
+  if (grant.checkpoint && readable) {
+    linears_ = static_cast<int>(grant.checkpoint->linears.size());
+    origins_ = checker_.OriginsOf(grant.checkpoint->artifact);
+  }
   Renew();
   InTask(world_.Between(500, 20'000), [this] { Work(); });
 }
@@ -222,7 +238,11 @@ void ScriptedWorker::Blunder() {
 
 void ScriptedWorker::SkipPublishedLayers() {
   if (task_->kind != TaskKind::kQuantize) return;
-  for (const PublishedLayer& layer : task_->published_layers) next_layer_ += layer.layer == next_layer_ ? 1 : 0;
+  for (const PublishedLayer& layer : task_->published_layers) {
+    if (layer.layer != next_layer_) continue;
+    ++next_layer_;
+    origins_ = checker_.OriginsOf(layer.artifact);
+  }
 }
 
 void ScriptedWorker::ReadInputs() {
@@ -239,22 +259,24 @@ void ScriptedWorker::ReadInputs() {
 
 void ScriptedWorker::KeepCheckpoint() {
   ++linears_;
-  const auto stored = coordinator_.artifacts().PutArtifact(AsBytes(SimCheckpoint(task_->spec, next_layer_, linears_)));
+  const std::string bytes = Tainted(SimCheckpoint(task_->spec, next_layer_, linears_));
+  const auto stored = coordinator_.artifacts().PutArtifact(AsBytes(bytes));
   const auto go_on = [this] { InTask(world_.Between(500, 20'000), [this] { Work(); }); };
   if (!stored.ok()) return go_on();
-  Ask(CheckpointOf(*task_, next_layer_, linears_, ++sequence_), [this, go_on](const SimAnswer& answer) {
-    if (!task_) return;
-    const absl::Status& status = answer.decision.status();
-    const auto reason = ReasonOf(status);
-    // Found, and then deleted; or overtaken by one of its own blunders.
-    const bool not_kept = reason == ErrorReason::kOutputMissing || reason == ErrorReason::kCheckpointOutdated;
-    if (status.ok() || not_kept) return go_on();
-    OnRefusal(status);
-  });
+  Ask(CheckpointOf(*task_, next_layer_, linears_, ++sequence_, DigestOfText(bytes)),
+      [this, go_on](const SimAnswer& answer) {
+        if (!task_) return;
+        const absl::Status& status = answer.decision.status();
+        const auto reason = ReasonOf(status);
+        // Found, and then deleted; or overtaken by one of its own blunders.
+        const bool not_kept = reason == ErrorReason::kOutputMissing || reason == ErrorReason::kCheckpointOutdated;
+        if (status.ok() || not_kept) return go_on();
+        OnRefusal(status);
+      });
 }
 
 void ScriptedWorker::PublishNextLayer() {
-  AskAboutTask(Publication(task_->lease, next_layer_, SimLayer(task_->spec, next_layer_)), [this] {
+  AskAboutTask(Publication(task_->lease, next_layer_, Tainted(SimLayer(task_->spec, next_layer_))), [this] {
     ++next_layer_;
     SkipPublishedLayers();
     linears_ = 0;
@@ -263,14 +285,36 @@ void ScriptedWorker::PublishNextLayer() {
   });
 }
 
+std::string ScriptedWorker::Taint() {
+  const bool wrong = world_.now().monotonic < wrong_until_ && (always_wrong_ || world_.Chance(0.3));
+  if (wrong) {
+    origins_.push_back(task_->lease.task_id + " on " + name_ + " at " + std::to_string(world_.elapsed().count()));
+    checker_.OnComputedWrong(name_);
+  }
+  std::string taint;
+  for (const std::string& origin : origins_) taint += "; wrong in " + origin;
+  return taint;
+}
+
+std::string ScriptedWorker::Tainted(std::string bytes) {
+  bytes += Taint();
+  if (!origins_.empty()) checker_.OnWrong(DigestOfText(bytes), origins_);
+  return bytes;
+}
+
 void ScriptedWorker::StoreBoundary() {
-  const auto stored = coordinator_.artifacts().PutArtifact(AsBytes(SimBoundary(task_->spec, task_->layers.end)));
+  boundary_ = Tainted(SimBoundary(task_->spec, task_->layers.end));
+  KeepBoundary();
+}
+
+void ScriptedWorker::KeepBoundary() {
+  const auto stored = coordinator_.artifacts().PutArtifact(AsBytes(boundary_));
   if (stored.ok()) return Complete();
-  InTask(milliseconds(1'000), [this] { StoreBoundary(); });
+  InTask(milliseconds(1'000), [this] { KeepBoundary(); });
 }
 
 void ScriptedWorker::Complete() {
-  AskAboutTask({CompleteTask{task_->lease, ResultOf(*task_)}, ""}, [this] {
+  AskAboutTask({CompleteTask{task_->lease, ResultOf(*task_, DigestOfText(boundary_))}, ""}, [this] {
     if (world_.Strikes(SimFault::kBlunder)) {
       const SimHandler ignore = [](const SimAnswer&) {};
       coordinator_.Call({ReleaseTask{task_->lease}, ""}, link_, ignore);
@@ -345,8 +389,11 @@ void ScriptedWorker::OnRefusal(const absl::Status& status) {
   }
   if (absl::IsUnavailable(status)) return;                                       // of a heartbeat; the next one follows
   if (reason == ErrorReason::kOutputMissing && task_->output_boundary_wanted) {  // it was found, and then deleted
-    return InTask(milliseconds(1'000), [this] { StoreBoundary(); });
+    return InTask(milliseconds(1'000), [this] { KeepBoundary(); });
   }
+  // Somebody before it, or itself, was wrong.
+  if (reason == ErrorReason::kLayerConflict || reason == ErrorReason::kBoundaryConflict)
+    return Fail(FailureClass::kBug);
   checker_.Violate(Invariant::kPeers, name_ + " was refused: " + status.ToString());
   EndTask();
 }

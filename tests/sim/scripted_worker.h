@@ -43,6 +43,12 @@ class ScriptedWorker {
   void KeepCheckpoint();
   void PublishNextLayer();
   void StoreBoundary();
+  // Text behind the right bytes of what it computes now, and of what it computed that from; empty where all of it is right. Two
+  // that are wrong are never wrong alike.
+  std::string Taint();
+  // Makes what has come out wrong known to the checker.
+  std::string Tainted(std::string bytes);
+  void KeepBoundary();
   void Complete();
   void Fail(FailureClass failure_class, const std::vector<Digest>& lost = {});
   void Release();
@@ -71,15 +77,19 @@ class ScriptedWorker {
   std::int64_t life_ = 0;  // which process this is; its incarnation
   bool up_ = false;
   bool retired_ = false;
-  MonotonicTime awake_at_;    // paused until then
-  MonotonicTime bad_until_;   // it fails every task until then
-  MonotonicTime sick_until_;  // its device is so until then
+  MonotonicTime awake_at_;            // paused until then
+  MonotonicTime bad_until_;           // it fails every task until then
+  MonotonicTime wrong_until_;         // what it computes is so until then
+  bool always_wrong_ = false;         // then, or now and then
+  std::vector<std::string> origins_;  // tasks and workers of whose errors what it works on is made
+  MonotonicTime sick_until_;          // its device is so until then
   DeviceCondition sickness_ = DeviceCondition::kReset;
   std::int64_t question_ = 0;  // numbers questions, so that late answers are known
   std::optional<TaskGrant> task_;
   int next_layer_ = 0;  // to be computed; the end of the shard if none is
   bool has_read_ = false;
   int linears_ = 0;            // finished of it
+  std::string boundary_;       // the bytes
   std::int64_t sequence_ = 0;  // of its last checkpoint
   std::uint64_t progress_ = 0;
   bool wedged_ = false;

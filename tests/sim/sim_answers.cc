@@ -57,14 +57,16 @@ void SimChecker::OnGranted(const TaskGrant& grant) {
   const Place place = Find(id);
   const JobSnapshot& job = place.known->job;
   const TaskDescription& description = place.task->description;
-  Require(Invariant::kPeers, Matches(grant.lease, place.task->status) && grant.kind == description.kind, id,
+  const std::optional<int> audited = AuditedBy(description);
+  const TaskDescription& asked = audited ? job.tasks[*audited].description : description;
+  Require(Invariant::kPeers, Matches(grant.lease, place.task->status) && grant.kind == asked.kind, id,
           ": the grant names another lease");
   std::optional<Digest> boundary;
   if (description.input_boundary_of)
     boundary = OutputBoundary(*job.tasks[*description.input_boundary_of].status.result);
   Require(Invariant::kPeers, grant.input_boundary == boundary, id, ": the grant has the wrong boundary");
   std::vector<Digest> layers;
-  if (grant.kind == TaskKind::kQuantize) {
+  if (description.kind == TaskKind::kQuantize) {
     const std::vector<int>& lost = place.task->status.repair.lost_layers;
     for (int layer = grant.layers.begin; layer < grant.layers.end; ++layer) {
       const bool is_lost = std::find(lost.begin(), lost.end(), layer) != lost.end();
@@ -163,6 +165,7 @@ void SimChecker::CheckStarvation(const WorkerKey& worker) {
     for (const Task& task : known.job.tasks) {
       const Watch& watch = known.watches[task.description.index];
       if (!suspect && MayBeKeptFrom(watch, worker.name)) continue;
+      if (!MayHave(known, task, worker.name)) continue;
       Require(Invariant::kNoStarvation, task.status.state != TaskState::kReady || now() - watch.ready_since <= bound,
               task.description.task_id, " rests although ", worker.name, " asks for work");
     }
@@ -214,8 +217,11 @@ void SimChecker::CheckExtended(const Ledger& ledger) {
 void SimChecker::Check(const PublishLayer& event, const absl::StatusOr<Decision>& decision) {
   if (!decision.ok()) return CheckTold(event.lease, decision.status());
   const Place place = Find(event.lease.task_id);
+  const std::vector<Digest>& audited = place.task->status.audit.layers;
+  const bool is_audit = AuditedBy(place.task->description).has_value();
   Require(Invariant::kAcknowledgedPersists,
-          place.known != nullptr && place.known->job.layers[event.layer.layer] == event.layer.artifact,
+          is_audit ? std::find(audited.begin(), audited.end(), event.layer.artifact) != audited.end()
+                   : place.known->job.layers[event.layer.layer] == event.layer.artifact,
           event.lease.task_id, ": an acknowledged layer is not journaled");
   if (place.known == nullptr || decision->outcome == Outcome::kRepeated) return;
   place.watch->last_sign = now();
@@ -226,6 +232,10 @@ void SimChecker::Check(const CheckpointTask& event, const absl::StatusOr<Decisio
   const Place place = Find(event.lease.task_id);
   if (place.task == nullptr) return;
   const TaskStatus& status = place.task->status;
+  if (AuditedBy(place.task->description) && decision.ok()) {  // heard, and not kept
+    place.watch->last_sign = place.watch->last_progress = now();
+    return NoteExtended(*place.task);
+  }
   const bool done = Matches(event.lease, status) && status.checkpoint &&
                     status.checkpoint->layer == event.checkpoint.layer &&
                     status.checkpoint->sequence == event.checkpoint.sequence &&
@@ -251,8 +261,11 @@ void SimChecker::Check(const CompleteTask& event, const absl::StatusOr<Decision>
   const TaskStatus& status = place.task->status;
   const bool done =
       status.state == TaskState::kCommitted && Matches(event.lease, status) && status.result == event.result;
+  if (AuditedBy(place.task->description)) return;
   if (decision.ok()) {
-    Require(Invariant::kCommittedOnce, done, event.lease.task_id, ": a result was acknowledged that is not committed");
+    const bool overturned = status.audit.may_differ && Matches(event.lease, status);  // by what it came to just now
+    Require(Invariant::kCommittedOnce, done || overturned, event.lease.task_id,
+            ": a result was acknowledged that is not committed");
   } else {
     Require(Invariant::kCommittedOnce, !IsRefusal(decision) || !done, event.lease.task_id,
             ": a repeated commit was refused");

@@ -126,6 +126,7 @@ void SimChecker::NoteJournaled(const Transition& transition) {
   JobSnapshot& job = known.job;
   CheckEvents(job, transition);
   for (const Transition::TaskChange& change : transition.tasks) CheckTask(known, transition, change);
+  NoteParts(known, transition);
   if (transition.layer) CheckLayer(job, *transition.layer);
 
   if (transition.layer) named_.insert(ArtifactStore::KeyOf(transition.layer->layer.artifact));
@@ -135,10 +136,11 @@ void SimChecker::NoteJournaled(const Transition& transition) {
     if (is_named) named_.insert(ArtifactStore::KeyOf(*boundary));
     if (change.status.checkpoint) named_.insert(ArtifactStore::KeyOf(change.status.checkpoint->artifact));
     if (!change.status.checkpoint) known.watches[change.index].acknowledged.reset();
-    NoteRest(job.tasks[change.index], change.status, known.watches[change.index]);
+    NoteRest(job.tasks[change.index], change.status, transition, known.watches[change.index]);
     Watch& watch = known.watches[change.index];
-    if (job.tasks[change.index].status.state == TaskState::kCommitted) {
-      watch.reopened = transitions_;
+    const bool reopened = job.tasks[change.index].status.state == TaskState::kCommitted;
+    if (reopened) watch.reopened = transitions_;
+    if (reopened || HasTrigger(transition, job.tasks[change.index].description.task_id, TaskTrigger::kOverturn)) {
       watch.trials.clear();
     }
     if (change.status.state == TaskState::kCommitted) watch.committed = transitions_;
@@ -146,6 +148,7 @@ void SimChecker::NoteJournaled(const Transition& transition) {
     world_.Trace(job.tasks[change.index].description.task_id + " is " + std::string(Name(change.status.state)) +
                  ", epoch " + std::to_string(change.status.epoch));
   }
+  for (int layer : transition.overturned_layers) job.layers[layer] = Digest();
   if (transition.layer) job.layers[transition.layer->layer.layer] = transition.layer->layer.artifact;
   const JobState state_before = job.status.state;
   Require(Invariant::kOneClass,
@@ -172,8 +175,10 @@ void SimChecker::CheckTask(Known& known, const Transition& transition, const Tra
   const TaskStatus& after = change.status;
   const Watch& watch = known.watches[change.index];
   const std::string& id = before.description.task_id;
-  Require(Invariant::kTable, MayFollow(before.status.state, after.state, *event_), id, " went from ",
-          Name(before.status.state), " to ", Name(after.state));
+  Require(
+      Invariant::kTable,
+      IsAuditStep(transition) || AuditedBy(before.description) || MayFollow(before.status.state, after.state, *event_),
+      id, " went from ", Name(before.status.state), " to ", Name(after.state));
   if (after.state == TaskState::kLeased && before.status.state != TaskState::kLeased) {
     CheckGrant(known, before, transition, after);
   } else {
@@ -183,6 +188,8 @@ void SimChecker::CheckTask(Known& known, const Transition& transition, const Tra
             after.worker_name == before.status.worker_name && after.incarnation == before.status.incarnation, id,
             " changed its holder without a grant");
   }
+  CheckAudit(known, before, after, transition);
+  if (HasTrigger(transition, id, TaskTrigger::kOverturn)) return CheckOverturned(known, before, after, transition);
   CheckHolder(before, after, watch);
   CheckFailures(before, after, watch);
   CheckRepair(known, before, after, transition);
@@ -223,7 +230,7 @@ void SimChecker::CheckGrant(Known& known, const Task& before, const Transition& 
           (job_before.numerics_class.empty() || job_before.numerics_class == own_class) && transition.job &&
               transition.job->numerics_class == own_class,
           id, " was granted to a worker of class ", own_class);
-  CheckRest(known.watches[before.description.index], known, after, id);
+  CheckRest(known.watches[before.description.index], known, before, after);
   CheckGivenWork(holder, id);
 }
 
@@ -270,6 +277,7 @@ void SimChecker::CheckCommit(const Known& known, const Task& before, const TaskS
   const TaskDescription& description = before.description;
   const std::string& id = description.task_id;
   Require(Invariant::kCancelWins, !IsEnding(known.job.status.state), id, " was committed although its job is ending");
+  if (AuditedBy(description)) return;
   const auto* complete = std::get_if<CompleteTask>(event_);
   Require(Invariant::kOutputsStored, complete != nullptr && after.result == complete->result, id,
           " has another result than was reported");
@@ -290,11 +298,7 @@ void SimChecker::CheckCommit(const Known& known, const Task& before, const TaskS
     }
   }
   if (const auto* finalize = std::get_if<FinalizeResult>(&after.result->outcome)) {
-    std::vector<Digest> layers;
-    for (int layer = 0; layer < known.job.description.layer_count; ++layer) {
-      layers.push_back(Digest::Of(AsBytes(SimLayer(known.job.description.spec, layer))));
-    }
-    Require(Invariant::kGoldenManifest, finalize->manifest == SimManifest(layers), id, " made another manifest");
+    CheckManifest(known.job, finalize->manifest, id);
   }
 }
 
@@ -371,7 +375,8 @@ void SimChecker::CheckJob(JobState before, const JobSnapshot& after) {
     committed += task_state == TaskState::kCommitted ? 1 : 0;
     held = held || IsHeld(task_state);
     open = open || !IsTerminal(task_state);
-    quantized = quantized && (task.description.kind != TaskKind::kQuantize || task_state == TaskState::kCommitted);
+    const bool of_layers = task.description.kind == TaskKind::kQuantize || task.description.kind == TaskKind::kAudit;
+    quantized = quantized && (!of_layers || task_state == TaskState::kCommitted);
   }
   const auto published =
       std::count_if(after.layers.begin(), after.layers.end(), [](const Digest& digest) { return digest != Digest(); });
@@ -452,6 +457,8 @@ void SimChecker::NoteLoaded(const JobStore::State& state) {
       fresh.trials = std::move(watch.trials);
       fresh.reopened = watch.reopened;
       fresh.committed = watch.committed;
+      fresh.parts = std::move(watch.parts);
+      fresh.answered = std::move(watch.answered);
       fresh.acknowledged = std::move(watch.acknowledged);
       watch = std::move(fresh);
     }

@@ -65,6 +65,12 @@ class SimChecker {
   // At the end of a run: a job as the journal has it.
   void OnStored(const JobSnapshot& job);
 
+  // A worker came out with other bytes than a right one would have; and an artifact that is wrong, with whose errors.
+  void OnComputedWrong(const std::string& worker) { wrong_workers_.insert(worker); }
+  void OnWrong(const Digest& artifact, const std::vector<std::string>& origins) { wrong_[artifact] = origins; }
+  // Of an artifact that may be wrong; empty: it is right.
+  std::vector<std::string> OriginsOf(const Digest& artifact) const;
+
   void Violate(Invariant invariant, const std::string& text);
 
   bool AllEnded() const;
@@ -74,6 +80,8 @@ class SimChecker {
   // How often each invariant was checked.
   const std::array<std::int64_t, kInvariants.size()>& checks() const { return checks_; }
   int grants() const { return static_cast<int>(granted_.size()); }
+  // How often audits came to each outcome.
+  const std::array<std::int64_t, kAllAuditOutcomes.size()>& audits() const { return audits_; }
   int tasks() const;
   int ended_with(JobState state) const;
   std::vector<std::string> job_ids() const;
@@ -121,6 +129,8 @@ class SimChecker {
     std::vector<Trial> trials;
     std::int64_t reopened = 0;                   // number of the transition that had it made again, 0: none
     std::int64_t committed = 0;                  // of its latest commit
+    std::map<int, std::set<std::string>> parts;  // who had a part in which layer; the end of the shard: its boundary
+    std::set<std::string> answered;              // of an audit: who completed it since it last began anew
     std::optional<TaskCheckpoint> acknowledged;  // the latest that a worker was told of, of the layer that comes next
   };
   struct Known {
@@ -170,18 +180,31 @@ class SimChecker {
   bool IsThere(const Digest& artifact) const {
     return IsStored(artifact) || lost_.contains(ArtifactStore::KeyOf(artifact));
   }
+  // sim_audit.cc: what is done a second time
+  static bool HasTrigger(const Transition& transition, const std::string& task_id, TaskTrigger trigger);
+  static bool IsAuditStep(const Transition& transition);
+  void CheckAudit(const Known& known, const Task& before, const TaskStatus& after, const Transition& transition);
+  void CheckOverturned(const Known& known, const Task& before, const TaskStatus& after, const Transition& transition);
+  void NoteParts(Known& known, const Transition& transition);
+  bool MayAudit(const Known& known, const Task& audit, const std::string& worker) const;
+  bool MayHave(const Known& known, const Task& task, const std::string& worker) const {
+    return !AuditedBy(task.description) || MayAudit(known, task, worker);
+  }
+  bool IsVouchedFor(const JobSnapshot& job, const std::string& task_id) const;
+  void CheckManifest(const JobSnapshot& job, const Digest& manifest, const std::string& id);
   // sim_failures.cc: failures, rests, and leases that end
   void CheckHolder(const Task& before, const TaskStatus& after, const Watch& watch);
   void CheckFailures(const Task& before, const TaskStatus& after, const Watch& watch);
-  void CheckRest(const Watch& watch, const Known& known, const TaskStatus& after, const std::string& task_id);
-  void NoteRest(const Task& before, const TaskStatus& after, Watch& watch);
+  void CheckRest(const Watch& watch, const Known& known, const Task& task, const TaskStatus& after);
+  void NoteRest(const Task& before, const TaskStatus& after, const Transition& transition, Watch& watch);
   FailureCounts ExpectedCounts(const Task& before) const;
   bool IsSilent(const Watch& watch) const { return now() - watch.last_sign >= options_.lease_ttl; }
   bool HasAnotherWorker(const std::string& numerics_class, const std::string& name,
                         const std::function<bool(const std::string&)>& condition) const;
   bool MayHaveAnotherWorker(const std::string& name, const std::function<bool(const std::string&)>& condition) const;
   bool MayBeKeptFrom(const Watch& watch, const std::string& name) const;
-  bool MayBeGranted(const Watch& watch, const std::string& numerics_class, const std::string& name) const;
+  bool MayBeGranted(const Watch& watch, const Known& known, const Task& task, const std::string& numerics_class,
+                    const std::string& name) const;
   bool IsPoison(const Watch& watch, const FailureCounts& counts) const;
   // sim_quarantine.cc: who is trusted, and why
   void NoteAttempt(const Transition& transition);
@@ -191,6 +214,7 @@ class SimChecker {
   void NoteLoadedWorkers(const JobStore::State& state);
   void KeepTrials(Known& known);
   void CheckQuarantine(const WorkerRecord& before, const WorkerRecord& after);
+  bool IsConvicted(const WorkerRecord& before, const WorkerRecord& after);
   void CheckJudged(const std::string& worker, const std::string& numerics_class);
   bool IsGuilty(const std::string& worker) const;
   void CheckGivenWork(const WorkerKey& holder, const std::string& task_id);
@@ -247,13 +271,16 @@ class SimChecker {
   // have heard, although it could not answer.
   std::map<WorkerKey, std::vector<DeviceCondition>> conditions_of_;
   std::set<std::pair<std::string, std::int64_t>> granted_;  // (task, epoch)
-  std::set<std::string> named_;  // keys of artifacts that a job named, until they are deleted
-  std::set<std::string> lost_;   // keys of artifacts that a fault took, until they are stored again
+  std::set<std::string> named_;                       // keys of artifacts that a job named, until they are deleted
+  std::map<Digest, std::vector<std::string>> wrong_;  // artifacts, with whose errors they are made of
+  std::set<std::string> wrong_workers_;               // that computed wrong at least once
+  std::set<std::string> lost_;  // keys of artifacts that a fault took, until they are stored again
   std::int64_t transitions_ = 0;
   std::int64_t generation_ = 0;      // of the journal, as it was last read
   bool rollback_suspected_ = false;  // since then: nothing may be granted before a generation begins
   std::int64_t last_sequence_ = 0;
   std::array<std::int64_t, kInvariants.size()> checks_{};
+  std::array<std::int64_t, kAllAuditOutcomes.size()> audits_{};
   std::optional<Violation> violation_;
 };
 

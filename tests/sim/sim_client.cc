@@ -7,7 +7,7 @@ namespace gptvq {
 
 using std::chrono::milliseconds;
 
-SimClient::SimClient(int number, SimWorld& world, SimCoordinator& coordinator)
+SimClient::SimClient(int number, double audit_fraction, SimWorld& world, SimCoordinator& coordinator)
     : world_(world), coordinator_(coordinator) {
   JobSpec spec = AJobSpec();
   spec.propagation = world.Chance(0.5) ? PropagationMode::kParallel : PropagationMode::kSequential;
@@ -16,7 +16,7 @@ SimClient::SimClient(int number, SimWorld& world, SimCoordinator& coordinator)
   spec.seed = static_cast<std::uint64_t>(2 * world.Below(2));  // odd ones are those of SubmitOther
   const int layers = 1 + static_cast<int>(world.Below(6));
   const std::string job_id = "job-" + std::to_string(number);
-  const JobPlan plan = *PlanJob(spec, layers, job_id);
+  const JobPlan plan = *PlanJob(spec, layers, job_id, audit_fraction);
   submission_.job = {.job_id = job_id,
                      .sequence = 0,
                      .request_id = "request-" + std::to_string(number),

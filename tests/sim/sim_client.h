@@ -9,7 +9,7 @@ namespace gptvq {
 // by blunder it submits another spec under the same request id. Borrows everything.
 class SimClient {
  public:
-  SimClient(int number, SimWorld& world, SimCoordinator& coordinator);
+  SimClient(int number, double audit_fraction, SimWorld& world, SimCoordinator& coordinator);
 
   bool submitted() const { return submitted_; }
 

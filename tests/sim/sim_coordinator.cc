@@ -50,6 +50,7 @@ SchedulerOptions SimCoordinator::Options() {
   options.retained_jobs = 1;
   options.max_active_jobs = 2;
   options.stall_after = std::chrono::seconds(60);  // so that there is time for many
+  options.dispute_patience = std::chrono::seconds(120);
   options.trust.first_quarantine = std::chrono::seconds(60);
   options.trust.longest_quarantine = std::chrono::minutes(8);
   options.trust.probe_period = std::chrono::seconds(30);

@@ -91,6 +91,7 @@ void SimChecker::CheckFailures(const Task& before, const TaskStatus& after, cons
                      expected.uncounted > policy.max_uncounted ||
                      (IsAwaited(before) && before.status.repair.missing_inputs >= policy.max_missing);
   const auto* fail = std::get_if<FailTask>(event_);
+  if (AuditedBy(before.description) && std::holds_alternative<CompleteTask>(*event_)) return;  // CheckAudit
   const bool hopeless =
       fail != nullptr && !IsAwaited(before) &&
       (fail->failure.failure_class == FailureClass::kFatal || fail->failure.failure_class == FailureClass::kInput);
@@ -98,28 +99,30 @@ void SimChecker::CheckFailures(const Task& before, const TaskStatus& after, cons
           " is tried again beyond its budget, or not within it");
 }
 
-void SimChecker::CheckRest(const Watch& watch, const Known& known, const TaskStatus& after,
-                           const std::string& task_id) {
+void SimChecker::CheckRest(const Watch& watch, const Known& known, const Task& task, const TaskStatus& after) {
+  const std::string& task_id = task.description.task_id;
   Require(Invariant::kRetryBudget, now() >= watch.rest_until, task_id, " was granted before its rest was over");
   const WorkerKey holder = {after.worker_name, after.incarnation};
   const std::string& numerics_class =
       known.job.status.numerics_class.empty() ? class_of_[holder] : known.job.status.numerics_class;
-  const auto anybody = [](const std::string&) { return true; };
+  const auto anybody = [&](const std::string& name) { return MayHave(known, task, name); };
   Require(Invariant::kRetryBudget,
           watch.failed_on != holder || now() >= watch.avoid_until ||
               !HasAnotherWorker(numerics_class, holder.name, anybody),
           task_id, " was granted again to the worker that it just failed on");
-  Require(Invariant::kRetryBudget, MayBeGranted(watch, numerics_class, holder.name), task_id,
+  Require(Invariant::kRetryBudget, MayBeGranted(watch, known, task, numerics_class, holder.name), task_id,
           " was granted again to a worker that it failed on");
 }
 
-bool SimChecker::MayBeGranted(const Watch& watch, const std::string& numerics_class, const std::string& name) const {
+bool SimChecker::MayBeGranted(const Watch& watch, const Known& known, const Task& task,
+                              const std::string& numerics_class, const std::string& name) const {
   const auto has_not_failed = [&](const std::string& one) {
     return std::none_of(watch.trials.begin(), watch.trials.end(),
                         [&](const Trial& trial) { return trial.worker == one; });
   };
   const auto is_better = [&](const std::string& one) {
-    return has_not_failed(one) && FailedTasks(one, [](const Blame& blame) { return blame.in_a_row; }) < 3;
+    return has_not_failed(one) && MayHave(known, task, one) &&
+           FailedTasks(one, [](const Blame& blame) { return blame.in_a_row; }) < 3;
   };
   return has_not_failed(name) || !HasAnotherWorker(numerics_class, name, is_better);
 }
@@ -174,7 +177,7 @@ bool SimChecker::IsPoison(const Watch& watch, const FailureCounts& counts) const
   return transient.size() >= 3 || bug.size() >= 3 || (lost.size() >= 3 && counts.lost >= 5);
 }
 
-void SimChecker::NoteRest(const Task& before, const TaskStatus& after, Watch& watch) {
+void SimChecker::NoteRest(const Task& before, const TaskStatus& after, const Transition& transition, Watch& watch) {
   if (after.state == TaskState::kLeased) {
     watch.last_sign = now();
     watch.last_progress = now();
@@ -187,7 +190,8 @@ void SimChecker::NoteRest(const Task& before, const TaskStatus& after, Watch& wa
   const bool reaped = std::holds_alternative<Tick>(*event_);
   if (attempt_.revoked) return;
   if (before.status.state != TaskState::kLeased || std::holds_alternative<ReleaseTask>(*event_)) return;
-  if (IsAwaited(before)) return;
+  if (IsAwaited(before) || std::holds_alternative<CompleteTask>(*event_)) return;
+  if (HasTrigger(transition, before.description.task_id, TaskTrigger::kOverturn)) return;
   watch.failed_on = {before.status.worker_name, before.status.incarnation};
   if (!reaped) {
     // At least half of base x 2^(n-1), up to the cap: docs/protocol.md, "Failures and retries".

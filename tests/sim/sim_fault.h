@@ -30,6 +30,7 @@ enum class SimFault {
   kTaskRelease,       // a worker gives its task back, per layer
   kBlunder,           // a worker or client sends what no correct one sends, per layer
   kWallJump,          // per second: the wall clock jumps by hours
+  kWrongBytes,        // per second and worker: for a while it computes something else, always or now and then
   kSickDevice,        // per second and worker: its device, or its whole host, says for a while that it is out
 };
 
@@ -62,9 +63,10 @@ inline constexpr std::array kSimFaults = {
     SimFaultEntry{SimFault::kTaskRelease, "task-release", 0.1},
     SimFaultEntry{SimFault::kBlunder, "blunder", 0.3},
     SimFaultEntry{SimFault::kWallJump, "wall-jump", 0.05},
+    SimFaultEntry{SimFault::kWrongBytes, "wrong-bytes", 0.005},
     SimFaultEntry{SimFault::kSickDevice, "sick-device", 0.005},
 };
-static_assert(kSimFaults.back().fault == SimFault::kSickDevice && kSimFaults.size() == 22);  // indexed by the enum
+static_assert(kSimFaults.back().fault == SimFault::kSickDevice && kSimFaults.size() == 23);  // indexed by the enum
 
 constexpr std::string_view Name(SimFault fault) { return kSimFaults[static_cast<std::size_t>(fault)].name; }
 

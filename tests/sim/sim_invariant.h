@@ -35,6 +35,7 @@ enum class Invariant {
   kRepair,
   kSickDevice,
   kKeptWork,
+  kAudit,
 };
 
 struct InvariantEntry {
@@ -79,8 +80,10 @@ inline constexpr std::array kInvariants = {
                    "a device that is out gets nothing, and a host that wants a reboot keeps nothing"},
     InvariantEntry{Invariant::kKeptWork, "P8",
                    "what was kept of a layer is given to whoever works on it next, and replaced by newer work alone"},
+    InvariantEntry{Invariant::kAudit, "P9",
+                   "an audit is by another worker, blames nobody who computes right, and vouches for no wrong byte"},
 };
-static_assert(kInvariants.back().invariant == Invariant::kKeptWork && kInvariants.size() == 27);  // indexed by the enum
+static_assert(kInvariants.back().invariant == Invariant::kAudit && kInvariants.size() == 28);  // indexed by the enum
 
 constexpr const InvariantEntry& EntryOf(Invariant invariant) {
   return kInvariants[static_cast<std::size_t>(invariant)];

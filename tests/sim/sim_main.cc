@@ -31,7 +31,7 @@ void DeclareOptions(Command& command, Options& options) {
   command.AddInteger({.name = "--jobs", .help = "At most so many jobs in a run.", .value = "N"},
                      &options.first.most_jobs, {1, 3});
   command.AddInteger({.name = "--workers", .help = "At most so many workers in a run.", .value = "N"},
-                     &options.first.most_workers, {1, 4});
+                     &options.first.most_workers, {1, 8});
   command.AddSwitch({.name = "--trace", .help = "Print everything that happens."}, &options.trace);
   command.AddParsed({.name = "--without", .help = "Faults that never happen, by name, with commas.", .value = "FAULTS"},
                     "", [&options](std::string_view text) -> absl::Status {
@@ -91,6 +91,11 @@ void ReportTotal(std::uint64_t seeds, const SimSummary& total, double seconds) {
               60 * static_cast<double>(seeds) / seconds, static_cast<double>(total.tasks) / static_cast<double>(seeds));
   std::printf("%" PRId64 " grants; jobs: %" PRId64 " succeeded, %" PRId64 " failed, %" PRId64 " cancelled\n",
               total.grants, total.succeeded, total.failed, total.cancelled);
+  std::printf("audits:");
+  for (AuditOutcome outcome : kAllAuditOutcomes) {
+    std::printf(" %" PRId64 " %s", total.audits[static_cast<std::size_t>(outcome)], std::string(Name(outcome)).c_str());
+  }
+  std::printf("\n");
   std::printf("trace %016" PRIx64 "\n\n| invariant | holds | checked |\n|---|---|---|\n", total.trace_hash);
   for (const InvariantEntry& entry : kInvariants) {
     std::printf("| %s | %s | %" PRId64 " |\n", std::string(entry.name).c_str(), std::string(entry.sentence).c_str(),

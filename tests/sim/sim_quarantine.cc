@@ -38,7 +38,11 @@ void SimChecker::NoteAttempt(const Transition& transition) {
     const Task& task = known->second.job.tasks[change.index];
     const Watch& watch = known->second.watches[change.index];
     const TaskState to = change.status.state;
-    const bool moved_on = to == TaskState::kReady || to == TaskState::kBlocked || to == TaskState::kFailed;
+    const auto* complete = std::get_if<CompleteTask>(event_);
+    const bool completed = complete != nullptr && complete->lease.task_id == task.description.task_id;
+    if (!completed && HasTrigger(transition, task.description.task_id, TaskTrigger::kOverturn)) continue;
+    const bool given_up = AuditedBy(task.description) && to == TaskState::kCommitted && !completed;
+    const bool moved_on = given_up || to == TaskState::kReady || to == TaskState::kBlocked || to == TaskState::kFailed;
     const std::string& worker = task.status.worker_name;
     const bool restarting = MayWantReboot({worker, task.status.incarnation});
     const bool taken_back =
@@ -58,7 +62,7 @@ void SimChecker::NoteAttempt(const Transition& transition) {
       if (known->second.job.layers[checkpoint.layer] != Digest()) continue;  // it was lost: no further than before
       if (static_cast<int>(checkpoint.linears.size()) <= task.status.most_linears) continue;
       attempt_ = {change.index, std::nullopt, false, false, true};
-    } else if (std::holds_alternative<PublishLayer>(*event_) || change.status.state == TaskState::kCommitted) {
+    } else if (std::holds_alternative<PublishLayer>(*event_) || completed) {
       attempt_ = {change.index, std::nullopt, false, true};
     }
   }
@@ -98,8 +102,12 @@ void SimChecker::NoteWorkers(const Transition& transition) {
     KnownWorker& worker = workers_[record.name];
     const WorkerRecord before = std::exchange(worker.record, record);
     world_.Trace(record.name + " is " + std::string(Name(record.trust)));
+    Require(Invariant::kAudit, !IsConvicted(before, record) || wrong_workers_.contains(record.name), record.name,
+            " is taken for one that computes wrong");
     switch (record.trust) {
       case WorkerTrust::kQuarantined:
+        if (IsConvicted(before, record) && before.quarantine_end == record.quarantine_end) break;
+        if (before.distrusted && !record.distrusted) break;  // what it made was made again
         Require(Invariant::kQuarantine, before.quarantine_end != record.quarantine_end, record.name,
                 " changes although it is in quarantine");
         CheckQuarantine(before, record);
@@ -108,7 +116,8 @@ void SimChecker::NoteWorkers(const Transition& transition) {
         break;
       case WorkerTrust::kSuspect:
         if (before.trust != WorkerTrust::kSuspect) {
-          Require(Invariant::kQuarantine, IsGuilty(record.name), record.name, " is suspect without a cause");
+          Require(Invariant::kQuarantine, IsGuilty(record.name) || IsConvicted(before, record), record.name,
+                  " is suspect without a cause");
           worker.next_probe = now() + options_.trust.probe_period;
         }
         break;
@@ -128,10 +137,15 @@ void SimChecker::NoteWorkers(const Transition& transition) {
   }
 }
 
+// By an audit, in this step.
+bool SimChecker::IsConvicted(const WorkerRecord& before, const WorkerRecord& after) {
+  return after.distrusted && (std::holds_alternative<CompleteTask>(*event_) || !before.distrusted);
+}
+
 void SimChecker::CheckQuarantine(const WorkerRecord& before, const WorkerRecord& after) {
   const std::string& name = after.name;
-  Require(Invariant::kQuarantine, IsGuilty(name) || before.trust == WorkerTrust::kSuspect, name,
-          " is in quarantine without a cause");
+  Require(Invariant::kQuarantine, IsGuilty(name) || before.trust == WorkerTrust::kSuspect || IsConvicted(before, after),
+          name, " is in quarantine without a cause");
   const bool first = after.quarantine_count == 1;
   Require(Invariant::kQuarantine, first || after.quarantine_count == before.quarantine_count + 1, name,
           " miscounts its quarantines");

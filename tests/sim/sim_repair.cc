@@ -47,7 +47,7 @@ RepairStatus SimChecker::ExpectedRepair(const JobSnapshot& job, const Task& befo
   if (after.state == TaskState::kCommitted) return {};
   if (const auto* publish = std::get_if<PublishLayer>(event_); publish != nullptr && IsHeld(after.state)) {
     std::erase(repair.lost_layers, publish->layer.layer);
-    if (job.layers[publish->layer.layer] == Digest()) repair.missing_inputs = 0;
+    if (job.layers[publish->layer.layer] == Digest() || AuditedBy(before.description)) repair.missing_inputs = 0;
     return repair;
   }
   const auto* fail = std::get_if<FailTask>(event_);
@@ -88,7 +88,7 @@ void SimChecker::CheckRepair(const Known& known, const Task& before, const TaskS
             " is not made again although its work is lost");
   }
   if (after.state == TaskState::kCommitted) {
-    const bool same = !before.status.result ||
+    const bool same = !before.status.result || before.status.audit.may_differ ||
                       (after.result && OutputBoundary(*before.status.result) == OutputBoundary(*after.result));
     Require(Invariant::kRepair, same, id, " was made again and is another");
     Require(Invariant::kRepair, before.status.repair.lost_layers.empty(), id,
@@ -96,6 +96,7 @@ void SimChecker::CheckRepair(const Known& known, const Task& before, const TaskS
   }
   const auto* publish = std::get_if<PublishLayer>(event_);
   if (publish == nullptr || transition.layer || after.state != TaskState::kLeased) return;
+  if (AuditedBy(before.description)) return;
   const std::vector<int>& lost = before.status.repair.lost_layers;
   Require(Invariant::kRepair,
           !lost.empty() && lost.front() == publish->layer.layer &&

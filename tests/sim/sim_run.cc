@@ -28,17 +28,20 @@ struct Scene {
       : world(sim.seed, sim.without, sim.trace),
         checker(world, objects, SimCoordinator::Options()),
         coordinator(world, checker, journal, objects) {
-    const std::int64_t class_count = 1 + world.Below(2);
-    const std::int64_t worker_count = 1 + world.Below(4);
+    // Half of the runs audit nothing, a quarter everything; two that differ want a third.
+    const double audit_fraction = world.Chance(0.5) ? 0 : std::min(1.0, 2 * world.Uniform());
+    const std::int64_t class_count = 1 + (world.Chance(audit_fraction > 0 ? 0.1 : 0.5) ? 1 : 0);
+    const std::int64_t worker_count = 1 + world.Below(audit_fraction > 0 ? 8 : 4);
     for (std::int64_t i = 0; i < std::max(worker_count, class_count); ++i) {
       if (i >= sim.most_workers) break;
       workers.push_back(std::make_unique<ScriptedWorker>(
           "worker-" + std::to_string(i), "class-" + std::to_string(i % class_count), world, coordinator, checker));
     }
-    core = std::min(static_cast<std::size_t>(class_count), workers.size());
+    const std::int64_t core_of_class = audit_fraction > 0 ? 1 + world.Below(4) : 1;
+    core = std::min(static_cast<std::size_t>(core_of_class * class_count), workers.size());
     const std::int64_t client_count = 1 + world.Below(3);
     for (int i = 0; i < std::min<std::int64_t>(client_count, sim.most_jobs); ++i) {
-      clients.push_back(std::make_unique<SimClient>(i, world, coordinator));
+      clients.push_back(std::make_unique<SimClient>(i, audit_fraction, world, coordinator));
     }
     ReleaseSomebody();
   }
@@ -104,6 +107,7 @@ void SimSummary::Add(const SimSummary& other) {
   succeeded += other.succeeded;
   failed += other.failed;
   cancelled += other.cancelled;
+  for (std::size_t i = 0; i < audits.size(); ++i) audits[i] += other.audits[i];
 }
 
 SimSummary RunSim(const SimCase& sim, JobStore& journal) {
@@ -127,6 +131,7 @@ SimSummary RunSim(const SimCase& sim, JobStore& journal) {
   summary.succeeded = checker.ended_with(JobState::kSucceeded);
   summary.failed = checker.ended_with(JobState::kFailed);
   summary.cancelled = checker.ended_with(JobState::kCancelled);
+  summary.audits = checker.audits();
   return summary;
 }
 

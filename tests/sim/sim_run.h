@@ -16,7 +16,7 @@ struct SimCase {
   std::uint64_t seed = 1;
   std::set<SimFault> without = {};  // switched off, to find what a failure needs
   int most_jobs = 3;                // at most 3
-  int most_workers = 4;             // at most 4
+  int most_workers = 8;             // at most 8
   SimTrace trace = SimTrace::kHash;
 };
 
@@ -30,12 +30,13 @@ struct SimSummary {
   std::int64_t succeeded = 0;
   std::int64_t failed = 0;
   std::int64_t cancelled = 0;
+  std::array<std::int64_t, kAllAuditOutcomes.size()> audits{};  // what they came to
 
   void Add(const SimSummary& other);
 };
 
 // Runs the production scheduler, ledger, grants and commit path in a simulated world. Half of the seeds end in *safety* mode,
-// with faults to the end; the others in *liveness* mode: at a random moment the faults end, one worker of each class stays and
+// with faults to the end; the others in *liveness* mode: at a random moment the faults end, a few workers of each class stay and
 // every accepted job has to end. `journal` is empty before and holds the run's jobs after.
 SimSummary RunSim(const SimCase& sim, JobStore& journal);
 // The same over a journal in memory.

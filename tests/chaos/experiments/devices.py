@@ -1,4 +1,4 @@
-"""F13, F14: what happens to the devices of a worker. The worker is the product's, on slots of the CPU that can be lost
+"""F13, F14, F15: what happens to the devices of a worker. The worker is the product's, on slots of the CPU that can be lost
 (sick_worker.cc), and asks a management library of ours how they are (fake_nvml.cc)."""
 
 import json
@@ -39,6 +39,10 @@ class SickWorker:
     def lose(self, slot):
         """The device fails whatever it is asked from now on."""
         self.lost_file.write_text(f"cpu:{slot}\n")
+
+    def flip(self, slot):
+        """The device is wrong in a bit from now on, and says nothing."""
+        self.lost_file.write_text(f"cpu:{slot} flips\n")
 
     def report(self, slot, action=0, errors=0, xids=()):
         """What the management library says of a slot's device from now on."""
@@ -132,3 +136,29 @@ def sick_devices(lab):
     journal = lab.verify(cluster)
     return (f"one slot out, the other did a job; one attempt void; after REBOOT {journal.count('revoke')} lease(s) revoked and 0 "
             f"granted; mended, it did a job")
+
+
+@experiment("F15", "one of three workers has a bit flipped in whatever it reads from its device; every task is audited",
+            "the audits differ, a third worker decides, the worker is put in quarantine, what it made and what was made from that is made "
+            "again; G")
+def flipped_bit(lab):
+    with lab.cluster(coordinator_arguments=("--audit-fraction", "1")) as cluster:
+        wrong = SickWorker(cluster, "wrong", slots=1)
+        wait_until(lambda: "registered" in cluster.log("wrong"), "the worker to pass its self test")
+        wrong.flip(0)
+        job_id = cluster.submit()
+        cluster.wait_for_holder(job_id, "wrong")
+        cluster.start_worker("a")
+        cluster.start_worker("b")
+        cluster.finish(job_id)
+        audits = {outcome: int(cluster.metric(f'audits_total{{outcome="{outcome}"}}'))
+                  for outcome in ("agreed", "upheld", "overturned", "skipped", "undecided")}
+        trust = {worker["name"]: worker["trust"] for worker in json.loads(cluster.client("workers", "-o", "json"))}
+    journal = lab.verify(cluster)
+    check(trust == {"wrong": "quarantined", "a": "trusted", "b": "trusted"}, f"workers are {trust}")
+    check(audits["overturned"] > 0 and journal.count("dispute") > 0, f"audits came to {audits}")
+    overturned = {event.task_id for event in journal.triggers("overturn", job_id=job_id)}
+    made = {event.task_id for event in journal.triggers("commit", job_id=job_id) if event.worker == "wrong"}
+    check({task_id for task_id in made if "audit" not in task_id} <= overturned, f"{made - overturned} was not made again")
+    return (f"{journal.count('dispute')} disputes, {audits['overturned']} results overturned and {audits['upheld']} upheld, {len(overturned)} tasks "
+            f"made again; its worker in quarantine, the same manifest")

@@ -22,6 +22,7 @@ TEST(Names, OfEveryEnumAreDistinct) {
   ExpectDistinctNames(kAllTaskStates);
   ExpectDistinctNames(kAllTaskTriggers);
   ExpectDistinctNames(kAllTaskPhases);
+  ExpectDistinctNames(kAllAuditOutcomes);
   ExpectDistinctNames(kAllJobStates);
   ExpectDistinctNames(kAllErrorReasons);
   ExpectDistinctNames(std::array{FailureClass::kInfra, FailureClass::kTransient, FailureClass::kDevice,

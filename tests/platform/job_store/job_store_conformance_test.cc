@@ -158,6 +158,35 @@ TEST_P(JobStoreConformance, RemembersWhatWasLostAndWhatItWas) {
   EXPECT_EQ(stored->tasks[2].status.repair, (RepairStatus{{}, 1}));
 }
 
+TEST_P(JobStoreConformance, KeepsWhatAuditsCameToAndForgetsLayersThatTheyOverturn) {
+  RunABit("job-1");
+  const JobSnapshot& job = *harness_.scheduler.FindJob("job-1");
+  ASSERT_EQ(store_->ReadLayers("job-1")->size(), 1u);
+  TaskStatus status = job.tasks[2].status;
+  ++status.revision;
+  status.audit = {{{0, "a"}, {1, "b"}},
+                  2,
+                  true,
+                  {DigestOf("x")},
+                  {{"c", {DigestOf("y"), DigestOf("z")}, DigestOf("w")}, {"d", {}, {}}},
+                  AuditOutcome::kOverturned};
+  Transition change;
+  change.job_id = "job-1";
+  change.tasks = {{2, status}};
+  change.overturned_layers = {0};
+  WorkerRecord record = harness_.scheduler.standings().at("b").record;
+  ++record.revision;
+  record.distrusted = true;
+  change.workers = {record};
+
+  ASSERT_TRUE(store_->Append(change).ok());
+
+  EXPECT_EQ(store_->ReadJob("job-1")->tasks[2].status, status);
+  EXPECT_EQ(store_->ReadJob("job-1")->layers[0], Digest());
+  EXPECT_TRUE(store_->ReadLayers("job-1")->empty());
+  EXPECT_EQ(store_->LoadActive()->workers[0], record);
+}
+
 TEST_P(JobStoreConformance, KeepsWhatIsRememberedOfWorkersUntilNothingIs) {
   RunABit("job-1");  // worker b failed a task
   const auto& standings = harness_.scheduler.standings();

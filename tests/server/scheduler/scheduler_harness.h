@@ -36,9 +36,9 @@ class SchedulerHarness {
   }
 
   // Submits `spec` for a model of `layers` layers; returns the job id.
-  std::string Submit(const JobSpec& spec, int layers, const std::string& job_id = "job-1") {
+  std::string Submit(const JobSpec& spec, int layers, const std::string& job_id = "job-1", double audit_fraction = 0) {
     SubmitJob event;
-    const JobPlan plan = *PlanJob(spec, layers, job_id);
+    const JobPlan plan = *PlanJob(spec, layers, job_id, audit_fraction);
     event.job.job_id = job_id;
     event.job.request_id = "request of " + job_id;
     event.job.spec = spec;
@@ -89,6 +89,7 @@ class SchedulerHarness {
         return {{}, QuantizeResult{task.output_boundary_wanted ? std::optional(boundary) : std::nullopt}};
       case TaskKind::kFinalize: return {{}, FinalizeResult{1000, DigestOf("manifest")}};
       case TaskKind::kEvaluate: return {{}, EvaluateResult{10.0, 100}};
+      case TaskKind::kAudit: break;  // its result is of the kind that is audited
     }
     return {};
   }

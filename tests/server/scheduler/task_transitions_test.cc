@@ -17,11 +17,12 @@ TEST(TaskTransitions, NoStateAndTriggerLeadTwoWays) {
   }
 }
 
-TEST(TaskTransitions, TerminalStatesAreLeftOnlyForARepairOfWhatWasCommitted) {
+TEST(TaskTransitions, TerminalStatesAreLeftOnlyToMakeAgainWhatWasCommitted) {
   for (TaskState state : kAllTaskStates) {
     for (TaskTrigger trigger : kAllTaskTriggers) {
       if (!IsTerminal(state)) continue;
-      const bool is_repair = state == TaskState::kCommitted && trigger == TaskTrigger::kRepair;
+      const bool is_repair =
+          state == TaskState::kCommitted && (trigger == TaskTrigger::kRepair || trigger == TaskTrigger::kOverturn);
       EXPECT_EQ(NextTaskState(state, trigger), is_repair ? std::optional(TaskState::kBlocked) : std::nullopt);
     }
   }
