@@ -8,6 +8,7 @@
 #include <ctime>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_join.h"
@@ -91,9 +92,10 @@ void ReportTotal(std::uint64_t seeds, const SimSummary& total, double seconds) {
               60 * static_cast<double>(seeds) / seconds, static_cast<double>(total.tasks) / static_cast<double>(seeds));
   std::printf("%" PRId64 " grants; jobs: %" PRId64 " succeeded, %" PRId64 " failed, %" PRId64 " cancelled\n",
               total.grants, total.succeeded, total.failed, total.cancelled);
-  std::printf("audits:");
+  const char* separator = "audits: ";
   for (AuditOutcome outcome : kAllAuditOutcomes) {
-    std::printf(" %" PRId64 " %s", total.audits[static_cast<std::size_t>(outcome)], std::string(Name(outcome)).c_str());
+    const std::int64_t count = total.audits[static_cast<std::size_t>(outcome)];
+    std::printf("%s%" PRId64 " %s", std::exchange(separator, ", "), count, std::string(Name(outcome)).c_str());
   }
   std::printf("\n");
   std::printf("trace %016" PRIx64 "\n\n| invariant | holds | checked |\n|---|---|---|\n", total.trace_hash);
