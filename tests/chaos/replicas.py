@@ -1,5 +1,6 @@
 """Coordinators that share a PostgreSQL journal, and that server, under an experiment."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -27,7 +28,8 @@ class ChaosPostgres(PostgresServer):
     def kill(self):
         """SIGKILL of the server and all its children at once, as when its machine is gone."""
         for process in reversed(self.backends()):
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a backend whose client just left
+                os.kill(process, signal.SIGKILL)
         self.process.wait()
 
     def remove(self):
