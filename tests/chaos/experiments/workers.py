@@ -381,7 +381,8 @@ def everybody_fails(lab):
         workers = [cluster.start_worker(f"w{number}", environment=calls.environment()) for number in range(3)]
         jobs = [cluster.submit(), cluster.submit()]
         cluster.wait_for_layers(jobs[0], 1)
-        wait_until(lambda: any(task["state"] == "committed" for task in cluster.job(jobs[1])["tasks"]), "a task of the second job")
+        wait_until(lambda: any(task["state"] == "committed" for task in cluster.job(jobs[1])["tasks"]),
+                   "a task of the second job")
         for worker in workers:
             calls.enable(worker, READS)
         wait_until(lambda: cluster.metric("stopped_classes") == 1, "leasing to stop")
