@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "platform/object_store/artifact_upload.h"
+#include "tests/support/forwarding_object_store.h"
 #include "tests/support/memory_object_store.h"
 
 namespace gptvq {
@@ -21,30 +22,13 @@ class NoFile final : public ResumableFile {
 };
 
 // Has whatever a ticket asks for.
-class GenerousObjectStore final : public ObjectStore {
+class GenerousObjectStore final : public ForwardingObjectStore {
  public:
-  std::string_view name() const override { return store.name(); }
-  absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override { return store.Create(key); }
-  absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) override {
-    return store.CreateResumable(key);
-  }
+  using ForwardingObjectStore::ForwardingObjectStore;
+
   absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view, std::string_view) override {
     return std::make_unique<NoFile>();
   }
-  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
-    return store.PutNew(key, bytes);
-  }
-  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override {
-    return store.Open(key);
-  }
-  absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override { return store.Stat(key); }
-  absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override {
-    return store.List(directory, scope);
-  }
-  absl::Status Delete(std::string_view key) override { return store.Delete(key); }
-  absl::Status RemoveAbandonedWrites(ListScope scope) override { return store.RemoveAbandonedWrites(scope); }
-
-  MemoryObjectStore store;
 };
 
 }  // namespace
@@ -55,8 +39,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const gptvq::Digest& artifact =
       *new gptvq::Digest(gptvq::Digest::FromHex(std::string(64, 'a'), 3 * kSavedPartBytes + 1).value());
   const gptvq::UploadName name = {artifact, "uploads/record"};
-  gptvq::GenerousObjectStore store;
-  store.store.Put(name.record_key, std::string(reinterpret_cast<const char*>(data), size));
+  gptvq::MemoryObjectStore memory;
+  gptvq::GenerousObjectStore store(memory);
+  memory.Put(name.record_key, std::string(reinterpret_cast<const char*>(data), size));
 
   const auto upload = gptvq::ArtifactUpload::Resume(store, name);
 

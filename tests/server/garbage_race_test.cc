@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "tests/server/service_fixture.h"
+#include "tests/support/forwarding_object_store.h"
 
 namespace gptvq {
 namespace {
@@ -11,9 +12,10 @@ namespace {
 using WorkerStub = v1::WorkerService::Stub;
 
 // Runs something in the middle of looking for an object, or just after one became visible.
-class InterruptedObjectStore final : public ObjectStore {
+class InterruptedObjectStore final : public ForwardingObjectStore {
  public:
-  std::string_view name() const override { return store.name(); }
+  using ForwardingObjectStore::ForwardingObjectStore;
+
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override { return CreateResumable(key); }
   absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) override {
     struct File final : ResumableFile {
@@ -29,35 +31,20 @@ class InterruptedObjectStore final : public ObjectStore {
       std::unique_ptr<ResumableFile> file;
       InterruptedObjectStore& owner;
     };
-    auto file = store.CreateResumable(key);
+    auto file = target().CreateResumable(key);
     if (!file.ok()) return file.status();
     return std::make_unique<File>(*std::move(file), *this);
   }
-  absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view key, std::string_view ticket) override {
-    return store.Resume(key, ticket);
-  }
-  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
-    return store.PutNew(key, bytes);
-  }
-  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override {
-    return store.Open(key);
-  }
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override {
-    auto info = store.Stat(key);
+    auto info = target().Stat(key);
     Interrupt();
     return info;
   }
-  absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override {
-    return store.List(directory, scope);
-  }
-  absl::Status Delete(std::string_view key) override { return store.Delete(key); }
-  absl::Status RemoveAbandonedWrites(ListScope scope) override { return store.RemoveAbandonedWrites(scope); }
 
   void Interrupt() const {
     if (interruption) std::exchange(interruption, nullptr)();
   }
 
-  MemoryObjectStore store;
   mutable std::function<void()> interruption;
 };
 
@@ -98,7 +85,8 @@ class GarbageRace : public testing::Test {
     return options;
   }
 
-  InterruptedObjectStore objects_;
+  MemoryObjectStore memory_;
+  InterruptedObjectStore objects_{memory_};
   Service service_{Options()};
   std::optional<TestWorker> worker_;
   v1::TaskGrant grant_;

@@ -1,20 +1,13 @@
-// What is doomed, spared, deleted and refused: the ledger's decisions, and the collector that carries them out.
-#include <gmock/gmock.h>
+// What is doomed, spared and refused: the ledger's decisions.
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <set>
-#include <sstream>
 
 #include "platform/job/error_reason.h"
 #include "platform/job_store/memory_job_store.h"
-#include "server/garbage_collector.h"
 #include "server/ledger.h"
-#include "server/planner.h"
-#include "tests/support/fake_clock.h"
-#include "tests/support/job_builders.h"
-#include "tests/support/memory_object_store.h"
-#include "tests/support/shared_job_store.h"
+#include "tests/server/parallel_job.h"
 
 namespace gptvq {
 namespace {
@@ -27,22 +20,6 @@ using Digests = std::set<Digest>;
 
 const WorkerKey kWorker = {"a", "1"};
 const Digest kBoundary = DigestOf("boundary");
-
-Digest Layer(int layer) { return DigestOf("layer " + std::to_string(layer)); }
-
-// Four layers in two shards: capture-0 leaves the boundary that quantize-1 reads.
-SubmitJob AParallelJob(const std::string& job_id) {
-  SubmitJob event;
-  event.job.job_id = job_id;
-  event.job.request_id = "r-" + job_id;
-  event.job.spec = AJobSpec();
-  event.job.spec.propagation = PropagationMode::kParallel;
-  event.job.spec.shard_layers = 2;
-  event.job.spec.evaluation_uri = "";
-  event.job.layer_count = 4;
-  event.tasks = PlanJob(event.job.spec, 4, job_id)->tasks;
-  return event;
-}
 
 // A ledger and somebody who does the work.
 class GarbageTest : public testing::Test {
@@ -334,201 +311,6 @@ TEST_F(GarbageTest, WhatNobodyNamesIsNotCountedWhenItIsGoneOrNamedAfterAll) {
   EXPECT_EQ(Doomed(), Digests{unknown});
   ASSERT_TRUE(ledger_->DoomUnknown({kBoundary}, now_).ok());
   EXPECT_EQ(Doomed(), Digests());
-}
-
-// Refuses to delete as long as it is told to.
-class StubbornObjectStore final : public ObjectStore {
- public:
-  std::string_view name() const override { return store.name(); }
-  absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override { return store.Create(key); }
-  absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) override {
-    return store.CreateResumable(key);
-  }
-  absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view key, std::string_view ticket) override {
-    return store.Resume(key, ticket);
-  }
-  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
-    return store.PutNew(key, bytes);
-  }
-  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override {
-    return store.Open(key);
-  }
-  absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override { return store.Stat(key); }
-  absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override {
-    return store.List(directory, scope);
-  }
-  absl::Status Delete(std::string_view key) override {
-    return refuses ? absl::UnavailableError("no answer") : store.Delete(key);
-  }
-  absl::Status RemoveAbandonedWrites(ListScope scope) override { return store.RemoveAbandonedWrites(scope); }
-
-  MemoryObjectStore store;
-  bool refuses = false;
-};
-
-// A coordinator whose job has been cancelled with one layer published.
-class GarbageCollectorTest : public testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(coordinator_.Start([](const absl::Status&) {}).ok());
-    Do(AParallelJob("job-1"));
-    Do(RegisterWorker{kWorker, "cpu", "1", {}});
-    (void)coordinator_.Poll({kWorker, "p1"}, milliseconds(0), [] { return false; });
-    (void)coordinator_.Poll({kWorker, "p2"}, milliseconds(0), [] { return false; });
-    const Lease capture = {"job-1/capture-0", 1, kWorker.name, kWorker.incarnation, ""};
-    const Lease quantize = {"job-1/quantize-0", 1, kWorker.name, kWorker.incarnation, ""};
-    ASSERT_TRUE(artifacts_.PutArtifact(AsBytes("layer 0")).ok());
-    Do(PublishLayer{quantize, {0, Layer(0), {}}});
-    Do(CancelJob{"job-1"});
-    Do(ReleaseTask{quantize});
-    Do(ReleaseTask{capture});
-  }
-
-  void Do(const Event& event) {
-    const auto decision = coordinator_.Record(event);
-    ASSERT_TRUE(decision.ok()) << decision.status();
-  }
-
-  GarbageCollector ACollector(const std::string& owner = "me") {
-    return GarbageCollector(coordinator_, objects_, clock_, metrics_, log_, {.owner = owner});
-  }
-
-  bool IsStored() const { return *artifacts_.Contains(Layer(0)); }
-
-  MemoryJobStore journal_;
-  SharedJobStore store_{journal_};
-  FakeClock clock_;
-  MetricsRegistry registry_{"coordinator"};
-  CoordinatorMetrics coordinator_metrics_{registry_};
-  GarbageMetrics metrics_{registry_};
-  std::ostringstream log_text_;
-  Logger log_{LogLevel::kDebug, log_text_};
-  StubbornObjectStore objects_;
-  ArtifactStore artifacts_{objects_};
-  Coordinator coordinator_{store_, clock_, coordinator_metrics_, {}};
-};
-
-TEST_F(GarbageCollectorTest, DeletesWhatNobodyNeedsWhenItsGraceIsOverAndCountsIt) {
-  GarbageCollector collector = ACollector();
-  collector.RunRound();
-  EXPECT_TRUE(IsStored());
-  EXPECT_EQ(metrics_.doomed_artifacts.at(ArtifactKind::kLayer)->Value(), 1);
-  EXPECT_EQ(metrics_.doomed_bytes.at(ArtifactKind::kLayer)->Value(), 7);
-  clock_.Advance(hours(24));
-
-  collector.RunRound();
-
-  EXPECT_FALSE(IsStored());
-  EXPECT_EQ(metrics_.deleted_artifacts.Value(), 1);
-  EXPECT_EQ(metrics_.deleted_bytes.Value(), 7);
-  EXPECT_EQ(metrics_.doomed_artifacts.at(ArtifactKind::kLayer)->Value(), 0);
-  EXPECT_EQ(metrics_.collecting.Value(), 1);
-  EXPECT_TRUE(journal_.LoadActive()->doomed_artifacts.empty());
-}
-
-TEST_F(GarbageCollectorTest, DeletesNothingInTheStoreOfAnotherJournal) {
-  ACollector("another").RunRound();
-  clock_.Advance(hours(24));
-
-  ACollector().RunRound();
-
-  EXPECT_TRUE(IsStored());
-  EXPECT_EQ(metrics_.collecting.Value(), 0);
-  EXPECT_NE(log_text_.str().find("another journal"), std::string::npos) << log_text_.str();
-}
-
-// What a process left that received an artifact under a lease and ended.
-void LeaveAnUpload(ObjectStore& store, const std::string& record_key) {
-  const std::string contents(kSavedPartBytes + 1, 'u');
-  auto upload = ArtifactUpload::Begin(store, {DigestOf(contents), record_key});
-  ASSERT_TRUE(upload.ok()) << upload.status();
-  ASSERT_TRUE(upload->Append(AsBytes(contents)).ok());
-}
-
-TEST_F(GarbageCollectorTest, ClearsUploadsWhoseLeaseIsOverAndNoOthers) {
-  Do(AParallelJob("job-2"));
-  ASSERT_TRUE(coordinator_.Poll({kWorker, "p3"}, milliseconds(0), [] { return false; }).ok());
-  const std::string directory = GarbageCollectorOptions().upload_records;
-  const std::string key = "0-" + std::string(64, '0');
-  const std::vector<std::string> kept = {
-      directory + "/job-2/capture-0/1/" + key,  // is held
-      directory + "/job-2/capture-0/2/" + key,  // of an epoch that this coordinator does not know
-      "uploads/another-journal/job-9/capture-0/1/" + key,
-  };
-  for (const std::string& record : kept) LeaveAnUpload(objects_, record);
-  LeaveAnUpload(objects_, directory + "/job-1/quantize-0/1/" + key);  // was given back
-  LeaveAnUpload(objects_, directory + "/job-2/quantize-0/0/" + key);  // an earlier epoch
-  LeaveAnUpload(objects_, directory + "/job-0/capture-0/1/" + key);   // of a job that nobody knows any more
-  GarbageCollector collector = ACollector();
-
-  collector.RunRound();
-
-  std::vector<std::string> left;
-  const std::vector<ObjectInfo> objects = objects_.List("uploads", ListScope::kRecursive).value();
-  for (const ObjectInfo& object : objects) left.push_back(object.key);
-  EXPECT_THAT(left, testing::UnorderedElementsAreArray(kept));
-  EXPECT_EQ(objects_.store.saved_count(), kept.size());
-  EXPECT_NE(log_text_.str().find("\"unfinished uploads deleted\" uploads=3"), std::string::npos) << log_text_.str();
-}
-
-TEST_F(GarbageCollectorTest, LooksForUploadsNowAndThen) {
-  const std::string record = GarbageCollectorOptions().upload_records + "/job-1/quantize-0/1/0-x";
-  GarbageCollector collector = ACollector();
-  collector.RunRound();
-  LeaveAnUpload(objects_, record);
-
-  collector.RunRound();
-  EXPECT_TRUE(objects_.Stat(record).ok());
-  clock_.Advance(minutes(10));
-  collector.RunRound();
-
-  EXPECT_FALSE(objects_.Stat(record).ok());
-}
-
-TEST_F(GarbageCollectorTest, DeletesNothingWhileAnotherCoordinatorLeads) {
-  const std::string record = GarbageCollectorOptions().upload_records + "/job-1/quantize-0/1/0-x";
-  LeaveAnUpload(objects_, record);
-  GarbageCollector collector = ACollector();
-  clock_.Advance(hours(24));
-  store_.SetMayLead(false);
-
-  collector.RunRound();
-
-  EXPECT_TRUE(IsStored());
-  EXPECT_TRUE(objects_.Stat(record).ok());
-  EXPECT_EQ(metrics_.collecting.Value(), 0);
-  EXPECT_EQ(metrics_.failures.Value(), 0);
-}
-
-TEST_F(GarbageCollectorTest, TriesAgainWhatTheStoreDidNotDelete) {
-  GarbageCollector collector = ACollector();
-  clock_.Advance(hours(24));
-  objects_.refuses = true;
-  collector.RunRound();
-  EXPECT_EQ(metrics_.failures.Value(), 1);
-  objects_.refuses = false;
-
-  collector.RunRound();
-
-  EXPECT_FALSE(IsStored());
-  EXPECT_EQ(metrics_.deleted_artifacts.Value(), 0);  // the first request may still be on its way
-  clock_.Advance(minutes(1));
-  collector.RunRound();
-  EXPECT_EQ(metrics_.deleted_artifacts.Value(), 1);
-}
-
-TEST_F(GarbageCollectorTest, TellsOfArtifactsThatNoJobNamesAndKeepsThem) {
-  ASSERT_TRUE(artifacts_.PutArtifact(AsBytes("left behind")).ok());
-  objects_.store.Put("artifacts/sha256/readme", "no artifact");
-  GarbageCollector collector = ACollector();
-
-  collector.RunRound();
-  clock_.Advance(hours(10'000));
-  collector.RunRound();
-
-  EXPECT_TRUE(*artifacts_.Contains(DigestOf("left behind")));
-  EXPECT_EQ(metrics_.doomed_artifacts.at(ArtifactKind::kUnknown)->Value(), 1);
-  EXPECT_NE(log_text_.str().find("artifacts that no job names"), std::string::npos);
 }
 
 }  // namespace

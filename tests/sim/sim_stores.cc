@@ -89,30 +89,30 @@ absl::StatusOr<std::unique_ptr<WritableFile>> FaultyObjectStore::Create(std::str
 
 absl::StatusOr<std::unique_ptr<ResumableFile>> FaultyObjectStore::CreateResumable(std::string_view key) {
   if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
-  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ResumableFile> file, store_.CreateResumable(key));
+  GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<ResumableFile> file, target().CreateResumable(key));
   return std::make_unique<FaultyFile>(std::string(key), std::move(file), world_, checker_);
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> FaultyObjectStore::Open(std::string_view key) const {
   if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
-  return store_.Open(key);
+  return target().Open(key);
 }
 
 absl::StatusOr<ObjectInfo> FaultyObjectStore::Stat(std::string_view key) const {
   if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
-  return store_.Stat(key);
+  return target().Stat(key);
 }
 
 void FaultyObjectStore::LoseAnObject() {
-  const auto objects = store_.List("artifacts", ListScope::kRecursive);
+  const auto objects = target().List("artifacts", ListScope::kRecursive);
   if (!objects.ok() || objects->empty()) return;
   const std::string key = (*objects)[static_cast<std::size_t>(world_.Below(objects->size()))].key;
   checker_.OnLost(key);
-  if (world_.Chance(0.5)) return (void)store_.Delete(key);
-  std::string bytes = *ReadWholeFile(**store_.Open(key), 1 << 20);
+  if (world_.Chance(0.5)) return (void)target().Delete(key);
+  std::string bytes = *ReadWholeFile(**target().Open(key), 1 << 20);
   char& changed = bytes[static_cast<std::size_t>(world_.Below(bytes.size()))];
   changed = static_cast<char>(changed ^ 1);
-  const auto file = store_.Create(key);
+  const auto file = target().Create(key);
   (void)(*file)->Append(AsBytes(bytes));
   (void)(*file)->Close();
 }
@@ -121,7 +121,7 @@ absl::Status FaultyObjectStore::Delete(std::string_view key) {
   if (world_.Strikes(SimFault::kStoreRefusal)) return NoAnswer();
   const auto take_effect = [this, key = std::string(key)] {
     checker_.OnDelete(key);
-    return store_.Delete(key);
+    return target().Delete(key);
   };
   if (!world_.Strikes(SimFault::kStoreGhost)) return take_effect();
   world_.After(world_.Latency(), [take_effect] { (void)take_effect(); });  // after its sender gave up

@@ -10,6 +10,7 @@
 #include "platform/object_store/artifact_store.h"
 #include "tests/sim/sim_checker.h"
 #include "tests/sim/sim_world.h"
+#include "tests/support/forwarding_object_store.h"
 #include "tests/support/memory_object_store.h"
 
 namespace gptvq {
@@ -44,33 +45,21 @@ class FaultyJobStore final : public JobStore {
 };
 
 // An object store that now and then does not answer, or stores and says that it did not. Borrows everything.
-class FaultyObjectStore final : public ObjectStore {
+class FaultyObjectStore final : public ForwardingObjectStore {
  public:
   FaultyObjectStore(ObjectStore& store, SimWorld& world, SimChecker& checker)
-      : store_(store), world_(world), checker_(checker) {}
+      : ForwardingObjectStore(store), world_(world), checker_(checker) {}
 
-  std::string_view name() const override { return store_.name(); }
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(std::string_view key) override;
   absl::StatusOr<std::unique_ptr<ResumableFile>> CreateResumable(std::string_view key) override;
-  absl::StatusOr<std::unique_ptr<ResumableFile>> Resume(std::string_view key, std::string_view ticket) override {
-    return store_.Resume(key, ticket);
-  }
-  absl::Status PutNew(std::string_view key, absl::Span<const std::byte> bytes) override {
-    return store_.PutNew(key, bytes);
-  }
   absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(std::string_view key) const override;
   absl::StatusOr<ObjectInfo> Stat(std::string_view key) const override;
-  absl::StatusOr<std::vector<ObjectInfo>> List(std::string_view directory, ListScope scope) const override {
-    return store_.List(directory, scope);
-  }
   absl::Status Delete(std::string_view key) override;
-  absl::Status RemoveAbandonedWrites(ListScope scope) override { return store_.RemoveAbandonedWrites(scope); }
 
   // One of its objects is gone, or has another bit.
   void LoseAnObject();
 
  private:
-  ObjectStore& store_;
   SimWorld& world_;
   SimChecker& checker_;
 };
