@@ -1,6 +1,7 @@
 #include "server/grant.h"
 
 #include "core/base/check.h"
+#include "server/scheduler/held_work.h"
 #include "server/scheduler/task_inputs.h"
 
 namespace gptvq {
@@ -29,9 +30,7 @@ TaskGrant MakeGrant(const JobSnapshot& job, int index, std::chrono::milliseconds
   TaskGrant grant;
   grant.lease = {description.task_id, task.status.epoch, task.status.worker_name, task.status.incarnation, ""};
   grant.ttl = ttl;
-  // Who audits a task is not told so.
-  const std::optional<int> audited = AuditedBy(description);
-  grant.kind = audited ? job.tasks[*audited].description.kind : description.kind;
+  grant.kind = GrantedKind(job, description);
   grant.attempt = task.status.attempt;
   grant.job_id = job.description.job_id;
   grant.spec = job.description.spec;

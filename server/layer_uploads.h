@@ -80,8 +80,8 @@ class LayerUploads {
   ArtifactStore& store_;
   Clock& clock_;
   const LayerUploadsOptions options_;
-  std::mutex
-      resuming_;  // before mutex_: one at a time looks for what is saved, and whoever asks for the same finds it parked
+  // Before mutex_: one at a time looks for what is saved, and whoever asks for the same finds it parked.
+  std::mutex resuming_;
   std::mutex mutex_;
   std::condition_variable call_ended_;
   std::condition_variable_any has_parked_;

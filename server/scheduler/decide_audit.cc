@@ -41,12 +41,15 @@ std::set<std::string> Convicts(const std::vector<AuditAnswer>& answers, const Au
   return names;
 }
 
-std::string NamesOf(const std::vector<AuditAnswer>& answers, const std::vector<LayerAuthor>& authors) {
+// For people.
+std::string Conflict(std::string_view audited_id, const std::vector<LayerAuthor>& authors,
+                     const std::vector<AuditAnswer>& answers) {
   std::set<std::string> names;
   for (const LayerAuthor& author : authors) names.insert(author.worker_name);
   for (const AuditAnswer& answer : answers) names.insert(answer.worker_name);
   names.erase("");
-  return absl::StrJoin(names, ", ");
+  return absl::StrCat("NONDETERMINISM: ", std::string(audited_id), " came out differently on ",
+                      absl::StrJoin(names, ", "));
 }
 
 }  // namespace
@@ -58,7 +61,10 @@ bool Scheduler::MayAudit(const JobSnapshot& job, const Task& audit, const std::s
                       [&](const AuditAnswer& answer) { return answer.worker_name == name; });
 }
 
-bool Scheduler::IsSortingOut() const { return !Distrusted(standings_).empty(); }
+bool Scheduler::IsSortingOut() const {
+  return std::any_of(standings_.begin(), standings_.end(),
+                     [](const auto& one) { return one.second.record.distrusted; });
+}
 
 bool Scheduler::HasAnswered(const FoundTask& found, const CompleteTask& event) const {
   if (!AuditedBy(found.task->description)) return false;
@@ -129,7 +135,6 @@ void Scheduler::JudgeAudit(const JobSnapshot& job, int index, const AuditAnswer*
   answers.insert(answers.end(), audit.answers.begin(), audit.answers.end());
   const AuditVerdict verdict = JudgeAnswers(answers);
   const bool held = latest != nullptr;
-  const std::string names = NamesOf(answers, published.audit.authors);
   const auto move = [&](TaskTrigger trigger, std::optional<TaskFailure> failure = std::nullopt) {
     TaskStatus& status = step.MoveTask(index, trigger, std::move(failure));
     status.audit = audit;
@@ -139,7 +144,7 @@ void Scheduler::JudgeAudit(const JobSnapshot& job, int index, const AuditAnswer*
   const std::size_t common = CommonLayers(answers.front(), answers[verdict.agreed]);
   const int from =
       common < answers.front().layers.size() ? audited.layers.begin + static_cast<int>(common) : audited.layers.end;
-  const std::string conflict = absl::StrCat("NONDETERMINISM: ", audited.task_id, " came out differently on ", names);
+  const std::string conflict = Conflict(audited.task_id, published.audit.authors, answers);
   switch (verdict.finding) {
     case AuditFinding::kAgreed:
       if (audit.outcome != AuditOutcome::kOverturned) {
@@ -233,9 +238,9 @@ std::optional<Decision> Scheduler::SettleAnAudit(Instant now) const {
     const AuditOutcome outcome = disputed ? AuditOutcome::kUndecided : AuditOutcome::kSkipped;
     const Task& audited = job.tasks[*AuditedBy(audit.description)];
     const std::string why =
-        disputed ? absl::StrCat("NONDETERMINISM: ", audited.description.task_id, " came out differently on ",
-                                NamesOf(audit.status.audit.answers, audited.status.audit.authors),
-                                ", and there is no other worker of class ", numerics_class, " to decide")
+        disputed ? absl::StrCat(
+                       Conflict(audited.description.task_id, audited.status.audit.authors, audit.status.audit.answers),
+                       ", and there is no other worker of class ", numerics_class, " to decide")
                  : absl::StrCat("there is no other worker of class ", numerics_class, " to audit ",
                                 audited.description.task_id);
     const TaskFailure failure = {disputed ? FailureClass::kDevice : FailureClass::kInfra, why, ""};

@@ -15,9 +15,8 @@ namespace {
 
 absl::Status CheckLayer(const JobSnapshot& job, const Task& task, int layer) {
   const TaskDescription& description = task.description;
-  const std::optional<int> audited = AuditedBy(description);
-  const TaskKind kind = audited ? job.tasks[*audited].description.kind : description.kind;
-  if (kind != TaskKind::kQuantize || layer < description.layers.begin || layer >= description.layers.end) {
+  if (GrantedKind(job, description) != TaskKind::kQuantize || layer < description.layers.begin ||
+      layer >= description.layers.end) {
     return Refuse(ErrorReason::kInvalidField,
                   absl::StrCat("checkpoint.layer: ", layer, " is not a layer of task ", description.task_id));
   }
@@ -75,8 +74,8 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const CheckpointTask& event, Instan
     status.most_linears = static_cast<int>(checkpoint.linears.size());
   }
   status.checkpoint = checkpoint;
-  const bool is_first =
-      found.job->layers[checkpoint.layer] == Digest();  // what was lost comes out as before, or is refused
+  // What was lost comes out as before, or is refused.
+  const bool is_first = found.job->layers[checkpoint.layer] == Digest();
   if (is_first) NotePart(status.audit.authors, checkpoint.layer, event.lease.worker_name);
   decision.transition = step.Finish();
   decision.transition.workers = trust.Finish();

@@ -25,8 +25,7 @@ bool FitsKind(const TaskResult& result, TaskKind kind) {
 
 absl::Status CheckResult(const JobSnapshot& job, const Task& task, const TaskResult& result) {
   const TaskDescription& description = task.description;
-  const std::optional<int> audited = AuditedBy(description);
-  const TaskKind kind = audited ? job.tasks[*audited].description.kind : description.kind;
+  const TaskKind kind = GrantedKind(job, description);
   if (!FitsKind(result, kind)) {
     return Refuse(ErrorReason::kInvalidField,
                   absl::StrCat("result.outcome: not that of a ", std::string(Name(kind)), " task"));
@@ -58,9 +57,8 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   const Task& task = *found.task;
   const LayerRange range = task.description.layers;
   const int layer = event.layer.layer;
-  const std::optional<int> audited = AuditedBy(task.description);
-  const TaskDescription& asked = audited ? job.tasks[*audited].description : task.description;
-  if (asked.kind != TaskKind::kQuantize || layer < range.begin || layer >= range.end) {
+  const TaskKind kind = GrantedKind(job, task.description);
+  if (kind != TaskKind::kQuantize || layer < range.begin || layer >= range.end) {
     return Refuse(ErrorReason::kInvalidField,
                   absl::StrCat("layer: ", layer, " is not a layer of task ", task.description.task_id));
   }
@@ -72,7 +70,7 @@ absl::StatusOr<Decision> Scheduler::DecideOn(const PublishLayer& event, Instant 
   decision.task_id = event.lease.task_id;
   decision.key = found.key;
   decision.caller = HolderOf(event.lease);
-  if (audited) return TakeAuditedLayer(found, event, std::move(decision), now);
+  if (AuditedBy(task.description)) return TakeAuditedLayer(found, event, std::move(decision), now);
   const bool is_first = job.layers[layer] == Digest();
   if (!is_first && job.layers[layer] != event.layer.artifact) {
     return Refuse(ErrorReason::kLayerConflict,

@@ -8,6 +8,11 @@ namespace gptvq {
 
 WorkerKey HolderOf(const Lease& lease) { return {lease.worker_name, lease.incarnation}; }
 
+TaskKind GrantedKind(const JobSnapshot& job, const TaskDescription& task) {
+  const std::optional<int> audited = AuditedBy(task);
+  return audited ? job.tasks[*audited].description.kind : task.kind;
+}
+
 int NextLayer(const JobSnapshot& job, const Task& task) {
   int layer = task.description.layers.begin;
   if (AuditedBy(task.description)) return layer + static_cast<int>(task.status.audit.layers.size());

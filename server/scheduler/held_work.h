@@ -10,6 +10,9 @@ namespace gptvq {
 
 WorkerKey HolderOf(const Lease& lease);
 
+// What the holder of a task is granted: an audit as the kind of task that it does again.
+TaskKind GrantedKind(const JobSnapshot& job, const TaskDescription& task);
+
 // The first layer of a quantize task, or of an audit, that has to be computed, never published or lost; the end of its range if there
 // is none.
 int NextLayer(const JobSnapshot& job, const Task& task);

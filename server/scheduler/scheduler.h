@@ -103,6 +103,7 @@ class Scheduler {
 
  private:
   using DecisionOr = absl::StatusOr<Decision>;
+  using Findings = std::vector<AuditOutcome>;
 
   // decide_job.cc
   DecisionOr DecideOn(const SubmitJob& event, Instant now) const;
@@ -134,10 +135,9 @@ class Scheduler {
   // decide_repair.cc: what the store lost
   // The task waits until what it read and the store lost was made again; or fails, when that happened too often. Nobody is blamed.
   void AwaitRepair(const FoundTask& found, TaskFailure failure, const std::vector<TaskInput>& lost, JobStep& step,
-                   std::vector<AuditOutcome>& findings) const;
+                   Findings& findings) const;
 
   // decide_audit.cc: what is done a second time
-  using Findings = std::vector<AuditOutcome>;
   bool MayAudit(const JobSnapshot& job, const Task& audit, const std::string& name) const;
   // Whether the work of a worker that computes wrong is still being looked for.
   bool IsSortingOut() const;
