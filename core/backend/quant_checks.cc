@@ -7,6 +7,7 @@
 #include "core/backend/hessian_panels.h"
 #include "core/backend/require.h"
 #include "core/base/status_macros.h"
+#include "core/spec/bit_packing.h"
 
 namespace gptvq {
 namespace {
@@ -177,6 +178,15 @@ absl::Status CheckAccumulateCentroidWeights(const VectorCode& code, ConstAssignm
   GPTVQ_RETURN_IF_ERROR(CheckAssignments(kName, code, assignments));
   return Require(static_cast<std::int64_t>(column_weights.size()) == code.layout->cols(), kName,
                  "there is a weight per column");
+}
+
+absl::Status CheckPackedIndices(std::string_view operation, const VectorCode& code, ConstAssignments assignments,
+                                ConstPackedIndices packed) {
+  GPTVQ_RETURN_IF_ERROR(CheckCode(operation, code));
+  GPTVQ_RETURN_IF_ERROR(CheckAssignments(operation, code, assignments));
+  return Require(
+      HasShape(packed, code.layout->rows(), PackedIndexRowBytes(*code.layout, code.vector_dim, code.index_bits)),
+      operation, "packed rows have the bytes of their stripes");
 }
 
 }  // namespace gptvq

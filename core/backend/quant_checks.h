@@ -32,6 +32,9 @@ absl::Status CheckVectorMatrix(std::string_view operation, const VectorCode& cod
                                ConstAssignments assignments, MatrixView<const float> x);
 absl::Status CheckAccumulateCentroidWeights(const VectorCode& code, ConstAssignments assignments,
                                             absl::Span<const float> column_weights, ConstCodebooks sums);
+// PackAssignments and UnpackAssignments.
+absl::Status CheckPackedIndices(std::string_view operation, const VectorCode& code, ConstAssignments assignments,
+                                ConstPackedIndices packed);
 
 }  // namespace gptvq
 

@@ -25,6 +25,9 @@ using ConstCodebooks = MatrixView<const float>;
 // Centroid index of every vector: [R, C / d].
 using Assignments = MatrixView<std::uint8_t>;
 using ConstAssignments = MatrixView<const std::uint8_t>;
+// The same as bits, rows of docs/format.md section 5.1: [R, PackedIndexRowBytes(layout, d, index bits)] (core/spec/bit_packing.h).
+using PackedIndices = MatrixView<std::uint8_t>;
+using ConstPackedIndices = MatrixView<const std::uint8_t>;
 
 // How vectors are turned into weights: q = scale(row, column) * codebook[group][assignment].
 struct VectorCode {
@@ -174,6 +177,15 @@ class QuantOps {
   // As above with x(row, column) = scale * column_weights[column]: the diagonal of the normal equations.
   virtual absl::Status AccumulateCentroidWeights(const VectorCode& code, ConstAssignments assignments,
                                                  absl::Span<const float> column_weights, Codebooks sums_out) = 0;
+
+  // The bytes that the packed format stores for `assignments`, each of which is < K; bits of padding become 0. Of the code only the
+  // layout, d and the bits of an index count, here and below.
+  virtual absl::Status PackAssignments(const VectorCode& code, ConstAssignments assignments,
+                                       PackedIndices packed_out) = 0;
+
+  // The inverse.
+  virtual absl::Status UnpackAssignments(const VectorCode& code, ConstPackedIndices packed,
+                                         Assignments assignments_out) = 0;
 };
 
 }  // namespace gptvq

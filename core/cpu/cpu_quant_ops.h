@@ -52,6 +52,11 @@ class CpuQuantOps final : public QuantOps {
   absl::Status AccumulateCentroidWeights(const VectorCode& code, ConstAssignments assignments,
                                          absl::Span<const float> column_weights, Codebooks sums_out) override;
 
+  // cpu_packing.cc
+  absl::Status PackAssignments(const VectorCode& code, ConstAssignments assignments, PackedIndices packed_out) override;
+  absl::Status UnpackAssignments(const VectorCode& code, ConstPackedIndices packed,
+                                 Assignments assignments_out) override;
+
  private:
   WorkerPool& pool_;
   Sgemm& sgemm_;

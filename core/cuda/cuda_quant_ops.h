@@ -55,6 +55,11 @@ class CudaQuantOps final : public QuantOps {
   absl::Status AccumulateCentroidWeights(const VectorCode& code, ConstAssignments assignments,
                                          absl::Span<const float> column_weights, Codebooks sums_out) override;
 
+  // cuda_packing.cc
+  absl::Status PackAssignments(const VectorCode& code, ConstAssignments assignments, PackedIndices packed_out) override;
+  absl::Status UnpackAssignments(const VectorCode& code, ConstPackedIndices packed,
+                                 Assignments assignments_out) override;
+
  private:
   DeviceContext& context_;
   const std::int64_t row_unit_;

@@ -11,7 +11,7 @@
 #include "core/base/check.h"
 #include "core/decode/code_kernels.h"
 #include "core/decode/row_reader.h"
-#include "core/format/bit_packing.h"
+#include "core/spec/bit_packing.h"
 
 namespace gptvq {
 namespace {

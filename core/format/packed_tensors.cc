@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
-#include "core/format/bit_packing.h"
+#include "core/spec/bit_packing.h"
 
 namespace gptvq {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/format/bit_packing.h"
+#include "core/spec/bit_packing.h"
 
 #include <cstdint>
 #include <vector>

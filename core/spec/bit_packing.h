@@ -1,10 +1,11 @@
-#ifndef GPTVQ_CORE_FORMAT_BIT_PACKING_H_
-#define GPTVQ_CORE_FORMAT_BIT_PACKING_H_
+#ifndef GPTVQ_CORE_SPEC_BIT_PACKING_H_
+#define GPTVQ_CORE_SPEC_BIT_PACKING_H_
 
 #include <cstddef>
 #include <cstdint>
 
 #include "absl/types/span.h"
+#include "core/spec/group_layout.h"
 
 namespace gptvq {
 
@@ -13,6 +14,9 @@ namespace gptvq {
 
 // Bytes of a row of `count` codes.
 inline std::int64_t PackedRowBytes(std::int64_t count, int bits) { return (count * bits + 7) / 8; }
+
+// Bytes of the packed indices of one row of a linear: those of its stripes, each of whole bytes.
+std::int64_t PackedIndexRowBytes(const GroupLayout& layout, int vector_dim, int index_bits);
 
 // Preconditions: every code < 2^bits; bytes_out.size() == PackedRowBytes(codes.size(), bits). Padding bits become 0.
 void PackBits(absl::Span<const std::uint8_t> codes, int bits, absl::Span<std::uint8_t> bytes_out);
@@ -25,4 +29,4 @@ bool PaddingIsZero(absl::Span<const std::uint8_t> bytes, std::int64_t count, int
 
 }  // namespace gptvq
 
-#endif  // GPTVQ_CORE_FORMAT_BIT_PACKING_H_
+#endif  // GPTVQ_CORE_SPEC_BIT_PACKING_H_

@@ -1,4 +1,4 @@
-#include "core/format/bit_packing.h"
+#include "core/spec/bit_packing.h"
 
 #include <array>
 #include <bit>
@@ -56,6 +56,12 @@ void UnpackRow(absl::Span<const std::uint8_t> bytes, absl::Span<std::uint8_t> co
 }
 
 }  // namespace
+
+std::int64_t PackedIndexRowBytes(const GroupLayout& layout, int vector_dim, int index_bits) {
+  std::int64_t bytes = 0;
+  for (const Stripe& stripe : layout.stripes()) bytes += PackedRowBytes(stripe.column_count / vector_dim, index_bits);
+  return bytes;
+}
 
 void PackBits(absl::Span<const std::uint8_t> codes, int bits, absl::Span<std::uint8_t> bytes_out) {
   using Pack = void (*)(absl::Span<const std::uint8_t>, absl::Span<std::uint8_t>);
