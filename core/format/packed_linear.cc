@@ -77,16 +77,12 @@ class TensorSource {
     return values;
   }
 
-  // One run of `count` codes at `offset`; the bits behind it must be zero.
-  absl::Status UnpackRun(std::string_view suffix, std::int64_t offset, std::int64_t count, int bits,
-                         std::uint8_t* codes_out) const {
-    const absl::Span<const std::uint8_t> run = Bytes(suffix).subspan(offset, PackedRowBytes(count, bits));
-    if (!PaddingIsZero(run, count, bits)) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor '", Tensor(suffix).info.name, "': padding bits of byte ",
-                                                     offset + run.size() - 1, " are not zero"));
-    }
-    UnpackBits(run, bits, {codes_out, static_cast<std::size_t>(count)});
-    return absl::OkStatus();
+  // The bits behind a run of `count` codes at `offset` must be zero.
+  absl::Status CheckPadding(std::string_view suffix, std::int64_t offset, std::int64_t count, int bits) const {
+    const std::int64_t bytes = PackedRowBytes(count, bits);
+    if (PaddingIsZero(Bytes(suffix).subspan(offset, bytes), count, bits)) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("tensor '", Tensor(suffix).info.name, "': padding bits of byte ",
+                                                   offset + bytes - 1, " are not zero"));
   }
 
   // Rows of `count` codes each.
@@ -94,7 +90,10 @@ class TensorSource {
                                                        int bits) const {
     std::vector<std::uint8_t> codes(rows * count);
     for (std::int64_t r = 0; r < rows; ++r) {
-      GPTVQ_RETURN_IF_ERROR(UnpackRun(suffix, r * PackedRowBytes(count, bits), count, bits, codes.data() + r * count));
+      const std::int64_t offset = r * PackedRowBytes(count, bits);
+      GPTVQ_RETURN_IF_ERROR(CheckPadding(suffix, offset, count, bits));
+      UnpackBits(Bytes(suffix).subspan(offset, PackedRowBytes(count, bits)), bits,
+                 {codes.data() + r * count, static_cast<std::size_t>(count)});
     }
     return codes;
   }
@@ -103,35 +102,17 @@ class TensorSource {
   absl::Span<const PackedTensor> tensors_;
 };
 
-void PackIndices(const VectorQuantizedLinear& linear, absl::Span<std::uint8_t> bytes_out) {
-  const std::int64_t d = linear.vector_dim;
-  const std::int64_t vectors_per_row = linear.layout.cols() / d;
+// Packed already; the bits behind the last index of every stripe must be zero.
+absl::Status TakeIndices(const TensorSource& source, VectorQuantizedLinear& linear) {
   std::int64_t offset = 0;
   for (std::int64_t r = 0; r < linear.layout.rows(); ++r) {
     for (const Stripe& stripe : linear.layout.stripes()) {
-      const std::size_t count = stripe.column_count / d;
-      const std::int64_t run_bytes = PackedRowBytes(count, linear.index_bits);
-      PackBits({linear.assignments.data() + r * vectors_per_row + stripe.column_begin / d, count}, linear.index_bits,
-               bytes_out.subspan(offset, run_bytes));
-      offset += run_bytes;
-    }
-  }
-}
-
-absl::Status UnpackIndices(const TensorSource& source, VectorQuantizedLinear& linear) {
-  const std::int64_t d = linear.vector_dim;
-  const std::int64_t vectors_per_row = linear.layout.cols() / d;
-  linear.assignments.resize(linear.layout.rows() * vectors_per_row);
-  std::int64_t offset = 0;
-  for (std::int64_t r = 0; r < linear.layout.rows(); ++r) {
-    for (const Stripe& stripe : linear.layout.stripes()) {
-      const std::int64_t count = stripe.column_count / d;
-      GPTVQ_RETURN_IF_ERROR(
-          source.UnpackRun(kIndicesSuffix, offset, count, linear.index_bits,
-                           linear.assignments.data() + r * vectors_per_row + stripe.column_begin / d));
+      const std::int64_t count = stripe.column_count / linear.vector_dim;
+      GPTVQ_RETURN_IF_ERROR(source.CheckPadding(kIndicesSuffix, offset, count, linear.index_bits));
       offset += PackedRowBytes(count, linear.index_bits);
     }
   }
+  linear.packed_indices = source.Values<std::uint8_t>(kIndicesSuffix);
   return absl::OkStatus();
 }
 
@@ -211,7 +192,7 @@ absl::Status CheckGeometry(const PackedModule& module, const UniformQuantizedLin
 }
 
 void Fill(const VectorQuantizedLinear& linear, TensorFiller filler) {
-  PackIndices(linear, filler.Bytes(kIndicesSuffix));
+  filler.Fill(kIndicesSuffix, linear.packed_indices);
   std::visit(CodebookPacker{filler}, linear.codebooks);
   const BlockScales& scales = linear.block_scales;
   if (scales.block_columns == 0) return;
@@ -238,7 +219,7 @@ absl::StatusOr<QuantizedLinear> Unpack(const PackedModule& module, const VectorL
   GPTVQ_ASSIGN_OR_RETURN(linear.layout, GroupLayout::Make(module.rows, module.cols, GeometrySpec(layout)));
   linear.vector_dim = layout.vector_dim;
   linear.index_bits = layout.index_bits;
-  GPTVQ_RETURN_IF_ERROR(UnpackIndices(source, linear));
+  GPTVQ_RETURN_IF_ERROR(TakeIndices(source, linear));
   UnpackCodebooks(source, layout, linear);
   GPTVQ_RETURN_IF_ERROR(UnpackBlockScales(source, layout, linear));
   return linear;

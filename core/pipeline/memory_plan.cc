@@ -143,7 +143,12 @@ class Planner {
     }
     const std::int64_t weights = LayerWeights();
     return 2 * input_.source_bytes_per_weight * weights + 2 * kFloat * largest + needs_.lane_bytes +
-           3 * weights / spec_.vector_dim + tokens() * static_cast<std::int64_t>(sizeof(std::int32_t));
+           3 * CodeBytes(weights) + tokens() * static_cast<std::int64_t>(sizeof(std::int32_t));
+  }
+
+  // Of quantized weights in host memory: indices are packed, the codes of uniform grids are not.
+  std::int64_t CodeBytes(std::int64_t weights) const {
+    return spec_.method == QuantMethod::kGptvq ? weights * spec_.index_bits / (8 * spec_.vector_dim) + 1 : weights;
   }
 
   const ModelConfig& config_;

@@ -8,6 +8,7 @@
 #include "core/backend/require.h"
 #include "core/base/status_macros.h"
 #include "core/quant/block_scale.h"
+#include "core/spec/bit_packing.h"
 
 namespace gptvq {
 namespace {
@@ -21,6 +22,19 @@ absl::StatusOr<DeviceMatrix<float>> UploadBlockScales(Backend& backend, const Bl
   return DeviceMatrix<float>::FromHost(backend, decoded.data(), rows, blocks);
 }
 
+// They travel as bits.
+absl::StatusOr<DeviceMatrix<std::uint8_t>> UploadAssignments(Backend& backend, const VectorQuantizedLinear& linear,
+                                                             const VectorCode& code) {
+  const std::int64_t rows = code.layout->rows();
+  GPTVQ_ASSIGN_OR_RETURN(const auto packed, DeviceMatrix<std::uint8_t>::FromHost(
+                                                backend, linear.packed_indices.data(), rows,
+                                                PackedIndexRowBytes(*code.layout, code.vector_dim, code.index_bits)));
+  GPTVQ_ASSIGN_OR_RETURN(auto assignments,
+                         DeviceMatrix<std::uint8_t>::Allocate(backend, rows, code.layout->cols() / code.vector_dim));
+  GPTVQ_RETURN_IF_ERROR(backend.quant().UnpackAssignments(code, packed.view(), assignments.view()));
+  return assignments;
+}
+
 absl::Status Decode(Backend& backend, const VectorQuantizedLinear& linear, TensorView weight_out) {
   const GroupLayout& layout = linear.layout;
   const std::int64_t rows = layout.rows(), cols = layout.cols();
@@ -28,15 +42,13 @@ absl::Status Decode(Backend& backend, const VectorQuantizedLinear& linear, Tenso
   GPTVQ_ASSIGN_OR_RETURN(const auto codebooks,
                          DeviceMatrix<float>::FromHost(backend, values.data(), layout.group_count(),
                                                        std::int64_t{linear.vector_dim} << linear.index_bits));
-  GPTVQ_ASSIGN_OR_RETURN(
-      const auto assignments,
-      DeviceMatrix<std::uint8_t>::FromHost(backend, linear.assignments.data(), rows, cols / linear.vector_dim));
   GPTVQ_ASSIGN_OR_RETURN(const auto scales, UploadBlockScales(backend, linear.block_scales, rows, cols));
   const VectorCode code = {.layout = &layout,
                            .vector_dim = linear.vector_dim,
                            .index_bits = linear.index_bits,
                            .block_scales = scales.view(),
                            .block_scale_columns = linear.block_scales.block_columns};
+  GPTVQ_ASSIGN_OR_RETURN(const auto assignments, UploadAssignments(backend, linear, code));
   if (weight_out.dtype == DType::kF32) {
     return backend.quant().DecodeVectors(code, codebooks.view(), assignments.view(), weight_out.As<float>());
   }

@@ -9,8 +9,8 @@
 namespace gptvq {
 
 // Writes the weights that `linear` stands for, [R, C], to backend memory: the numbers of Dequantize, rounded if weight_out is
-// not f32. Vectors are decoded by the backend from their assignments, so that it does not wait for the host to write
-// four bytes per weight; scratch there: the assignments and, unless weight_out is f32, the weights in f32.
+// not f32. Vectors are decoded by the backend from their packed indices, so that it does not wait for the host to write
+// four bytes per weight; scratch there: the indices, packed and unpacked, and, unless weight_out is f32, the weights in f32.
 // Errors: InvalidArgument for another shape; those of the backend.
 absl::Status DecodeLinear(Backend& backend, const QuantizedLinear& linear, TensorView weight_out);
 

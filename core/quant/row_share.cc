@@ -79,7 +79,7 @@ VectorQuantizedLinear JoinRows(const GroupLayout& layout, const std::vector<Vect
   linear.block_scales.codes.clear();
   std::int64_t row = 0;
   for (const VectorQuantizedLinear& part : parts) {
-    linear.assignments.insert(linear.assignments.end(), part.assignments.begin(), part.assignments.end());
+    linear.packed_indices.insert(linear.packed_indices.end(), part.packed_indices.begin(), part.packed_indices.end());
     linear.block_scales.codes.insert(linear.block_scales.codes.end(), part.block_scales.codes.begin(),
                                      part.block_scales.codes.end());
     PlaceCodebooks(part, row, linear);

@@ -187,11 +187,14 @@ absl::StatusOr<VectorQuantizedLinear> RunVectorRecipe(Backend& backend, const Pr
                                                       DeviceMatrix<float> weights, double signal_loss,
                                                       Residual& residual, LinearReport& report, PhaseTimer& timer) {
   GPTVQ_ASSIGN_OR_RETURN(VectorState state, VectorState::Make(backend, std::move(weights), spec, share));
-  VectorRecipe recipe(backend, hessian, spec, em, state, residual, report, timer);
-  GPTVQ_RETURN_IF_ERROR(recipe.Sweep(signal_loss));
-  GPTVQ_RETURN_IF_ERROR(recipe.Update(spec.update_iterations));
-  GPTVQ_RETURN_IF_ERROR(recipe.Compress());
-  GPTVQ_RETURN_IF_ERROR(recipe.Refine());
+  {
+    // Ends, with its scratch, before memory is asked for to pack the result.
+    VectorRecipe recipe(backend, hessian, spec, em, state, residual, report, timer);
+    GPTVQ_RETURN_IF_ERROR(recipe.Sweep(signal_loss));
+    GPTVQ_RETURN_IF_ERROR(recipe.Update(spec.update_iterations));
+    GPTVQ_RETURN_IF_ERROR(recipe.Compress());
+    GPTVQ_RETURN_IF_ERROR(recipe.Refine());
+  }
   GPTVQ_RETURN_IF_ERROR(residual.Recompute(backend, hessian, state));
   timer.Lap(report.seconds.refinement);
   return std::move(state).Release(backend);

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/quant/block_scale.h"
+#include "core/spec/bit_packing.h"
 
 namespace gptvq {
 
@@ -77,7 +78,10 @@ absl::Status VectorState::Store(Backend& backend, StoredCodebooks replacement) {
 
 absl::StatusOr<VectorQuantizedLinear> VectorState::Release(Backend& backend) && {
   VectorQuantizedLinear linear;
-  GPTVQ_ASSIGN_OR_RETURN(linear.assignments, assignments.ToHost(backend));
+  GPTVQ_ASSIGN_OR_RETURN(auto packed, DeviceMatrix<std::uint8_t>::Allocate(
+                                          backend, layout.rows(), PackedIndexRowBytes(layout, vector_dim, index_bits)));
+  GPTVQ_RETURN_IF_ERROR(backend.quant().PackAssignments(code(), assignments.view(), packed.view()));
+  GPTVQ_ASSIGN_OR_RETURN(linear.packed_indices, packed.ToHost(backend));
   linear.layout = std::move(layout);
   linear.vector_dim = vector_dim;
   linear.index_bits = index_bits;

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <iterator>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/dtype.h"
 #include "core/base/status_macros.h"
+#include "core/spec/bit_packing.h"
 
 namespace gptvq {
 namespace {
@@ -69,6 +72,36 @@ struct CodebookValidator {
   }
 };
 
+// Calls body(first vector, vectors, first byte, bytes) for every run of indices, in order of rows and stripes: both kinds lie densely.
+void ForEachRun(const VectorQuantizedLinear& linear,
+                absl::FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> body) {
+  std::int64_t vector = 0, byte = 0;
+  for (std::int64_t r = 0; r < linear.layout.rows(); ++r) {
+    for (const Stripe& stripe : linear.layout.stripes()) {
+      const std::int64_t vectors = stripe.column_count / linear.vector_dim;
+      const std::int64_t bytes = PackedRowBytes(vectors, linear.index_bits);
+      body(vector, vectors, byte, bytes);
+      vector += vectors;
+      byte += bytes;
+    }
+  }
+}
+
+absl::Status CheckIndices(const VectorQuantizedLinear& linear) {
+  const std::vector<std::uint8_t>& packed = linear.packed_indices;
+  GPTVQ_RETURN_IF_ERROR(
+      CheckLength("packed indices", packed,
+                  linear.layout.rows() * PackedIndexRowBytes(linear.layout, linear.vector_dim, linear.index_bits)));
+  absl::Status status;
+  ForEachRun(linear, [&](std::int64_t, std::int64_t vectors, std::int64_t byte, std::int64_t bytes) {
+    if (!status.ok() || PaddingIsZero(absl::MakeConstSpan(packed).subspan(byte, bytes), vectors, linear.index_bits))
+      return;
+    status = absl::InvalidArgumentError(
+        absl::StrCat("packed indices: padding bits of byte ", byte + bytes - 1, " are not zero"));
+  });
+  return status;
+}
+
 struct LinearValidator {
   absl::Status operator()(const VectorQuantizedLinear& linear) const {
     const std::int64_t rows = linear.layout.rows();
@@ -77,8 +110,7 @@ struct LinearValidator {
       return absl::InvalidArgumentError(absl::StrCat("vector dimension ", linear.vector_dim, " and ", linear.index_bits,
                                                      " index bits do not fit ", cols, " columns"));
     }
-    GPTVQ_RETURN_IF_ERROR(CheckLength("assignments", linear.assignments, rows * (cols / linear.vector_dim)));
-    GPTVQ_RETURN_IF_ERROR(CheckBelow("assignments", linear.assignments, 1 << linear.index_bits));
+    GPTVQ_RETURN_IF_ERROR(CheckIndices(linear));
     GPTVQ_RETURN_IF_ERROR(std::visit(
         CodebookValidator{linear.layout.group_count(), 1 << linear.index_bits, linear.vector_dim}, linear.codebooks));
     const BlockScales& scales = linear.block_scales;
@@ -162,6 +194,7 @@ struct Dequantizer {
     const std::int64_t entries_per_codebook = d << linear.index_bits;
     const std::int64_t vectors_per_row = layout.cols() / d;
     const std::vector<float> codebooks = linear.DecodedCodebooks();
+    const std::vector<std::uint8_t> assignments = linear.Assignments();
     const std::int64_t block_count = linear.block_scales.block_count(layout.cols());
     for (const Stripe& stripe : layout.stripes()) {
       for (std::int64_t block = 0; block < stripe.row_block_count; ++block) {
@@ -169,7 +202,7 @@ struct Dequantizer {
         for (std::int64_t r = layout.RowBlockBegin(stripe, block); r < layout.RowBlockBegin(stripe, block + 1); ++r) {
           for (std::int64_t i = 0; i < stripe.column_count; ++i) {
             const std::int64_t c = stripe.column_begin + i;
-            const std::int64_t centroid = linear.assignments[r * vectors_per_row + c / d];
+            const std::int64_t centroid = assignments[r * vectors_per_row + c / d];
             const float scale = block_count == 0 ? 1.0f
                                                  : BlockScale(linear.block_scales, block_count, r,
                                                               c / linear.block_scales.block_columns);
@@ -196,6 +229,23 @@ struct Dequantizer {
 
 std::vector<float> VectorQuantizedLinear::DecodedCodebooks() const {
   return std::visit(CodebookDecoder{layout.group_count(), std::int64_t{1} << index_bits}, codebooks);
+}
+
+std::vector<std::uint8_t> VectorQuantizedLinear::Assignments() const {
+  std::vector<std::uint8_t> assignments(static_cast<std::size_t>(layout.rows() * (layout.cols() / vector_dim)));
+  ForEachRun(*this, [&](std::int64_t vector, std::int64_t vectors, std::int64_t byte, std::int64_t bytes) {
+    UnpackBits(absl::MakeConstSpan(packed_indices).subspan(byte, bytes), index_bits,
+               absl::MakeSpan(assignments).subspan(vector, vectors));
+  });
+  return assignments;
+}
+
+void VectorQuantizedLinear::SetAssignments(absl::Span<const std::uint8_t> assignments) {
+  GPTVQ_CHECK(std::ssize(assignments) == layout.rows() * (layout.cols() / vector_dim));
+  packed_indices.resize(static_cast<std::size_t>(layout.rows() * PackedIndexRowBytes(layout, vector_dim, index_bits)));
+  ForEachRun(*this, [&](std::int64_t vector, std::int64_t vectors, std::int64_t byte, std::int64_t bytes) {
+    PackBits(assignments.subspan(vector, vectors), index_bits, absl::MakeSpan(packed_indices).subspan(byte, bytes));
+  });
 }
 
 std::int64_t RowCount(const QuantizedLinear& linear) {

@@ -7,14 +7,15 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "core/base/matrix_view.h"
 #include "core/spec/group_layout.h"
 #include "core/spec/quant_spec.h"
 
 namespace gptvq {
 
-// The result of quantizing one linear, in host memory and unpacked: what the recipe returns, the packed format stores and
-// the reader gives back. Every number here survives packing exactly. R rows, C columns, d, K, G groups.
+// The result of quantizing one linear, in host memory: what the recipe returns, the packed format stores and the reader
+// gives back. Every number here survives packing exactly. R rows, C columns, d, K, G groups.
 
 // Codebooks with one scale each: entry = code * scale.
 struct Int8Codebooks {
@@ -52,12 +53,17 @@ struct VectorQuantizedLinear {
   GroupLayout layout;
   int vector_dim = 0;
   int index_bits = 0;
-  std::vector<std::uint8_t> assignments;  // [R, C / d], each < K
+  // The centroid of every vector as bits, as it is stored: [R, PackedIndexRowBytes] of core/spec/bit_packing.h, padding 0.
+  std::vector<std::uint8_t> packed_indices;
   std::variant<Int8Codebooks, Fp16Codebooks, SvdCodebooks> codebooks;
   BlockScales block_scales;
 
   // The codebooks as numbers: [G, K, d].
   std::vector<float> DecodedCodebooks() const;
+
+  // The centroid of every vector as a number: [R, C / d], each < K. Precondition, here and below: layout, d and bits are set.
+  std::vector<std::uint8_t> Assignments() const;
+  void SetAssignments(absl::Span<const std::uint8_t> assignments);
 };
 
 // weight(row, permutation[i]) = scale(row, i / group) * (code(row, i) - zero_point(row, i / group)).

@@ -50,7 +50,7 @@ VectorQuantizedLinear RandomVectorLinear(Random random, std::int64_t rows, std::
   linear.index_bits = spec.index_bits;
   const std::int64_t centroids = spec.centroid_count();
   const std::int64_t groups = linear.layout.group_count();
-  linear.assignments = random.Integers<std::uint8_t>(rows * cols / spec.vector_dim, centroids);
+  linear.SetAssignments(random.Integers<std::uint8_t>(rows * cols / spec.vector_dim, centroids));
   const PackedLayout packed_layout = LayoutOf(spec);
   const VectorLayout& packed = std::get<VectorLayout>(packed_layout);
   if (packed.codebook == CodebookKind::kInt8) {
@@ -103,7 +103,7 @@ bool Same(const BlockScales& a, const BlockScales& b) {
 
 bool Same(const VectorQuantizedLinear& a, const VectorQuantizedLinear& b) {
   return a.layout == b.layout && a.vector_dim == b.vector_dim && a.index_bits == b.index_bits &&
-         a.assignments == b.assignments && Same(a.block_scales, b.block_scales) &&
+         a.packed_indices == b.packed_indices && Same(a.block_scales, b.block_scales) &&
          std::visit([](const auto& x, const auto& y) { return Same(x, y); }, a.codebooks, b.codebooks);
 }
 

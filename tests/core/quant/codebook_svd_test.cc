@@ -381,7 +381,7 @@ TEST(QuantizeLinearWithSvd, GivesTheSameBytesForOneTwoOrSevenThreads) {
     const LinearResult result = Quantize(*backend, layer, spec).value();
     const auto& linear = std::get<VectorQuantizedLinear>(result.linear);
     const auto& codebooks = std::get<SvdCodebooks>(linear.codebooks);
-    return std::tuple(result.Dequantized(), linear.assignments, codebooks.codes, codebooks.basis,
+    return std::tuple(result.Dequantized(), linear.packed_indices, codebooks.codes, codebooks.basis,
                       result.report.relative_error);
   };
 

@@ -123,7 +123,7 @@ TEST(QuantizeLinear, GivesTheSameBytesForOneTwoOrSevenThreads) {
       const LinearResult result = Quantize(*backend, layer, spec).value();
       const auto& linear = std::get<VectorQuantizedLinear>(result.linear);
       const auto& codebooks = std::get<Int8Codebooks>(linear.codebooks);
-      return std::tuple(result.Dequantized(), linear.assignments, codebooks.codes, codebooks.scales,
+      return std::tuple(result.Dequantized(), linear.packed_indices, codebooks.codes, codebooks.scales,
                         linear.block_scales.codes, result.report.relative_error);
     };
 

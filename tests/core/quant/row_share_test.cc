@@ -161,7 +161,7 @@ void ExpectSame(const LinearResult& result, const LinearResult& expected) {
   if (const auto* linear = std::get_if<VectorQuantizedLinear>(&result.linear)) {
     const auto& one = std::get<VectorQuantizedLinear>(expected.linear);
     EXPECT_EQ(linear->layout, one.layout);
-    EXPECT_EQ(linear->assignments, one.assignments);
+    EXPECT_EQ(linear->packed_indices, one.packed_indices);
     EXPECT_EQ(linear->block_scales.codes, one.block_scales.codes);
     EXPECT_EQ(linear->block_scales.offsets, one.block_scales.offsets);
   }

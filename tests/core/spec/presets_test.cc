@@ -20,7 +20,7 @@ VectorQuantizedLinear ZeroLinear(const QuantSpec& spec) {
   linear.layout = GroupLayout::Make(kRows, kCols, spec).value();
   linear.vector_dim = spec.vector_dim;
   linear.index_bits = spec.index_bits;
-  linear.assignments.resize(kRows * kCols / spec.vector_dim);
+  linear.SetAssignments(std::vector<std::uint8_t>(kRows * kCols / spec.vector_dim));
   const std::size_t entries = linear.layout.group_count() * (spec.vector_dim << spec.index_bits);
   if (spec.codebook_dtype == CodebookDType::kInt8) {
     linear.codebooks =

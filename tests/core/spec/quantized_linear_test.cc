@@ -30,7 +30,7 @@ VectorQuantizedLinear RandomVectorLinear(int vector_dim, std::uint64_t stream) {
   linear.layout = GroupLayout::Make(kRows, kCols, SmallSpec(vector_dim)).value();
   linear.vector_dim = vector_dim;
   linear.index_bits = 3;
-  linear.assignments = random.Bytes(kRows * kCols / vector_dim, 8);
+  linear.SetAssignments(random.Bytes(kRows * kCols / vector_dim, 8));
   Int8Codebooks codebooks;
   for (std::int64_t i = 0; i < linear.layout.group_count() * 8 * vector_dim; ++i) {
     codebooks.codes.push_back(static_cast<std::int8_t>(random.Below(255) - 127));
@@ -84,7 +84,7 @@ TEST(Dequantize, Int8CodebooksWithBlockScalesFollowTheFormula) {
     for (std::int64_t r = 0; r < kRows; ++r) {
       for (std::int64_t c = 0; c < kCols; ++c) {
         const std::int64_t group = GroupOf(linear, r, c);
-        const int centroid = linear.assignments[r * (kCols / d) + c / d];
+        const int centroid = linear.Assignments()[r * (kCols / d) + c / d];
         const int code = linear.block_scales.codes[r * 3 + c / 16];
         const double scale =
             std::pow(2.0, linear.block_scales.offsets[c / 16] + linear.block_scales.steps[c / 16] * code);
@@ -106,7 +106,7 @@ TEST(Dequantize, Fp16CodebooksAreReadAsTheyAre) {
 
   for (std::int64_t r = 0; r < kRows; ++r) {
     for (std::int64_t c = 0; c < kCols; ++c) {
-      const int centroid = linear.assignments[r * (kCols / 2) + c / 2];
+      const int centroid = linear.Assignments()[r * (kCols / 2) + c / 2];
       EXPECT_EQ(weights[r * kCols + c],
                 HalfToFloat(codebooks.entries[(GroupOf(linear, r, c) * 8 + centroid) * 2 + c % 2]));
     }
@@ -129,7 +129,7 @@ TEST(Dequantize, SvdCodebooksAreTheProductOfTheirFactors) {
   for (std::int64_t r = 0; r < kRows; ++r) {
     for (std::int64_t c = 0; c < kCols; ++c) {
       const std::int64_t group = GroupOf(linear, r, c);
-      const int centroid = linear.assignments[r * kCols + c];
+      const int centroid = linear.Assignments()[r * kCols + c];
       const double a = codebooks.codes[group * 2] * static_cast<double>(codebooks.basis[centroid]);
       const double b = codebooks.codes[group * 2 + 1] * static_cast<double>(codebooks.basis[8 + centroid]);
       EXPECT_NEAR(weights[r * kCols + c], a + b, 1e-6 * (std::abs(a) + std::abs(b)));
@@ -165,8 +165,9 @@ TEST(QuantizedLinear, RefusesEachBrokenVectorArrayByName) {
   };
   const auto int8 = [](VectorQuantizedLinear& l) -> Int8Codebooks& { return std::get<Int8Codebooks>(l.codebooks); };
   const Case cases[] = {
-      {"assignments", [](auto& l) { l.assignments.pop_back(); }},
-      {"assignments[3]", [](auto& l) { l.assignments[3] = 8; }},
+      {"packed indices", [](auto& l) { l.packed_indices.pop_back(); }},
+      {"packed indices: padding bits of byte 7 ",
+       [](auto& l) { l.packed_indices[7] |= 0x10; }},  // 4 x 3 bits: the last stripe of row 0
       {"codebook codes", [&](auto& l) { int8(l).codes.push_back(0); }},
       {"codebook scale", [&](auto& l) { int8(l).scales[0] = std::numeric_limits<float>::infinity(); }},
       {"codebook scale", [&](auto& l) { int8(l).scales[0] = -1; }},
