@@ -3,6 +3,7 @@
 
 #include "bench/gpu/gpu_table.h"
 #include "core/base/philox.h"
+#include "core/spec/bit_packing.h"
 
 namespace gptvq {
 namespace {
@@ -167,6 +168,19 @@ void AddCodes(GpuTable& table, VectorCase& c, double linears) {
   });
 }
 
+// When a linear is done: there, and back to be decoded.
+void AddPacking(GpuTable& table, VectorCase& c, double linears) {
+  Backend& backend = table.backend();
+  const std::int64_t row_bytes = PackedIndexRowBytes(c.layout, c.spec.vector_dim, c.spec.index_bits);
+  DeviceMatrix<std::uint8_t> packed = DeviceMatrix<std::uint8_t>::Allocate(backend, c.layout.rows(), row_bytes).value();
+  const double vectors = static_cast<double>(c.assignments.bytes());
+  const double bytes = vectors + static_cast<double>(packed.bytes());
+  table.Row("PackAssignments " + c.label, {vectors, bytes}, GpuRoof::kCopy, linears,
+            [&] { return backend.quant().PackAssignments(c.code(), c.assignments.view(), packed.view()); });
+  table.Row("UnpackAssignments " + c.label, {vectors, bytes}, GpuRoof::kCopy, linears,
+            [&] { return backend.quant().UnpackAssignments(c.code(), packed.view(), c.assignments.view()); });
+}
+
 }  // namespace
 
 void AddVectorRows(GpuTable& table, const QuantSpec& spec) {
@@ -176,6 +190,7 @@ void AddVectorRows(GpuTable& table, const QuantSpec& spec) {
     AddPasses(table, c, linear.count);
     AddHalves(table, c, linear.count);
     AddCodes(table, c, linear.count);
+    AddPacking(table, c, linear.count);
   }
 }
 
