@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "core/backend/communicator.h"
+#include "core/backend/device_matrix.h"
 #include "core/backend/team.h"
 #include "core/base/status_macros.h"
 #include "core/model/layer_forward.h"
@@ -231,9 +234,16 @@ class LayerQuantizer {
       if (!read.empty()) return backend.CopyFromHost(source.Rows(first_row, rows_out.rows), AsTensor(rows_out));
       return backend.forward().Convert(layers_[rank].source(role).Rows(first_row, rows_out.rows), AsTensor(rows_out));
     };
+    DeviceMatrix<std::uint8_t> assignments;
     GPTVQ_ASSIGN_OR_RETURN(LinearResult result, QuantizeLinear(team_, path, {rows, cols, copy_rows}, hessians,
-                                                               options_.spec, options_.seed, &clock_));
-    GPTVQ_RETURN_IF_ERROR(SetWeight(role, result.linear));
+                                                               options_.spec, options_.seed, &clock_, assignments));
+    if (assignments.rows() > 0) {
+      // They are where they are needed; else every rank is told all of them.
+      GPTVQ_RETURN_IF_ERROR(DecodeLinear(team_.lead(), std::get<VectorQuantizedLinear>(result.linear),
+                                         std::as_const(assignments).view(), layers_.front().Replace(role)));
+    } else {
+      GPTVQ_RETURN_IF_ERROR(SetWeight(role, result.linear));
+    }
     result_.linears.push_back(std::make_shared<const QuantizedLinear>(std::move(result.linear)));
     result_.reports.push_back(std::move(result.report));
     return absl::OkStatus();

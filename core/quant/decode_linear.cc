@@ -22,6 +22,10 @@ absl::StatusOr<DeviceMatrix<float>> UploadBlockScales(Backend& backend, const Bl
   return DeviceMatrix<float>::FromHost(backend, decoded.data(), rows, blocks);
 }
 
+absl::Status CheckShape(std::int64_t rows, std::int64_t cols, TensorView weight_out) {
+  return Require(HasShape(weight_out, rows, cols), "DecodeLinear", "the weight has the shape of the linear");
+}
+
 // They travel as bits.
 absl::StatusOr<DeviceMatrix<std::uint8_t>> UploadAssignments(Backend& backend, const VectorQuantizedLinear& linear,
                                                              const VectorCode& code) {
@@ -35,26 +39,43 @@ absl::StatusOr<DeviceMatrix<std::uint8_t>> UploadAssignments(Backend& backend, c
   return assignments;
 }
 
-absl::Status Decode(Backend& backend, const VectorQuantizedLinear& linear, TensorView weight_out) {
-  const GroupLayout& layout = linear.layout;
-  const std::int64_t rows = layout.rows(), cols = layout.cols();
-  const std::vector<float> values = linear.DecodedCodebooks();
-  GPTVQ_ASSIGN_OR_RETURN(const auto codebooks,
-                         DeviceMatrix<float>::FromHost(backend, values.data(), layout.group_count(),
-                                                       std::int64_t{linear.vector_dim} << linear.index_bits));
-  GPTVQ_ASSIGN_OR_RETURN(const auto scales, UploadBlockScales(backend, linear.block_scales, rows, cols));
-  const VectorCode code = {.layout = &layout,
-                           .vector_dim = linear.vector_dim,
-                           .index_bits = linear.index_bits,
-                           .block_scales = scales.view(),
-                           .block_scale_columns = linear.block_scales.block_columns};
-  GPTVQ_ASSIGN_OR_RETURN(const auto assignments, UploadAssignments(backend, linear, code));
-  if (weight_out.dtype == DType::kF32) {
-    return backend.quant().DecodeVectors(code, codebooks.view(), assignments.view(), weight_out.As<float>());
+// What turns the assignments of a linear into weights, in backend memory. Borrows the linear's layout.
+struct VectorDecoder {
+  VectorCode code;
+  DeviceMatrix<float> codebooks;
+  DeviceMatrix<float> scales;
+
+  static absl::StatusOr<VectorDecoder> Make(Backend& backend, const VectorQuantizedLinear& linear) {
+    const GroupLayout& layout = linear.layout;
+    const std::vector<float> values = linear.DecodedCodebooks();
+    VectorDecoder decoder;
+    GPTVQ_ASSIGN_OR_RETURN(decoder.codebooks,
+                           DeviceMatrix<float>::FromHost(backend, values.data(), layout.group_count(),
+                                                         std::int64_t{linear.vector_dim} << linear.index_bits));
+    GPTVQ_ASSIGN_OR_RETURN(decoder.scales,
+                           UploadBlockScales(backend, linear.block_scales, layout.rows(), layout.cols()));
+    decoder.code = {.layout = &layout,
+                    .vector_dim = linear.vector_dim,
+                    .index_bits = linear.index_bits,
+                    .block_scales = decoder.scales.view(),
+                    .block_scale_columns = linear.block_scales.block_columns};
+    return decoder;
   }
-  GPTVQ_ASSIGN_OR_RETURN(auto exact, DeviceMatrix<float>::Allocate(backend, rows, cols));
-  GPTVQ_RETURN_IF_ERROR(backend.quant().DecodeVectors(code, codebooks.view(), assignments.view(), exact.view()));
-  return backend.forward().Convert(AsTensor(exact.view()), weight_out);
+
+  absl::Status Decode(Backend& backend, ConstAssignments assignments, TensorView weight_out) const {
+    if (weight_out.dtype == DType::kF32) {
+      return backend.quant().DecodeVectors(code, codebooks.view(), assignments, weight_out.As<float>());
+    }
+    GPTVQ_ASSIGN_OR_RETURN(auto exact, DeviceMatrix<float>::Allocate(backend, weight_out.rows, weight_out.cols));
+    GPTVQ_RETURN_IF_ERROR(backend.quant().DecodeVectors(code, codebooks.view(), assignments, exact.view()));
+    return backend.forward().Convert(AsTensor(exact.view()), weight_out);
+  }
+};
+
+absl::Status Decode(Backend& backend, const VectorQuantizedLinear& linear, TensorView weight_out) {
+  GPTVQ_ASSIGN_OR_RETURN(const VectorDecoder decoder, VectorDecoder::Make(backend, linear));
+  GPTVQ_ASSIGN_OR_RETURN(const auto assignments, UploadAssignments(backend, linear, decoder.code));
+  return decoder.Decode(backend, assignments.view(), weight_out);
 }
 
 absl::Status Decode(Backend& backend, const UniformQuantizedLinear& linear, TensorView weight_out) {
@@ -67,9 +88,15 @@ absl::Status Decode(Backend& backend, const UniformQuantizedLinear& linear, Tens
 }  // namespace
 
 absl::Status DecodeLinear(Backend& backend, const QuantizedLinear& linear, TensorView weight_out) {
-  GPTVQ_RETURN_IF_ERROR(Require(HasShape(weight_out, RowCount(linear), ColumnCount(linear)), "DecodeLinear",
-                                "the weight has the shape of the linear"));
+  GPTVQ_RETURN_IF_ERROR(CheckShape(RowCount(linear), ColumnCount(linear), weight_out));
   return std::visit([&](const auto& coded) { return Decode(backend, coded, weight_out); }, linear);
+}
+
+absl::Status DecodeLinear(Backend& backend, const VectorQuantizedLinear& linear, ConstAssignments assignments,
+                          TensorView weight_out) {
+  GPTVQ_RETURN_IF_ERROR(CheckShape(linear.layout.rows(), linear.layout.cols(), weight_out));
+  GPTVQ_ASSIGN_OR_RETURN(const VectorDecoder decoder, VectorDecoder::Make(backend, linear));
+  return decoder.Decode(backend, assignments, weight_out);
 }
 
 }  // namespace gptvq

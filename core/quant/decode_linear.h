@@ -14,6 +14,10 @@ namespace gptvq {
 // Errors: InvalidArgument for another shape; those of the backend.
 absl::Status DecodeLinear(Backend& backend, const QuantizedLinear& linear, TensorView weight_out);
 
+// The same where the linear's assignments, [R, C / d], lie in backend memory already.
+absl::Status DecodeLinear(Backend& backend, const VectorQuantizedLinear& linear, ConstAssignments assignments,
+                          TensorView weight_out);
+
 }  // namespace gptvq
 
 #endif  // GPTVQ_CORE_QUANT_DECODE_LINEAR_H_

@@ -93,6 +93,7 @@ absl::StatusOr<DeviceMatrix<float>> CopyRows(Backend& backend, const LinearTask&
 struct LinearPart {
   QuantizedLinear rows;
   LinearReport report;
+  DeviceMatrix<std::uint8_t> assignments;  // of these rows
 };
 
 EmOptions EmOptionsOf(const LinearTask& task) {
@@ -121,8 +122,11 @@ absl::StatusOr<LinearPart> QuantizeRows(Backend& backend, const PreparedHessian&
     GPTVQ_ASSIGN_OR_RETURN(part.rows, RunReferenceRecipe(backend, hessian, spec, EmOptionsOf(task), std::move(device),
                                                          signal_loss, residual, report, timer));
   } else {
-    GPTVQ_ASSIGN_OR_RETURN(part.rows, RunVectorRecipe(backend, hessian, spec, EmOptionsOf(task), share,
-                                                      std::move(device), signal_loss, residual, report, timer));
+    GPTVQ_ASSIGN_OR_RETURN(VectorRecipeResult result,
+                           RunVectorRecipe(backend, hessian, spec, EmOptionsOf(task), share, std::move(device),
+                                           signal_loss, residual, report, timer));
+    part.rows = std::move(result.linear);
+    part.assignments = std::move(result.assignments);
   }
   GPTVQ_ASSIGN_OR_RETURN(const double loss, UndampedLoss(backend, hessian, share, residual));
   report.relative_error = RelativeError(loss, signal_loss);
@@ -158,16 +162,17 @@ absl::StatusOr<LinearPart> QuantizeShares(const Team& team, absl::Span<const Pre
   if (parts.size() == 1) return std::move(parts.front());
   std::vector<VectorQuantizedLinear> rows;
   for (LinearPart& part : parts) rows.push_back(std::get<VectorQuantizedLinear>(std::move(part.rows)));
-  return LinearPart{JoinRows(layout, rows), std::move(parts.front().report)};
+  return LinearPart{JoinRows(layout, rows), std::move(parts.front().report), {}};
 }
 
 absl::StatusOr<LinearResult> QuantizeChecked(const Team& team, absl::Span<const PreparedHessian> hessians,
-                                             const LinearTask& task) {
+                                             const LinearTask& task, DeviceMatrix<std::uint8_t>& assignments_out) {
   const PreparedHessian& hessian = hessians.front();
   GPTVQ_RETURN_IF_ERROR(CheckArguments(task.weights, hessian, task.spec));
   GPTVQ_ASSIGN_OR_RETURN(LinearPart whole, IsSharedOut(task.spec) ? QuantizeShares(team, hessians, task)
                                                                   : QuantizeWhole(team.lead(), hessian, task));
   LinearResult result{std::move(whole.rows), std::move(whole.report)};
+  assignments_out = team.size() == 1 ? std::move(whole.assignments) : DeviceMatrix<std::uint8_t>();
   LinearReport& report = result.report;
   report.name = std::string(task.name);
   report.rows = task.weights.rows;
@@ -199,14 +204,17 @@ absl::StatusOr<LinearResult> QuantizeLinear(const Team& team, std::string_view n
   const auto copy_rows = [&](int rank, std::int64_t first_row, MatrixView<float> rows_out) {
     return team.backend(rank).CopyFromHost(weights.Rows(first_row, rows_out.rows), AsTensor(rows_out));
   };
-  return QuantizeLinear(team, name, {weights.rows, weights.cols, copy_rows}, hessians, spec, seed, clock);
+  DeviceMatrix<std::uint8_t> assignments;
+  return QuantizeLinear(team, name, {weights.rows, weights.cols, copy_rows}, hessians, spec, seed, clock, assignments);
 }
 
 absl::StatusOr<LinearResult> QuantizeLinear(const Team& team, std::string_view name, const LinearWeights& weights,
                                             absl::Span<const PreparedHessian> hessians, const QuantSpec& spec,
-                                            std::uint64_t seed, const MonotonicClock* clock) {
+                                            std::uint64_t seed, const MonotonicClock* clock,
+                                            DeviceMatrix<std::uint8_t>& assignments_out) {
   GPTVQ_CHECK(std::ssize(hessians) == team.size());
-  absl::StatusOr<LinearResult> result = QuantizeChecked(team, hessians, {name, weights, spec, seed, clock});
+  absl::StatusOr<LinearResult> result =
+      QuantizeChecked(team, hessians, {name, weights, spec, seed, clock}, assignments_out);
   if (!result.ok()) return WithContext(result.status(), name);
   return result;
 }

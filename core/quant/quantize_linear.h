@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/backend/backend.h"
+#include "core/backend/device_matrix.h"
 #include "core/backend/team.h"
 #include "core/base/matrix_view.h"
 #include "core/base/monotonic_clock.h"
@@ -53,9 +54,11 @@ absl::StatusOr<LinearResult> QuantizeLinear(Backend& backend, std::string_view n
 // The same by the devices of a team, each for a share of the rows (core/quant/row_share.h): the bytes are those of one of them.
 // `hessians` holds the same one in the memory of every rank. Vector quantization is shared out, but for SVD codebooks and
 // Compatibility::kReference; anything else is done by rank 0 alone. Seconds are those of rank 0.
+// `assignments_out` becomes those of vectors, in the memory of rank 0, if the team is rank 0 alone; else empty.
 absl::StatusOr<LinearResult> QuantizeLinear(const Team& team, std::string_view name, const LinearWeights& weights,
                                             absl::Span<const PreparedHessian> hessians, const QuantSpec& spec,
-                                            std::uint64_t seed, const MonotonicClock* clock);
+                                            std::uint64_t seed, const MonotonicClock* clock,
+                                            DeviceMatrix<std::uint8_t>& assignments_out);
 absl::StatusOr<LinearResult> QuantizeLinear(const Team& team, std::string_view name, MatrixView<const float> weights,
                                             absl::Span<const PreparedHessian> hessians, const QuantSpec& spec,
                                             std::uint64_t seed, const MonotonicClock* clock);

@@ -138,7 +138,7 @@ absl::StatusOr<VectorQuantizedLinear> RunReferenceRecipe(Backend& backend, const
   state.weights = std::move(original);
   GPTVQ_RETURN_IF_ERROR(residual.Recompute(backend, hessian, state));
   timer.Lap(report.seconds.update);
-  return std::move(state).Release(backend);
+  return state.Release(backend);
 }
 
 }  // namespace gptvq

@@ -182,10 +182,10 @@ class VectorRecipe {
 
 }  // namespace
 
-absl::StatusOr<VectorQuantizedLinear> RunVectorRecipe(Backend& backend, const PreparedHessian& hessian,
-                                                      const QuantSpec& spec, const EmOptions& em, const RowShare& share,
-                                                      DeviceMatrix<float> weights, double signal_loss,
-                                                      Residual& residual, LinearReport& report, PhaseTimer& timer) {
+absl::StatusOr<VectorRecipeResult> RunVectorRecipe(Backend& backend, const PreparedHessian& hessian,
+                                                   const QuantSpec& spec, const EmOptions& em, const RowShare& share,
+                                                   DeviceMatrix<float> weights, double signal_loss, Residual& residual,
+                                                   LinearReport& report, PhaseTimer& timer) {
   GPTVQ_ASSIGN_OR_RETURN(VectorState state, VectorState::Make(backend, std::move(weights), spec, share));
   {
     // Ends, with its scratch, before memory is asked for to pack the result.
@@ -197,7 +197,10 @@ absl::StatusOr<VectorQuantizedLinear> RunVectorRecipe(Backend& backend, const Pr
   }
   GPTVQ_RETURN_IF_ERROR(residual.Recompute(backend, hessian, state));
   timer.Lap(report.seconds.refinement);
-  return std::move(state).Release(backend);
+  VectorRecipeResult result;
+  GPTVQ_ASSIGN_OR_RETURN(result.linear, state.Release(backend));
+  result.assignments = std::move(state.assignments);
+  return result;
 }
 
 }  // namespace gptvq

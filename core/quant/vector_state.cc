@@ -76,7 +76,7 @@ absl::Status VectorState::Store(Backend& backend, StoredCodebooks replacement) {
   return backend.CopyBytesFromHost(values.data(), codebooks.view().data, codebooks.bytes());
 }
 
-absl::StatusOr<VectorQuantizedLinear> VectorState::Release(Backend& backend) && {
+absl::StatusOr<VectorQuantizedLinear> VectorState::Release(Backend& backend) {
   VectorQuantizedLinear linear;
   GPTVQ_ASSIGN_OR_RETURN(auto packed, DeviceMatrix<std::uint8_t>::Allocate(
                                           backend, layout.rows(), PackedIndexRowBytes(layout, vector_dim, index_bits)));

@@ -56,8 +56,8 @@ struct VectorState {
   // Replaces the stored codebooks, whatever their kind; `values` and `codebooks` become what they decode to.
   absl::Status Store(Backend& backend, StoredCodebooks replacement);
 
-  // The finished linear, whose indices the backend packs. Leaves the state without its layout and stored parts.
-  absl::StatusOr<VectorQuantizedLinear> Release(Backend& backend) &&;
+  // The finished linear, whose indices the backend packs. Leaves the state its assignments, without layout and stored parts.
+  absl::StatusOr<VectorQuantizedLinear> Release(Backend& backend);
 };
 
 }  // namespace gptvq

@@ -72,7 +72,8 @@ struct CodebookValidator {
   }
 };
 
-// Calls body(first vector, vectors, first byte, bytes) for every run of indices, in order of rows and stripes: both kinds lie densely.
+// Calls body(first vector, vectors, first byte, bytes) for every run of indices, in order of rows and stripes: vectors and
+// bytes lie densely.
 void ForEachRun(const VectorQuantizedLinear& linear,
                 absl::FunctionRef<void(std::int64_t, std::int64_t, std::int64_t, std::int64_t)> body) {
   std::int64_t vector = 0, byte = 0;

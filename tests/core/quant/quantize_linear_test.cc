@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "core/backend/device_matrix.h"
@@ -35,6 +38,29 @@ void ExpectConsistent(const LayerCase& layer, const LinearResult& result) {
   EXPECT_EQ(result.report.cols, layer.weights.cols);
   EXPECT_TRUE(CloseNumber(result.report.relative_error, RelativeError(layer, result),
                           {2e-3, "f32 loss with H' minus its damped part"}));
+}
+
+// What the pipeline decodes in place of what it would have to bring there again.
+TEST(QuantizeLinear, HandsOutTheAssignmentsThatItPacked) {
+  const LayerCase layer = RandomLayer(50, 160, 21);  // a narrow last stripe
+  const QuantSpec spec = SmallSpec(2, 3);
+  const auto backend = CpuForTests();
+  const PreparedHessian hessian = Prepare(*backend, layer, spec);
+  const auto copy_rows = [&](int, std::int64_t first_row, MatrixView<float> rows_out) {
+    return backend->CopyFromHost(layer.View().Rows(first_row, rows_out.rows), AsTensor(rows_out));
+  };
+  DeviceMatrix<std::uint8_t> assignments;
+
+  const absl::StatusOr<LinearResult> result =
+      QuantizeLinear(Team(*backend), "x", LinearWeights{50, 160, copy_rows}, absl::MakeConstSpan(&hessian, 1), spec, 1,
+                     nullptr, assignments);
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  const auto& linear = std::get<VectorQuantizedLinear>(result->linear);
+  EXPECT_EQ(assignments.ToHost(*backend).value(), linear.Assignments());
+  auto decoded = DeviceMatrix<float>::Zeros(*backend, 50, 160).value();
+  EXPECT_TRUE(DecodeLinear(*backend, linear, std::as_const(assignments).view(), AsTensor(decoded.view())).ok());
+  EXPECT_EQ(decoded.ToHost(*backend).value(), result->Dequantized());
 }
 
 TEST(QuantizeLinear, EveryPresetRunsAndReportsTheErrorOfWhatItStores) {
