@@ -1,9 +1,9 @@
 // Quality of the recipe at equal bits: relative error of every preset named, on the Hessian it was made with and on a
 // held-out one, against `--compat reference`.
 //
-//   quant_quality [--threads N] [--dir DIR] [--passes N] [--damping F] PRESET...
+//   quant_quality [--threads N] [--dir DIR] [--passes N] [--steps N] [--damping F] PRESET...
 //
-// A PRESET with /ref behind it: --compat reference. --passes and --damping change all presets but those.
+// A PRESET with /ref behind it: --compat reference. --passes, --steps (of an update) and --damping change all presets but those.
 // /svd=F and /group=N behind it: --svd-rank-fraction and --group-weights.
 //
 // DIR holds real layers as raw little-endian f32: for each linear NAME the files NAME.w (R x C), NAME.h (C x C, the
@@ -182,6 +182,7 @@ struct Arguments {
   std::vector<Layer> layers;
   std::vector<std::string> presets;
   std::optional<int> passes;
+  std::optional<int> steps;
   std::optional<double> damping;
 };
 
@@ -196,6 +197,8 @@ Arguments ParseArguments(int argc, char** argv) {
       arguments.layers = ReadLayers(argv[++i]);
     } else if (is_flag && argument == "--passes") {
       arguments.passes = std::atoi(argv[++i]);
+    } else if (is_flag && argument == "--steps") {
+      arguments.steps = std::atoi(argv[++i]);
     } else if (is_flag && argument == "--damping") {
       arguments.damping = std::atof(argv[++i]);
     } else {
@@ -223,6 +226,7 @@ absl::StatusOr<QuantSpec> SpecOf(const std::string& preset, const Arguments& arg
     spec->damping = kReferenceDamping;
   } else {
     spec->refinement_passes = arguments.passes.value_or(spec->refinement_passes);
+    spec->update_iterations = arguments.steps.value_or(spec->update_iterations);
     spec->damping = arguments.damping.value_or(spec->damping);
   }
   return spec;
