@@ -129,9 +129,10 @@ class Planner {
     return (2 * kFloat + needs_.cluster_bytes) * shape.rows * width + kFloat * width * width;
   }
 
-  // A second error and gradient.
+  // A second error and gradient, and the packed indices from which refinement is undone.
   std::int64_t RefineBytes(LinearShape shape) const {
-    return 2 * kFloat * shape.rows * shape.cols + needs_.product_bytes * (shape.rows + shape.cols);
+    const std::int64_t weights = shape.rows * shape.cols;
+    return 2 * kFloat * weights + CodeBytes(weights) + needs_.product_bytes * (shape.rows + shape.cols);
   }
 
   // Two layers as they are stored; the largest linear in f32 twice, as it was read and dequantized; what copies of a layer
@@ -146,7 +147,7 @@ class Planner {
            3 * CodeBytes(weights) + tokens() * static_cast<std::int64_t>(sizeof(std::int32_t));
   }
 
-  // Of quantized weights in host memory: indices are packed, the codes of uniform grids are not.
+  // Of quantized weights: indices are packed, the codes of uniform grids are not.
   std::int64_t CodeBytes(std::int64_t weights) const {
     return spec_.method == QuantMethod::kGptvq ? weights * spec_.index_bits / (8 * spec_.vector_dim) + 1 : weights;
   }

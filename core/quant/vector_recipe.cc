@@ -102,8 +102,9 @@ class VectorRecipe {
   }
 
  private:
+  // Stays on the device.
   struct Snapshot {
-    std::vector<std::uint8_t> assignments;
+    DeviceMatrix<std::uint8_t> packed_indices;
     std::vector<float> values;
     StoredCodebooks stored;
   };
@@ -113,7 +114,7 @@ class VectorRecipe {
 
   absl::StatusOr<Snapshot> TakeSnapshot() const {
     Snapshot snapshot;
-    GPTVQ_ASSIGN_OR_RETURN(snapshot.assignments, state_.assignments.ToHost(backend_));
+    GPTVQ_ASSIGN_OR_RETURN(snapshot.packed_indices, state_.PackedIndices(backend_));
     snapshot.values = state_.values;
     snapshot.stored = state_.stored;
     return snapshot;
@@ -122,8 +123,8 @@ class VectorRecipe {
   absl::Status Restore(const Snapshot& snapshot) {
     state_.values = snapshot.values;
     state_.stored = snapshot.stored;
-    GPTVQ_RETURN_IF_ERROR(backend_.CopyBytesFromHost(snapshot.assignments.data(), state_.assignments.view().data,
-                                                     state_.assignments.bytes()));
+    GPTVQ_RETURN_IF_ERROR(
+        backend_.quant().UnpackAssignments(state_.code(), snapshot.packed_indices.view(), state_.assignments.view()));
     GPTVQ_RETURN_IF_ERROR(
         backend_.CopyBytesFromHost(state_.values.data(), state_.codebooks.view().data, state_.codebooks.bytes()));
     return residual_.Recompute(backend_, hessian_, state_);

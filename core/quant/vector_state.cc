@@ -76,11 +76,16 @@ absl::Status VectorState::Store(Backend& backend, StoredCodebooks replacement) {
   return backend.CopyBytesFromHost(values.data(), codebooks.view().data, codebooks.bytes());
 }
 
-absl::StatusOr<VectorQuantizedLinear> VectorState::Release(Backend& backend) {
-  VectorQuantizedLinear linear;
+absl::StatusOr<DeviceMatrix<std::uint8_t>> VectorState::PackedIndices(Backend& backend) const {
   GPTVQ_ASSIGN_OR_RETURN(auto packed, DeviceMatrix<std::uint8_t>::Allocate(
                                           backend, layout.rows(), PackedIndexRowBytes(layout, vector_dim, index_bits)));
   GPTVQ_RETURN_IF_ERROR(backend.quant().PackAssignments(code(), assignments.view(), packed.view()));
+  return packed;
+}
+
+absl::StatusOr<VectorQuantizedLinear> VectorState::Release(Backend& backend) {
+  VectorQuantizedLinear linear;
+  GPTVQ_ASSIGN_OR_RETURN(const DeviceMatrix<std::uint8_t> packed, PackedIndices(backend));
   GPTVQ_ASSIGN_OR_RETURN(linear.packed_indices, packed.ToHost(backend));
   linear.layout = std::move(layout);
   linear.vector_dim = vector_dim;

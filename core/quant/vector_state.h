@@ -56,6 +56,9 @@ struct VectorState {
   // Replaces the stored codebooks, whatever their kind; `values` and `codebooks` become what they decode to.
   absl::Status Store(Backend& backend, StoredCodebooks replacement);
 
+  // The assignments as the bits that are stored, in backend memory: QuantOps::PackAssignments.
+  absl::StatusOr<DeviceMatrix<std::uint8_t>> PackedIndices(Backend& backend) const;
+
   // The finished linear, whose indices the backend packs. Leaves the state its assignments, without layout and stored parts.
   absl::StatusOr<VectorQuantizedLinear> Release(Backend& backend);
 };

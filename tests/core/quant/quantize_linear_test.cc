@@ -124,6 +124,27 @@ TEST(QuantizeLinear, EachStageLowersTheError) {
   }
 }
 
+// One row and no updates: noise leaves some of them with other assignments, and worse than they were.
+TEST(QuantizeLinear, UndoesARefinementThatDidNotLowerTheLoss) {
+  const auto backend = CpuForTests();
+  int undone = 0;
+  for (std::uint64_t stream = 0; stream < 40; ++stream) {
+    const LayerCase layer = RandomLayer(1, 64, stream);
+    QuantSpec spec = SmallSpec(2, 3);
+    spec.update_iterations = 0;
+    spec.refinement_passes = 4;
+    const LinearResult refined = Quantize(*backend, layer, spec).value();
+    if (refined.report.refinement_passes > 0) continue;
+    spec.refinement_passes = 0;
+
+    const LinearResult unrefined = Quantize(*backend, layer, spec).value();
+
+    EXPECT_EQ(refined.Dequantized(), unrefined.Dequantized()) << stream;
+    ++undone;
+  }
+  EXPECT_GT(undone, 0);
+}
+
 TEST(QuantizeLinear, BeatsTheReferenceAtEqualBits) {
   const auto backend = CpuForTests();
   const LayerCase layer = RandomLayer(64, 256, 4);
