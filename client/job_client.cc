@@ -52,6 +52,7 @@ TaskView ViewOf(const v1::Task& task) {
   view.worker = task.worker_name();
   view.last_failure = FailureText(task.last_failure());
   if (task.has_progress()) view.progress = FromProtoOr(task.progress(), TaskProgress());
+  if (const auto outcome = FromProto(task.audit_outcome()); outcome.ok()) view.audit_outcome = *outcome;
   return view;
 }
 

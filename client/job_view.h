@@ -24,8 +24,9 @@ struct TaskView {
   LayerRange layers;
   int attempt = 0;
   std::string worker;
-  TaskProgress progress;     // of the present attempt
-  std::string last_failure;  // empty: none
+  TaskProgress progress;                      // of the present attempt
+  std::string last_failure;                   // empty: none
+  std::optional<AuditOutcome> audit_outcome;  // of an audit that ended, if the coordinator says so
 };
 
 // The most memory that one slot of a worker needs at a time, in bytes.

@@ -10,14 +10,16 @@ using Json = nlohmann::ordered_json;
 std::string Dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 Json ToJson(const TaskView& task) {
-  return {{"task_id", task.task_id},
-          {"kind", std::string(Name(task.kind))},
-          {"state", std::string(Name(task.state))},
-          {"layers", {task.layers.begin, task.layers.end}},
-          {"attempt", task.attempt},
-          {"worker", task.worker},
-          {"fraction", DoneFraction(task)},
-          {"last_failure", task.last_failure}};
+  Json json = {{"task_id", task.task_id},
+               {"kind", std::string(Name(task.kind))},
+               {"state", std::string(Name(task.state))},
+               {"layers", {task.layers.begin, task.layers.end}},
+               {"attempt", task.attempt},
+               {"worker", task.worker},
+               {"fraction", DoneFraction(task)},
+               {"last_failure", task.last_failure}};
+  if (task.audit_outcome) json["audit_outcome"] = std::string(Name(*task.audit_outcome));
+  return json;
 }
 
 Json ToJson(const JobView& job) {

@@ -48,6 +48,15 @@ std::string UtcTime(std::int64_t unix_seconds) {
   return text;
 }
 
+// Who works on a task, or did; and of an audit what it came to: "worker-b: agreed", "skipped".
+std::string WorkerCell(const TaskView& task) {
+  std::string cell = Printable(task.worker, 128);
+  if (task.audit_outcome) {
+    absl::StrAppend(&cell, cell.empty() ? "" : ": ", std::string(Name(*task.audit_outcome)));
+  }
+  return cell;
+}
+
 void PrintJob(const JobView& job, Terminal& terminal) {
   terminal.out << absl::StrFormat("%-12s %s\n%-12s %s\n%-12s %s\n%-12s %s\n%-12s %s\n%-12s %d of %d published\n", "job",
                                   Printable(job.job_id), "state", std::string(Name(job.state)), "preset",
@@ -61,7 +70,7 @@ void PrintJob(const JobView& job, Terminal& terminal) {
     terminal.out << absl::StrFormat("%-9s %-10s %-10s %7d %5.0f %% %s\n", std::string(Name(task.kind)),
                                     absl::StrCat(task.layers.begin, "-", task.layers.end - 1),
                                     std::string(Name(task.state)), task.attempt, 100 * DoneFraction(task),
-                                    Printable(task.worker, 128));
+                                    WorkerCell(task));
   }
   terminal.out << std::flush;
 }
@@ -82,6 +91,15 @@ void PrintPlan(const JobView& plan, OutputFormat output, Terminal& terminal) {
         plan.memory->cpu_host_bytes / kGigabyte);
   }
   terminal.out << std::flush;
+}
+
+// One line, for whoever watched a job to its end; nothing when no audit ended.
+void PrintAudits(const JobView& job, Terminal& terminal) {
+  AuditCounts audits;
+  for (const TaskView& task : job.tasks) {
+    if (task.audit_outcome) ++audits[*task.audit_outcome];
+  }
+  if (!audits.empty()) terminal.err << "audits: " << AuditSummary(audits) << std::endl;
 }
 
 // A line for each device that gets no work.
@@ -237,6 +255,7 @@ ExitCode WatchJob(JobClient& client, const std::string& job_id, const MonotonicC
   const absl::StatusOr<JobView> job = client.Watch(job_id, on_change, on_silence);
   display.Finish();
   if (!job.ok()) return Fail(terminal, job.status());
+  PrintAudits(*job, terminal);
   return ExitCodeOf(*job, terminal);
 }
 

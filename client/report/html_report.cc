@@ -194,6 +194,7 @@ std::string HtmlReport(const Report& report) {
       std::string(Name(report.spec.propagation)), " propagation, ", report.spec.samples, " &times; ",
       report.spec.sequence_length, " calibration tokens, seed ", report.spec.seed, ", numerics class ",
       Escaped(report.numerics_class), "</p>\n");
+  if (!report.audits.empty()) page += absl::StrCat("<p>audits: ", AuditSummary(report.audits), "</p>\n");
   page += Tiles(report);
   page += ErrorPlot(report);
   const BitCount& bits = report.bits;

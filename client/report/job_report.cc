@@ -1,5 +1,7 @@
 #include "client/report/job_report.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace gptvq {
 
 std::optional<double> MeanRelativeError(const Report& report) {
@@ -12,6 +14,14 @@ std::optional<double> MeanRelativeError(const Report& report) {
 double BitsPerWeight(const Report& report, std::int64_t bits) {
   if (report.bits.weights == 0) return 0;
   return static_cast<double>(bits) / static_cast<double>(report.bits.weights);
+}
+
+std::string AuditSummary(const AuditCounts& audits) {
+  std::string text;
+  for (const auto& [outcome, count] : audits) {
+    absl::StrAppend(&text, text.empty() ? "" : ", ", count, " ", std::string(Name(outcome)));
+  }
+  return text;
 }
 
 }  // namespace gptvq

@@ -1,6 +1,7 @@
 #ifndef GPTVQ_CLIENT_REPORT_JOB_REPORT_H_
 #define GPTVQ_CLIENT_REPORT_JOB_REPORT_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -22,6 +23,9 @@ std::optional<double> MeanRelativeError(const Report& report);
 
 // Bits per weight that one part of the stored bits takes; 0 while nothing is quantized.
 double BitsPerWeight(const Report& report, std::int64_t bits);
+
+// "3 agreed, 1 skipped"; empty when no audit ended.
+std::string AuditSummary(const AuditCounts& audits);
 
 }  // namespace gptvq
 

@@ -66,6 +66,9 @@ std::string JsonReport(const Report& report) {
                         {"quantized", OrNull(report.quantized_perplexity)},
                         {"tokens", is_evaluated ? Json(report.evaluated_tokens) : Json(nullptr)}};
   json["mean_relative_error"] = OrNull(MeanRelativeError(report));
+  Json audits = Json::object();
+  for (const auto& [outcome, count] : report.audits) audits[std::string(Name(outcome))] = count;
+  json["audits"] = std::move(audits);
   json["linears"] = LinearsJson(report);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -77,6 +77,7 @@ std::string TextReport(const Report& report) {
   }
   text += PerplexityRows(report);
   text += ErrorRows(report);
+  if (!report.audits.empty()) text += Row("audits", AuditSummary(report.audits));
   text += Row("wall time", absl::StrFormat("%.1f s", std::chrono::duration<double>(report.wall_time).count()));
   for (const TaskPhaseSeconds& phase : report.seconds) {
     text += Row(&phase == &report.seconds.front() ? "worker seconds" : "",

@@ -43,6 +43,7 @@ Report AssembleReport(const JobSnapshot& job, const std::vector<PublishedLayer>&
                                                  job.status.end_time.value_or(now) - job.description.create_time));
   for (const Task& task : job.tasks) {
     if (task.status.result) AddResult(task, report);
+    if (task.status.audit.outcome) ++report.audits[*task.status.audit.outcome];
   }
   for (TaskPhase phase : kAllTaskPhases) {
     const double seconds = SecondsOf(phase, job);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,9 @@
 #include "platform/job/job.h"
 
 namespace gptvq {
+
+// How many audits came to each outcome; outcomes without an audit are left out.
+using AuditCounts = std::map<AuditOutcome, int>;
 
 // What came out of a job, as far as it is known; the C++ twin of gptvq.v1.Report.
 struct Report {
@@ -26,6 +30,7 @@ struct Report {
   std::int64_t evaluated_tokens = 0;
   std::vector<LinearReport> linears;  // by layer
   std::string numerics_class;
+  AuditCounts audits;  // that ended
 };
 
 // Pure. `layers` are all published layers of the job, by layer; `now` ends the wall time of a job that still runs.

@@ -199,6 +199,11 @@ v1::Report ToProto(const Report& report) {
   if (report.evaluated_tokens > 0) proto.mutable_perplexity()->set_token_count(report.evaluated_tokens);
   for (const LinearReport& linear : report.linears) *proto.add_linears() = ToProto(linear);
   proto.set_numerics_class(report.numerics_class);
+  for (const auto& [outcome, count] : report.audits) {
+    v1::AuditCount* added = proto.add_audits();
+    added->set_outcome(ToProto(outcome));
+    added->set_count(count);
+  }
   return proto;
 }
 
@@ -225,6 +230,11 @@ absl::StatusOr<Report> FromProto(const v1::Report& proto) {
     report.linears.push_back(std::move(converted));
   }
   report.numerics_class = proto.numerics_class();
+  for (const v1::AuditCount& entry : proto.audits()) {
+    GPTVQ_ASSIGN_OR_RETURN(const AuditOutcome outcome, FromProto(entry.outcome()));
+    if (entry.count() <= 0) return Invalid("audits.count", "is not positive");
+    report.audits[outcome] += entry.count();
+  }
   return report;
 }
 

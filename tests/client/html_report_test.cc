@@ -148,7 +148,8 @@ TEST(HtmlReport, NumbersComeFromTheReport) {
        {"<b>10.500</b><span class=\"soft\">perplexity; source 10.000<", "<b>3.1840</b>", "<b>0.02500</b>",
         "<b>123.5 MB</b>", "<b>98.7 s</b>", "indices 3 bits", "codebooks 0.1 bits", "quantize 60.25 s",
         "<td>model.layers.1.mlp.down_proj</td><td>64 &times; 256</td><td>0.04</td><td>3.1890</td>"
-        "<td>0.03</td><td>3</td><td>1.50</td>"}) {
+        "<td>0.03</td><td>3</td><td>1.50</td>",
+        "<p>audits: 3 agreed, 1 given_up</p>"}) {
     EXPECT_THAT(page, HasSubstr(words));
   }
   EXPECT_THAT(page, HasSubstr(DigestOf("manifest").hex()));
@@ -163,7 +164,8 @@ TEST(HtmlReport, LeavesOutWhatIsNotKnownYet) {
   const std::string page = HtmlReport(report);
 
   ExpectWellNested(page);
-  for (const char* words : {"<svg", "perplexity", "manifest", "nan", "inf"}) EXPECT_THAT(page, Not(HasSubstr(words)));
+  for (const char* words : {"<svg", "perplexity", "audits", "manifest", "nan", "inf"})
+    EXPECT_THAT(page, Not(HasSubstr(words)));
 }
 
 TEST(HtmlReport, ErrorsThatNoAxisHoldsAreLeftToTheTable) {

@@ -13,8 +13,10 @@
 namespace gptvq {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 // Every look at it is a second later.
 class TickingClock final : public MonotonicClock {
@@ -209,6 +211,44 @@ TEST_F(JobCommands, WatchAppliesEventsToTheSnapshot) {
 
   EXPECT_THAT(err.str(), HasSubstr("running: 0 of 4 layers"));
   EXPECT_THAT(err.str(), HasSubstr("failed: 2 of 4 layers"));
+}
+
+void AddAudit(v1::Job& job, v1::AuditOutcome outcome, const std::string& worker) {
+  v1::Task* audit = job.add_tasks();
+  audit->set_task_id("job-0123456789abcdef/audit-" + std::to_string(job.tasks_size()));
+  audit->set_kind(v1::TASK_KIND_AUDIT);
+  audit->set_state(v1::TASK_STATE_COMMITTED);
+  audit->mutable_layers()->set_end(4);
+  audit->set_worker_name(worker);
+  audit->set_audit_outcome(outcome);
+}
+
+TEST_F(JobCommands, AJobIsShownWithWhatItsAuditsCameTo) {
+  AddAudit(coordinator.job, v1::AUDIT_OUTCOME_OVERTURNED, "worker-b");
+  AddAudit(coordinator.job, v1::AUDIT_OUTCOME_SKIPPED, "");
+  AddAudit(coordinator.job, v1::AUDIT_OUTCOME_UNSPECIFIED, "worker-of-old");
+  AddAudit(coordinator.job, static_cast<v1::AuditOutcome>(99), "worker-of-new");
+
+  EXPECT_EQ(ShowJob(client, "job-0123456789abcdef", OutputFormat::kText, terminal), ExitCode::kOk);
+
+  for (const char* line :
+       {"  100 % worker-b: overturned\n", "  100 % skipped\n", "  100 % worker-of-old\n", "  100 % worker-of-new\n"}) {
+    EXPECT_THAT(out.str(), HasSubstr(line));
+  }
+}
+
+TEST_F(JobCommands, WatchEndsWithWhatTheAuditsCameTo) {
+  coordinator.job.set_state(v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(WatchJob(client, "job-0123456789abcdef", clock, terminal), ExitCode::kOk);
+  EXPECT_THAT(err.str(), Not(HasSubstr("audits")));
+  for (v1::AuditOutcome outcome : {v1::AUDIT_OUTCOME_SKIPPED, v1::AUDIT_OUTCOME_AGREED, v1::AUDIT_OUTCOME_AGREED}) {
+    AddAudit(coordinator.job, outcome, "worker-b");
+  }
+
+  EXPECT_EQ(WatchJob(client, "job-0123456789abcdef", clock, terminal), ExitCode::kOk);
+
+  EXPECT_THAT(err.str(), EndsWith("\naudits: 2 agreed, 1 skipped\n"));
+  EXPECT_EQ(out.str(), "");
 }
 
 TEST_F(JobCommands, WatchThatBreaksLeavesTheErrorOnALineOfItsOwn) {

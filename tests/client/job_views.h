@@ -20,6 +20,16 @@ inline TaskView ALeasedTask(LayerRange layers, double fraction, std::string work
   return task;
 }
 
+// An audit of `layers` by `worker` that ended with `outcome`.
+inline TaskView AnEndedAudit(LayerRange layers, AuditOutcome outcome, std::string worker = "worker-b") {
+  TaskView task = ALeasedTask(layers, 1, std::move(worker));
+  task.task_id = "job-0123456789abcdef/audit-0";
+  task.kind = TaskKind::kAudit;
+  task.state = TaskState::kCommitted;
+  task.audit_outcome = outcome;
+  return task;
+}
+
 // A running job of `layer_count` layers in one task, `fraction` of it done.
 inline JobView ARunningJob(int layer_count, double fraction) {
   JobView job;

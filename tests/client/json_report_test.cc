@@ -58,6 +58,7 @@ TEST(JsonReport, NumbersComeFromTheReport) {
   EXPECT_EQ(report["wall_seconds"], 98.7);
   EXPECT_EQ(report["perplexity"], json({{"source", 10.0}, {"quantized", 10.5}, {"tokens", 4096}}));
   EXPECT_DOUBLE_EQ(report["mean_relative_error"], 0.025);  // of 0.01 to 0.04
+  EXPECT_EQ(report["audits"], json({{"agreed", 3}, {"given_up", 1}}));
   EXPECT_EQ(report["linears"].size(), 4u);
 }
 
@@ -97,6 +98,7 @@ TEST(JsonReport, WhatIsNotKnownYetIsNull) {
   EXPECT_EQ(parsed["quantized_weights"], 0);
   EXPECT_EQ(parsed["bits_per_value"]["total"], 0);
   EXPECT_EQ(parsed["seconds"], json::object());
+  EXPECT_EQ(parsed["audits"], json::object());
   EXPECT_EQ(parsed["linears"], json::array());
 }
 

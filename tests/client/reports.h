@@ -32,6 +32,7 @@ inline Report AReport(int layers) {
   report.quantized_perplexity = 10.5;
   report.evaluated_tokens = 4096;
   report.numerics_class = "cpu-avx2";
+  report.audits = {{AuditOutcome::kAgreed, 3}, {AuditOutcome::kGivenUp, 1}};
   for (int layer = 0; layer < layers; ++layer) {
     for (const char* role : {"self_attn.q_proj", "mlp.down_proj"}) {
       LinearReport linear = ALinearReport(absl::StrCat("model.layers.", layer, ".", role));

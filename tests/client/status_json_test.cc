@@ -13,6 +13,7 @@ namespace gptvq {
 namespace {
 
 using nlohmann::json;
+using testing::ElementsAre;
 using testing::IsSubsetOf;
 
 constexpr char kSection[] = "JSON of `get`, `list`, `workers` and `submit`";
@@ -89,6 +90,21 @@ TEST(StatusJson, TaskShowsItsFields) {
                         {"worker", "worker-a"},
                         {"fraction", 0.25},
                         {"last_failure", "lost"}}));
+}
+
+TEST(StatusJson, AuditShowsWhatItCameToOnceItHasEnded) {
+  const std::string section = CliPageSection(kSection);
+  JobView job = ARunningJob(8, 0.25);
+  for (AuditOutcome outcome : kAllAuditOutcomes) job.tasks.push_back(AnEndedAudit({0, 8}, outcome));
+
+  const json tasks = json::parse(JobJson(job))["tasks"];
+
+  EXPECT_FALSE(tasks[0].contains("audit_outcome"));
+  std::vector<std::string> outcomes;
+  for (std::size_t i = 1; i < tasks.size(); ++i) outcomes.push_back(tasks[i]["audit_outcome"]);
+  EXPECT_THAT(outcomes, ElementsAre("agreed", "upheld", "overturned", "skipped", "given_up", "undecided"));
+  EXPECT_THAT(KeysOf(tasks[1]), IsSubsetOf(Quoted(section)));
+  EXPECT_THAT(outcomes, IsSubsetOf(Quoted(section)));
 }
 
 TEST(StatusJson, ListIsAnArrayInTheOrderGiven) {

@@ -28,6 +28,7 @@ TEST(TextReport, NumbersComeFromTheReport) {
   EXPECT_THAT(text, HasSubstr("over 4096 held-out tokens\n"));
   EXPECT_THAT(text, HasSubstr("relative error     0.02500 mean of 4 linears\n"));
   EXPECT_THAT(text, HasSubstr("  largest          0.04000 model.layers.1.mlp.down_proj\n"));
+  EXPECT_THAT(text, HasSubstr("audits             3 agreed, 1 given_up\n"));
   EXPECT_THAT(text, HasSubstr("wall time          98.7 s\n"));
   EXPECT_THAT(text, HasSubstr("worker seconds          1.5 load\n"));
   EXPECT_THAT(text, HasSubstr("   60.2 quantize\n"));
@@ -54,7 +55,7 @@ TEST(TextReport, LeavesOutWhatIsNotKnownYet) {
 
   const std::string text = TextReport(report);
 
-  for (const char* label : {"bits", "size", "perplexity", "error", "worker", "manifest"}) {
+  for (const char* label : {"bits", "size", "perplexity", "error", "audits", "worker", "manifest"}) {
     EXPECT_THAT(text, Not(HasSubstr(label)));
   }
   EXPECT_THAT(text, HasSubstr("job-0123456789abcdef  pending"));

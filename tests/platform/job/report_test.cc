@@ -54,6 +54,21 @@ TEST(AssembleReport, LeavesOutWhatIsNotKnownYet) {
   EXPECT_EQ(report.bits.weights, 0);
 }
 
+TEST(AssembleReport, CountsTheAuditsThatEndedByOutcome) {
+  JobSnapshot job = AJobWithResults();
+  const std::vector<std::optional<AuditOutcome>> outcomes = {AuditOutcome::kSkipped, AuditOutcome::kAgreed,
+                                                             std::nullopt, AuditOutcome::kAgreed};
+  for (const std::optional<AuditOutcome>& outcome : outcomes) {
+    Task& audit = job.tasks.emplace_back();
+    audit.description.kind = TaskKind::kAudit;
+    audit.status.audit.outcome = outcome;
+  }
+
+  const Report report = AssembleReport(job, {}, WallTime(seconds(160)));
+
+  EXPECT_EQ(report.audits, (AuditCounts{{AuditOutcome::kAgreed, 2}, {AuditOutcome::kSkipped, 1}}));
+}
+
 TEST(AssembleReport, MeasuresWallTimeToTheEndOrToNowAndNeverBelowZero) {
   JobSnapshot job = AJobWithResults();
   EXPECT_EQ(AssembleReport(job, {}, WallTime(seconds(160))).wall_time, seconds(60));

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "platform/job/error_reason.h"
 #include "platform/rpc/convert_report.h"
 #include "platform/rpc/convert_time.h"
 #include "platform/rpc/record_codec.h"
@@ -150,6 +151,7 @@ TEST(ConvertReport, AReportSurvivesTheWire) {
   report.evaluated_tokens = 4096;
   report.linears = {ALinearReport("q"), ALinearReport("k")};
   report.numerics_class = "cpu/1";
+  report.audits = {{AuditOutcome::kAgreed, 3}, {AuditOutcome::kUndecided, 1}};
 
   const absl::StatusOr<Report> back = FromProto(ToProto(report));
 
@@ -157,7 +159,25 @@ TEST(ConvertReport, AReportSurvivesTheWire) {
   EXPECT_EQ(back->spec, report.spec);
   EXPECT_EQ(back->bits, report.bits);
   EXPECT_EQ(back->manifest->hex(), report.manifest->hex());
+  EXPECT_EQ(back->audits, report.audits);
   EXPECT_EQ(ToProto(*back).SerializeAsString(), ToProto(report).SerializeAsString());
+}
+
+TEST(ConvertReport, ACountOfAuditsThatIsNotPositiveIsRefused) {
+  Report report;
+  report.spec = AJobSpec();
+  v1::Report proto = ToProto(report);
+  v1::AuditCount& audits = *proto.add_audits();
+  audits.set_outcome(v1::AUDIT_OUTCOME_AGREED);
+  audits.set_count(1);
+  ASSERT_TRUE(FromProto(proto).ok()) << FromProto(proto).status();
+
+  for (const int count : {0, -1}) {
+    audits.set_count(count);
+    const absl::Status status = FromProto(proto).status();
+    EXPECT_EQ(ReasonOf(status), ErrorReason::kInvalidField) << count;
+    EXPECT_NE(status.message().find("audits.count"), std::string::npos) << status;
+  }
 }
 
 TEST(ConvertTime, DurationsAndDatesSurviveTheWire) {
