@@ -164,14 +164,15 @@ class SimChecker {
   void NoteJournaled(const Transition& transition);
   void NoteLoaded(const JobStore::State& state);
   void CheckCreation(const JobSnapshot& job);
+  void CheckEvents(const JobSnapshot& before, const Transition& transition);
+  void CheckJob(JobState before, const JobSnapshot& after);
+  bool IsStored(const Digest& artifact) const;
+  // sim_tasks.cc: what a task may become, keep and publish
   void CheckTask(Known& known, const Transition& transition, const Transition::TaskChange& change);
   void CheckGrant(Known& known, const Task& before, const Transition& transition, const TaskStatus& after);
   void CheckCheckpoint(const Known& known, const Task& before, const TaskStatus& after);
   void CheckCommit(const Known& known, const Task& before, const TaskStatus& after);
   void CheckLayer(const JobSnapshot& job, const Transition::LayerChange& change);
-  void CheckEvents(const JobSnapshot& before, const Transition& transition);
-  void CheckJob(JobState before, const JobSnapshot& after);
-  bool IsStored(const Digest& artifact) const;
   // sim_repair.cc: what the store loses
   bool IsAwaited(const Task& task) const;
   RepairStatus ExpectedRepair(const JobSnapshot& job, const Task& before, const TaskStatus& after) const;
