@@ -68,7 +68,19 @@ def _work(board):
                                    "infra; input is the user's, bug is ours.",
                                    "gptvq_coordinator_task_failures_total", "class", "{{class}}"))
             .with_panel(happenings("How leases ended", "As the workers saw it. Lost means that the coordinator had given the task "
-                                   "away.", f"gptvq_worker_tasks_total{OF_WORKER}", "result", "{{result}}")))
+                                   "away.", f"gptvq_worker_tasks_total{OF_WORKER}", "result", "{{result}}"))
+            .with_panel(happenings("Audits", "Shards that were to be computed a second time, by what came of it. Upheld, overturned "
+                                   "or undecided: a machine computes wrong. gptvq-client workers names those in quarantine; take "
+                                   "them out and test them, as the runbook says under GptvqResultsDiffer. Skipped: no other "
+                                   "worker of the class was there.", "gptvq_coordinator_audits_total", "outcome",
+                                   "{{outcome}}"))
+            .with_panel(lines("Workers without work", "Quarantined: they failed what others can do. Suspect: they would be, but too "
+                              "many are already.",
+                              [Query("max(gptvq_coordinator_workers_quarantined)", "quarantined"),
+                               Query("max(gptvq_coordinator_workers_suspect)", "suspect")], "none", low=0, width=8))
+            .with_panel(happenings("Checkpoints", "Of the linears of unfinished layers. Used: another attempt went on behind one. "
+                                   "Unusable: it began the layer again. Failed: one could not be kept.",
+                                   f"gptvq_worker_checkpoints_total{OF_WORKER}", "result", "{{result}}")))
 
 
 def _calls(board):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Draws both dashboards from a live service for the documents: three workers, three jobs, one worker killed on the way.
+"""Draws both dashboards from a live service for the documents: three workers, three jobs, half of their shards
+audited, one worker killed on the way.
 
 usage: draw_dashboards.py DIRECTORY        with GPTVQ_BIN and GPTVQ_MAKE_TINY_MODEL as the e2e tests have them
 """
@@ -48,7 +49,7 @@ def main():
     (model.directory / "model").rename(model.directory / MODEL_NAME)
     with tempfile.TemporaryDirectory(prefix="gptvq-pictures-") as scratch:
         root = pathlib.Path(scratch)
-        with ScrapedService(root / "service", ["a", "b", "c"]) as service:
+        with ScrapedService(root / "service", ["a", "b", "c"], coordinator_flags=["--audit-fraction", "0.5"]) as service:
             start = time.time()
             run_jobs(service, model, root)
             end = time.time()

@@ -33,10 +33,10 @@ class ScrapedService:
     """Everything lies below `directory`. Use as a context; then `cluster` takes jobs and `prometheus` answers. With `journal`,
     the URI of a PostgreSQL database, two coordinators share it, and the first leads."""
 
-    def __init__(self, directory, worker_names, journal=None):
+    def __init__(self, directory, worker_names, journal=None, coordinator_flags=()):
         self.directory = pathlib.Path(directory)
         self.worker_names = worker_names
-        flags = ["--metrics-listen", f"{LOOPBACK}:0"]
+        flags = ["--metrics-listen", f"{LOOPBACK}:0", *coordinator_flags]
         if journal is None:
             self.cluster = Cluster(self.directory, coordinator_flags=flags)
             self.coordinator_names = ["coordinator"]
