@@ -48,11 +48,14 @@ std::string UtcTime(std::int64_t unix_seconds) {
   return text;
 }
 
-// Who works on a task, or did; and of an audit what it came to: "worker-b: agreed", "skipped".
+// Who works on a task and what at, or did; and of an audit what it came to: "worker-b: layer 7 mlp.up_proj", "worker-b: agreed",
+// "skipped".
 std::string WorkerCell(const TaskView& task) {
   std::string cell = Printable(task.worker, 128);
-  if (task.audit_outcome) {
-    absl::StrAppend(&cell, cell.empty() ? "" : ": ", std::string(Name(*task.audit_outcome)));
+  const auto add = [&](std::string_view text) { absl::StrAppend(&cell, cell.empty() ? "" : ": ", std::string(text)); };
+  if (task.audit_outcome) add(Name(*task.audit_outcome));
+  if (task.state == TaskState::kLeased && !task.progress.step.empty()) {
+    add(absl::StrCat("layer ", task.progress.layer, " ", Printable(task.progress.step, 256)));
   }
   return cell;
 }
@@ -71,6 +74,9 @@ void PrintJob(const JobView& job, Terminal& terminal) {
                                     absl::StrCat(task.layers.begin, "-", task.layers.end - 1),
                                     std::string(Name(task.state)), task.attempt, 100 * DoneFraction(task),
                                     WorkerCell(task));
+    if (!task.last_failure.empty()) {
+      terminal.out << absl::StrFormat("          last failure: %s\n", Printable(task.last_failure, 4096));
+    }
   }
   terminal.out << std::flush;
 }

@@ -237,6 +237,22 @@ TEST_F(JobCommands, AJobIsShownWithWhatItsAuditsCameTo) {
   }
 }
 
+TEST_F(JobCommands, AJobIsShownWithWhereItsTasksAreAndWhyTheyFailedLast) {
+  v1::Task* const leased = coordinator.job.add_tasks();
+  leased->set_kind(v1::TASK_KIND_QUANTIZE);
+  leased->set_state(v1::TASK_STATE_LEASED);
+  leased->set_worker_name("worker-b");
+  leased->mutable_progress()->set_layer(7);
+  leased->mutable_progress()->set_step("mlp.up_proj");
+  leased->mutable_last_failure()->set_worker_name("worker-a");
+  leased->mutable_last_failure()->set_message("the store\ndoes not answer");
+
+  EXPECT_EQ(ShowJob(client, "job-0123456789abcdef", OutputFormat::kText, terminal), ExitCode::kOk);
+
+  EXPECT_THAT(out.str(), EndsWith(" worker-b: layer 7 mlp.up_proj\n"
+                                  "          last failure: on worker worker-a: the store?does not answer\n"));
+}
+
 TEST_F(JobCommands, WatchEndsWithWhatTheAuditsCameTo) {
   coordinator.job.set_state(v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(WatchJob(client, "job-0123456789abcdef", clock, terminal), ExitCode::kOk);
