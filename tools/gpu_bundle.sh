@@ -3,7 +3,7 @@
 # tools/gpu_check.sh -p FOLDER:
 #
 #   FOLDER/usr     Abseil and GoogleTest, headers and static libraries, to build core/ with
-#   FOLDER/run     gptvq-client and the shared libraries that it needs, but for those of the C library; with CLIENT only
+#   FOLDER/run     gptvq-client and, in lib, the shared libraries that it needs, but for those of the C library; with CLIENT only
 #
 # usage: tools/gpu_bundle.sh FOLDER [CLIENT]
 set -euo pipefail
@@ -20,7 +20,14 @@ find "$target/$libraries/cmake/absl" -name '*.cmake' -exec sed -i -E \
 
 if [ -n "$client" ]; then
   mkdir -p "$target/run/lib"
-  strip -o "$target/run/gptvq-client" "$client"
+  strip -o "$target/run/lib/gptvq-client" "$client"
+  # For the client alone: other programs, Python for one, are made for the machine's own libraries.
+  cat > "$target/run/gptvq-client" << 'END'
+#!/bin/sh
+lib=$(dirname "$0")/lib
+LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$lib/gptvq-client" "$@"
+END
+  chmod +x "$target/run/gptvq-client"
   # The C library has to be that of the driver's libraries: the machine's own, which may be newer than this one's.
   ldd "$client" | awk '$3 ~ /^\// {print $3}' |
     grep -vE '/(libc|libm|libdl|librt|libpthread|libresolv|ld-linux[^/]*)\.so' |
