@@ -247,7 +247,7 @@ absl::Status Launch(const AttentionPlan& plan, const AttentionArguments& argumen
   const bool vectorised = arguments.shape.head_dim % kChunk == 0 && IsAligned(arguments.q) && IsAligned(arguments.k) &&
                           IsAligned(arguments.v);
   const auto kernel = CausalAttentionKernel<Dim, Queries, Keys>;
-  GPTVQ_RETURN_IF_ERROR(AllowSharedBytes("CausalAttentionKernel", kernel, plan.shared_bytes));
+  GPTVQ_RETURN_IF_ERROR(AllowSharedBytes("CausalAttentionKernel", kernel));
   kernel<<<dim3(plan.grid_x, plan.grid_y, grid_z), Tile::kThreads, plan.shared_bytes, stream>>>(arguments, vectorised);
   return LaunchStatus("CausalAttentionKernel");
 }

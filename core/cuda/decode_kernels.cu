@@ -80,7 +80,7 @@ __global__ __launch_bounds__(512) void CentroidSumsKernel(const int sum_copies, 
 
 template <int D>
 absl::Status LaunchSums(const GroupPlan& plan, const CentroidSumsArguments& arguments, cudaStream_t stream) {
-  GPTVQ_RETURN_IF_ERROR(AllowSharedBytes("CentroidSumsKernel", CentroidSumsKernel<D>, plan.shared_bytes));
+  GPTVQ_RETURN_IF_ERROR(AllowSharedBytes("CentroidSumsKernel", CentroidSumsKernel<D>));
   CentroidSumsKernel<D><<<plan.grid, plan.threads, plan.shared_bytes, stream>>>(plan.sum_copies, arguments);
   return LaunchStatus("CentroidSumsKernel");
 }

@@ -316,7 +316,7 @@ __global__ __launch_bounds__(256) void GatherVectorsKernel(const GatherArguments
 
 template <int D>
 absl::Status LaunchCluster(const GroupPlan& plan, const ClusterArguments& arguments, cudaStream_t stream) {
-  GPTVQ_RETURN_IF_ERROR(AllowSharedBytes("ClusterGroupsKernel", ClusterGroupsKernel<D>, plan.shared_bytes));
+  GPTVQ_RETURN_IF_ERROR(AllowSharedBytes("ClusterGroupsKernel", ClusterGroupsKernel<D>));
   ClusterGroupsKernel<D><<<plan.grid, plan.threads, plan.shared_bytes, stream>>>(plan.sum_copies, arguments);
   return LaunchStatus("ClusterGroupsKernel");
 }

@@ -72,10 +72,9 @@ struct ThreadBlock {
 std::mutex launch_mutex;  // for what is global here and in the kernels: the thread block that runs, its static memory
 ThreadBlock block;
 std::mt19937 shuffle(1);
-// Of this thread's device. CUDA has one for every device, which its threads then must agree about.
-thread_local std::map<const void*, std::size_t> allowed_shared_bytes;
+std::map<const void*, std::size_t> allowed_shared_bytes;  // devices do not differ in it
 thread_local Order order = Order::kAscending;
-thread_local int launch_error = cudaSuccess;
+thread_local int last_error = cudaSuccess;
 
 Fiber& Running() { return *block.fibers[static_cast<std::size_t>(block.running)]; }
 Warp& RunningWarp() { return block.warps[static_cast<std::size_t>(block.running / kWarp)]; }
@@ -193,7 +192,7 @@ void LaunchPlace::RunThreads(const void* kernel, const std::function<void()>& th
   const std::size_t shared_limit = allowed == allowed_shared_bytes.end() ? kSharedBytesUnasked : allowed->second;
   if (std::int64_t{block.x} * block.y * block.z > kMaxThreads || shared_bytes > shared_limit || grid.x > 0x7fffffff ||
       grid.y > 0xffff || grid.z > 0xffff || std::int64_t{block.x} * block.y * block.z * grid.x * grid.y * grid.z == 0) {
-    launch_error = cudaErrorInvalidConfiguration;
+    KeepError(cudaErrorInvalidConfiguration);
     return;
   }
   gridDim = grid;
@@ -209,9 +208,18 @@ void LaunchPlace::RunThreads(const void* kernel, const std::function<void()>& th
 
 void SetOrder(Order new_order) { order = new_order; }
 
-void AllowSharedBytes(const void* kernel, std::size_t bytes) { allowed_shared_bytes[kernel] = bytes; }
+void AllowSharedBytes(const void* kernel, std::size_t bytes) {
+  const std::lock_guard lock(launch_mutex);
+  std::size_t& allowed = allowed_shared_bytes[kernel];
+  if (bytes < allowed) Fail("a thread takes shared memory away that others may launch with");
+  allowed = bytes;
+}
 
-int TakeLaunchError() { return std::exchange(launch_error, cudaSuccess); }
+int KeepError(int error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+int TakeError() { return std::exchange(last_error, cudaSuccess); }
 
 void* DynamicSharedBytes() { return block.shared.data(); }
 

@@ -40,7 +40,7 @@ struct LaunchPlace {
   std::size_t shared_bytes = 0;
   void* stream = nullptr;
 
-  // Runs kernel(arguments...) in every thread, or leaves an error behind as cudaGetLastError reports it.
+  // Runs kernel(arguments...) in every thread, or leaves an error behind.
   template <typename... Parameters, typename... Arguments>
   void Run(void (*kernel)(Parameters...), Arguments&&... arguments) const {
     RunThreads(reinterpret_cast<const void*>(kernel), [&] { kernel(static_cast<Parameters>(arguments)...); });
@@ -53,11 +53,15 @@ struct LaunchPlace {
 // The order of fibers and thread blocks of kernels that this thread launches from now on.
 void SetOrder(Order order);
 
-// Dynamic shared memory that `kernel` may ask for; 48 KiB unless told.
+// Dynamic shared memory that `kernel` may ask for, whatever thread launches it; 48 KiB unless told. Less than before is fatal:
+// another thread may be about to launch with more.
 void AllowSharedBytes(const void* kernel, std::size_t bytes);
 
-// The error of this thread's last launch, 0 if none; forgets it.
-int TakeLaunchError();
+// Keeps an error as the last one of this thread, until it is taken, and returns it. No success takes it away, so it is what
+// the next launch seems to have met.
+int KeepError(int error);
+// The last error of this thread, 0 if none; forgets it.
+int TakeError();
 
 // Whether events are incomplete from now on, as if the device hung.
 void SetEventsPending(bool pending);

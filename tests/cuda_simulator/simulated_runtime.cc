@@ -25,6 +25,9 @@ constexpr std::size_t kMemoryBytes = std::size_t{4} << 30;
 constexpr std::size_t kSharedBytesPerBlock = 227 << 10;  // compute capability 9.0
 
 std::atomic<bool> events_are_pending = false;
+thread_local int current_device = 0;
+
+cudaError_t Kept(cudaError_t error) { return static_cast<cudaError_t>(simt::KeepError(error)); }
 
 // How many copies of a stream come before it.
 struct Event {
@@ -40,14 +43,14 @@ const char* cudaGetErrorName(cudaError_t error) {
   return name.c_str();
 }
 const char* cudaGetErrorString(cudaError_t) { return "simulated"; }
-cudaError_t cudaGetLastError() { return static_cast<cudaError_t>(simt::TakeLaunchError()); }
+cudaError_t cudaGetLastError() { return static_cast<cudaError_t>(simt::TakeError()); }
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = kDeviceCount;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device < 0 || device >= kDeviceCount) return cudaErrorInvalidDevice;
+  if (device < 0 || device >= kDeviceCount) return Kept(cudaErrorInvalidDevice);
   std::snprintf(properties->name, sizeof(properties->name), "simulator");
   properties->totalGlobalMem = kMemoryBytes;
   properties->major = 9;
@@ -60,15 +63,25 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  if (device < 0 || device >= kDeviceCount) return cudaErrorInvalidDevice;
+  if (device < 0 || device >= kDeviceCount) return Kept(cudaErrorInvalidDevice);
+  current_device = device;
   simt::SetOrder(kDevices[device].order);
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
+  if (device < 0 || device >= kDeviceCount) return Kept(cudaErrorInvalidDevice);
+  *value = static_cast<int>(kSharedBytesPerBlock);
   return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return cudaSuccess; }
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
-  if (attribute != cudaMemPoolAttrReservedMemCurrent) return cudaErrorInvalidValue;
+  if (attribute != cudaMemPoolAttrReservedMemCurrent) return Kept(cudaErrorInvalidValue);
   const simt::DeviceMemoryUse use = simt::MemoryUse();
   *static_cast<std::uint64_t*>(value) = use.live_bytes + use.kept_bytes;
   return cudaSuccess;
@@ -107,7 +120,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   simt::FinishCopies(recorded.stream, recorded.queued);
   return cudaSuccess;
 }
-cudaError_t cudaEventQuery(cudaEvent_t) { return events_are_pending ? cudaErrorNotReady : cudaSuccess; }
+cudaError_t cudaEventQuery(cudaEvent_t) { return Kept(events_are_pending ? cudaErrorNotReady : cudaSuccess); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete static_cast<Event*>(event);
   return cudaSuccess;
@@ -117,7 +130,7 @@ void simt::SetEventsPending(bool pending) { events_are_pending = pending; }
 // Not of the pool that counts: what is allocated once, for as long as a team lives.
 cudaError_t cudaMalloc(void** address, std::size_t bytes) {
   *address = std::malloc(bytes);
-  return *address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  return Kept(*address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 cudaError_t cudaFree(void* address) {
   std::free(address);
@@ -126,7 +139,7 @@ cudaError_t cudaFree(void* address) {
 
 cudaError_t cudaHostAlloc(void** address, std::size_t bytes, unsigned) {
   *address = simt::AllocatePageLocked(bytes);
-  return *address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  return Kept(*address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 cudaError_t cudaFreeHost(void* address) {
   simt::FreePageLocked(address);
@@ -135,7 +148,7 @@ cudaError_t cudaFreeHost(void* address) {
 
 cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t) {
   *address = simt::AllocateDeviceMemory(bytes);
-  return *address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  return Kept(*address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 cudaError_t cudaFreeAsync(void* address, cudaStream_t) {
   simt::FreeDeviceMemory(address);
@@ -152,7 +165,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                               std::size_t width, std::size_t height, cudaMemcpyKind, cudaStream_t) {
-  if (width > to_pitch || width > from_pitch) return cudaErrorInvalidValue;
+  if (width > to_pitch || width > from_pitch) return Kept(cudaErrorInvalidValue);
   for (std::size_t row = 0; row < height; ++row) {
     std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width);
   }
@@ -164,14 +177,17 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
 }
 cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height,
                               cudaStream_t) {
-  if (width > pitch) return cudaErrorInvalidValue;
+  if (width > pitch) return Kept(cudaErrorInvalidValue);
   for (std::size_t row = 0; row < height; ++row) std::memset(static_cast<char*>(to) + row * pitch, value, width);
   return cudaSuccess;
 }
 
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void*) { return cudaSuccess; }
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {};
+  return cudaSuccess;
+}
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute, int value) {
-  if (value < 0 || static_cast<std::size_t>(value) > kSharedBytesPerBlock) return cudaErrorInvalidValue;
+  if (value < 0 || static_cast<std::size_t>(value) > kSharedBytesPerBlock) return Kept(cudaErrorInvalidValue);
   simt::AllowSharedBytes(function, static_cast<std::size_t>(value));
   return cudaSuccess;
 }
