@@ -62,6 +62,7 @@ bool LosesDevice(cudaError_t error) {
 absl::Status CudaStatus(cudaError_t error, std::string_view operation) {
   if (error == cudaSuccess) [[likely]]
     return absl::OkStatus();
+  (void)cudaGetLastError();  // which would otherwise be taken for that of this thread's next launch
   const std::string message =
       absl::StrCat("cuda: ", Text(operation), ": ", cudaGetErrorName(error), " (", cudaGetErrorString(error), ")");
   if (error == cudaErrorMemoryAllocation) {

@@ -146,6 +146,7 @@ absl::Status NcclInterconnect::WaitForRank(const Rank& rank, std::chrono::steady
   for (;;) {
     const cudaError_t state = cudaEventQuery(rank.copied);
     if (state != cudaErrorNotReady) return CudaStatus(state, "a broadcast by NCCL");
+    (void)cudaGetLastError();  // CUDA keeps it as an error; the next launch must not see it
     ncclResult_t result = ncclSuccess;
     const ncclResult_t asked = nccl_.comm_get_async_error(rank.communicator, &result);
     if (asked != ncclSuccess) result = asked;

@@ -49,5 +49,17 @@ TEST_F(DeviceMemoryTest, WhatDoesNotFitIsAnErrorAndTheDeviceStaysUsable) {
   EXPECT_TRUE(backend_->FillZero((*small)->address(), 2 * kMib).ok());
 }
 
+// CUDA keeps every error of a thread until it is asked for, as it is after a launch.
+TEST_F(DeviceMemoryTest, AnErrorThatWasReportedIsNotThatOfTheNextLaunch) {
+  const auto memory = backend_->Allocate(8 * sizeof(float));
+  ASSERT_TRUE(memory.ok());
+  const MatrixView<float> matrix(static_cast<float*>((*memory)->address()), 2, 4);
+  MatrixView<float> overlapping = matrix;
+  overlapping.stride = 2;
+  ASSERT_FALSE(backend_->CopyInside(matrix, overlapping).ok());
+
+  EXPECT_TRUE(backend_->quant().Axpby(1, matrix, 0, matrix).ok());
+}
+
 }  // namespace
 }  // namespace gptvq

@@ -70,6 +70,7 @@ TEST_F(NcclInterconnectTest, ABroadcastThatNeverEndsLosesTheDevice) {
   EXPECT_TRUE(IsDeviceLost(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("did not end a broadcast in 20 ms"));
   EXPECT_EQ(simt::LiveCommunicators(), 0);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "that the device was not ready would be what the next launch reports";
 }
 
 TEST_F(NcclInterconnectTest, WhatNcclReportsLaterLosesTheDeviceAtOnce) {
