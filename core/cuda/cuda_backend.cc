@@ -38,8 +38,8 @@ class CudaBackend final : public Backend {
   std::string name() const override { return absl::StrCat("cuda:", context_->device()); }
   std::string numerics_class() const override {
     return absl::StrCat("cuda-", absl::StrReplaceAll(context_->device_name(), {{" ", "-"}, {"/", "-"}}), "-cublas",
-                        CUBLAS_VER_MAJOR, ".", CUBLAS_VER_MINOR, ".", CUBLAS_VER_PATCH, "/", kKernelVersion,
-                        row_unit_ > 0 ? absl::StrCat("+rows", row_unit_) : "");
+                        context_->libraries().cublas_version, "-cusolver", context_->libraries().cusolver_version, "/",
+                        kKernelVersion, row_unit_ > 0 ? absl::StrCat("+rows", row_unit_) : "");
   }
   DType activation_dtype() const override { return DType::kBf16; }
   std::int64_t row_unit() const override { return row_unit_; }

@@ -1,5 +1,7 @@
 #include "core/cuda/cuda_libraries.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "core/cuda/loaded_library.h"
@@ -8,6 +10,21 @@ namespace gptvq::cuda {
 namespace {
 
 constexpr char kRemedy[] = "use the CPU";
+
+// By cublasGetProperty, or cuSOLVER's.
+template <typename GetProperty>
+absl::StatusOr<std::string> VersionOf(const LoadedLibrary& library, const char* symbol) {
+  GetProperty get_property = nullptr;
+  GPTVQ_RETURN_IF_ERROR(library.Find(symbol, get_property));
+  int major = 0, minor = 0, patch = 0;
+  for (const auto& [property, value] :
+       {std::pair{MAJOR_VERSION, &major}, std::pair{MINOR_VERSION, &minor}, std::pair{PATCH_LEVEL, &patch}}) {
+    if (const auto result = get_property(property, value); static_cast<int>(result) != 0) {
+      return absl::InternalError(absl::StrCat("cuda: ", symbol, ": status ", static_cast<int>(result)));
+    }
+  }
+  return absl::StrCat(major, ".", minor, ".", patch);
+}
 
 }  // namespace
 
@@ -31,6 +48,10 @@ absl::StatusOr<CudaLibraries> LoadCudaLibraries() {
   GPTVQ_RETURN_IF_ERROR(cusolver.Find("cusolverDnDestroyParams", functions.cusolver_destroy_params));
   GPTVQ_RETURN_IF_ERROR(cusolver.Find("cusolverDnXpotrf_bufferSize", functions.cusolver_potrf_buffer_size));
   GPTVQ_RETURN_IF_ERROR(cusolver.Find("cusolverDnXpotrf", functions.cusolver_potrf));
+  GPTVQ_ASSIGN_OR_RETURN(functions.cublas_version,
+                         VersionOf<decltype(&cublasGetProperty)>(cublas, "cublasGetProperty"));
+  GPTVQ_ASSIGN_OR_RETURN(functions.cusolver_version,
+                         VersionOf<decltype(&cusolverGetProperty)>(cusolver, "cusolverGetProperty"));
   return functions;
 }
 

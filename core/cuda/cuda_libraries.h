@@ -4,6 +4,8 @@
 #include <cublas_v2.h>
 #include <cusolverDn.h>
 
+#include <string>
+
 #include "absl/status/statusor.h"
 
 namespace gptvq::cuda {
@@ -26,6 +28,9 @@ struct CudaLibraries {
   decltype(&cusolverDnDestroyParams) cusolver_destroy_params;
   decltype(&cusolverDnXpotrf_bufferSize) cusolver_potrf_buffer_size;
   decltype(&cusolverDnXpotrf) cusolver_potrf;
+  // "13.0.2": of what was loaded, which need not be what was compiled with, and decides the bytes of results.
+  std::string cublas_version;
+  std::string cusolver_version;
 };
 
 // Loads them; they stay as long as the process. Errors: FailedPrecondition naming the library or function that is missing.

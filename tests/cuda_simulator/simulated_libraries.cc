@@ -141,5 +141,7 @@ absl::StatusOr<gptvq::cuda::CudaLibraries> gptvq::cuda::LoadCudaLibraries() {
                        .cusolver_create_params = cusolverDnCreateParams,
                        .cusolver_destroy_params = cusolverDnDestroyParams,
                        .cusolver_potrf_buffer_size = cusolverDnXpotrf_bufferSize,
-                       .cusolver_potrf = cusolverDnXpotrf};
+                       .cusolver_potrf = cusolverDnXpotrf,
+                       .cublas_version = "0.0.0",
+                       .cusolver_version = "0.0.0"};
 }
