@@ -60,7 +60,7 @@ __global__ __launch_bounds__(kThreads) void HalfToBf16Kernel(ConstHalfView sourc
 __global__ __launch_bounds__(kThreads) void SplitKernel(const SplitArguments in) {
   const std::int64_t row_step = in.inner == InnerAxis::kRows ? in.matrix.rows : 0;
   const std::int64_t col_step = in.inner == InnerAxis::kCols ? in.matrix.cols : 0;
-  const int low_piece = in.order == SplitOrder::kHighHighLow ? 2 : 1;
+  const int low_piece = in.order == SplitOrder::kLowHighHigh ? 0 : 1;
   ForEachElement(in.matrix.rows, in.matrix.cols, [&](std::int64_t r, std::int64_t c) {
     const Tf32Pair pair = SplitTf32(in.matrix.at(r, c));
     for (int piece = 0; piece < 3; ++piece) {

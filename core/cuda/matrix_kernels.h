@@ -47,15 +47,16 @@ absl::Status LaunchFromHalf(const RowsPlan& plan, ConstHalfView source, DeviceVi
                             cudaStream_t stream);
 absl::Status LaunchHalfToBf16(const RowsPlan& plan, ConstHalfView source, Bf16View target_out, cudaStream_t stream);
 
-// The operand of a product in TF32, three times along the inner axis: high, high, low (SplitTf32 in formulas.h) or high,
+// The operand of a product in TF32, three times along the inner axis: low, high, high (SplitTf32 in formulas.h) or high,
 // low, high, so that the product of one kind with the other is the product of the originals but for that of the low
-// parts. out [rows, 3 cols] or [3 rows, cols].
+// parts. The small products come first: tensor cores cut a sum off whenever they add to it, and a small one loses little.
+// out [rows, 3 cols] or [3 rows, cols].
 enum class InnerAxis { kCols, kRows };
-enum class SplitOrder { kHighHighLow, kHighLowHigh };
+enum class SplitOrder { kLowHighHigh, kHighLowHigh };
 struct SplitArguments {
   DeviceView<const float> matrix;
   InnerAxis inner = InnerAxis::kCols;
-  SplitOrder order = SplitOrder::kHighHighLow;
+  SplitOrder order = SplitOrder::kLowHighHigh;
   DeviceView<float> out;
 };
 absl::Status LaunchSplit(const RowsPlan& plan, const SplitArguments& arguments, cudaStream_t stream);

@@ -99,9 +99,9 @@ absl::Status MultiplySplit(DeviceContext& context, const FloatProduct& product, 
   for (std::int64_t first = 0; first < inner; first += piece) {
     const std::int64_t count = std::min(piece, inner - first);
     GPTVQ_ASSIGN_OR_RETURN(const Operand a, Split(context, InnerPart(product.a, a_inner, first, count), a_inner,
-                                                  SplitOrder::kHighLowHigh, product.transpose_a, a_memory));
+                                                  SplitOrder::kLowHighHigh, product.transpose_a, a_memory));
     GPTVQ_ASSIGN_OR_RETURN(const Operand b, Split(context, InnerPart(product.b, b_inner, first, count), b_inner,
-                                                  SplitOrder::kHighHighLow, product.transpose_b, b_memory));
+                                                  SplitOrder::kHighLowHigh, product.transpose_b, b_memory));
     GPTVQ_RETURN_IF_ERROR(GemmByRows(context, {.alpha = product.alpha,
                                                .a = a,
                                                .b = b,

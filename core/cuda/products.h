@@ -16,7 +16,8 @@ namespace gptvq::cuda {
 // c = alpha op(a) op(b) + beta c. beta 0 ignores what c held. Small products run in f32 throughout. Large ones, by their
 // shape alone, run on the tensor cores: every factor split into two TF32 numbers, three products of those as one with an
 // inner axis of three times the length, so that c is read and written once; partial sums in f32. A product of two
-// numbers is then right to 3 * 2^-22 of itself, 12 roundings of f32; an infinity in a factor may become NaN.
+// numbers is then right to 3 * 2^-22 of itself, 12 roundings of f32; an infinity in a factor may become NaN. Tensor cores
+// cut partial sums off and do not round them, which the order of the three products and short pieces of the inner axis bound.
 // With `row_unit` > 0 every product is cut into pieces of so many rows, which cuBLAS then sees one by one: the bytes of a row
 // do not depend on how many pieces there are beside its own, nor does the choice between f32 and TF32.
 struct FloatProduct {

@@ -8,6 +8,7 @@
 #include "core/cuda/cuda_libraries.h"
 #include "cublas_v2.h"
 #include "cusolverDn.h"
+#include "tensor_core_sum.h"
 
 namespace {
 
@@ -38,6 +39,12 @@ std::vector<double> OperandOf(const void* matrix, cudaDataType type, std::int64_
   return elements;
 }
 
+// Products that are added at a time where tensor cores add them; 0 where f32 units do, in an order that is not known.
+std::int64_t ProductsAtATime(cudaDataType type, cublasComputeType_t compute) {
+  if (type == CUDA_R_16BF) return gptvq::simt::kBf16ProductsAtATime;
+  return compute == CUBLAS_COMPUTE_32F_FAST_TF32 ? gptvq::simt::kTf32ProductsAtATime : 0;
+}
+
 }  // namespace
 
 cublasStatus_t cublasCreate(cublasHandle_t* handle) {
@@ -61,11 +68,15 @@ cublasStatus_t cublasGemmEx_64(cublasHandle_t, cublasOperation_t transpose_a, cu
   }
   const std::vector<double> left = OperandOf(a, a_type, lda, transpose_a, m, k, compute);
   const std::vector<double> right = OperandOf(b, b_type, ldb, transpose_b, k, n, compute);
+  const std::int64_t at_a_time = ProductsAtATime(a_type, compute);
   const float scale = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
   for (std::int64_t row = 0; row < m; ++row) {
     for (std::int64_t col = 0; col < n; ++col) {
       double sum = 0;
-      for (std::int64_t i = 0; i < k; ++i) sum += left[row * k + i] * right[i * n + col];
+      for (std::int64_t i = 0; i < k; ++i) {
+        sum += left[row * k + i] * right[i * n + col];
+        if (at_a_time > 0 && (i + 1) % at_a_time == 0) sum = gptvq::simt::CutOff(sum);
+      }
       const std::int64_t at = col * ldc + row;
       if (c_type == CUDA_R_16BF) {
         static_cast<std::uint16_t*>(c)[at] = gptvq::FloatToBf16(static_cast<float>(scale * sum));

@@ -6,6 +6,7 @@
 
 #include "core/base/dtype.h"
 #include "cuda_runtime_api.h"
+#include "tensor_core_sum.h"
 
 namespace gptvq::cuda {
 
@@ -42,13 +43,15 @@ inline void MultiplyAdd(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsi
   };
   for (int i = 0; i < 4; ++i) {
     const int row = simt::Lane() / 4 + i / 2 * 8, col = simt::Lane() % 4 * 2 + i % 2;
-    float sum = c[i];
-    for (int k = 0; k < 16; ++k) {
-      const auto left = values.At<Registers>(row % 8 * 4 + k % 8 / 2),
-                 right = values.At<Registers>(col * 4 + k % 8 / 2);
-      sum += half_of(left.a[row / 8 + k / 8 * 2], k) * half_of(right.b[k / 8], k);
+    for (int first = 0; first < 16; first += simt::kBf16ProductsAtATime) {
+      double sum = c[i];
+      for (int k = first; k < first + simt::kBf16ProductsAtATime; ++k) {
+        const auto left = values.At<Registers>(row % 8 * 4 + k % 8 / 2),
+                   right = values.At<Registers>(col * 4 + k % 8 / 2);
+        sum += static_cast<double>(half_of(left.a[row / 8 + k / 8 * 2], k)) * half_of(right.b[k / 8], k);
+      }
+      c[i] = simt::CutOff(sum);
     }
-    c[i] = sum;
   }
 }
 
