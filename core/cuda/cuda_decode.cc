@@ -55,11 +55,12 @@ absl::Status CudaQuantOps::AccumulateCentroidWeights(const VectorCode& code, Con
   GPTVQ_RETURN_IF_ERROR(CheckAccumulateCentroidWeights(code, assignments, column_weights, sums_out));
   GPTVQ_RETURN_IF_ERROR(context_.Activate());
   GPTVQ_ASSIGN_OR_RETURN(const auto weights, DeviceBuffer<float>::FromHost(context_, column_weights));
-  return SumByCentroid(context_, {.code = MakeDeviceCode(code),
-                                  .assignments = ReadOnly(assignments),
-                                  .x = {weights.data(), code.layout->rows(), code.layout->cols(), 0},
-                                  .factor = ScaleFactor::kSquaredScale,
-                                  .sums_out = OnDevice(sums_out)});
+  GPTVQ_RETURN_IF_ERROR(SumByCentroid(context_, {.code = MakeDeviceCode(code),
+                                                 .assignments = ReadOnly(assignments),
+                                                 .x = {weights.data(), code.layout->rows(), code.layout->cols(), 0},
+                                                 .factor = ScaleFactor::kSquaredScale,
+                                                 .sums_out = OnDevice(sums_out)}));
+  return context_.Sync("AccumulateCentroidWeights");  // the weights are the caller's
 }
 
 }  // namespace gptvq::cuda

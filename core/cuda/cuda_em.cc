@@ -78,13 +78,14 @@ class StripeClustering {
 
   // The random numbers are drawn on the host, where Philox lives: K a group.
   absl::Status SeedByDSquared() {
-    std::vector<double> fractions;
-    fractions.reserve(static_cast<std::size_t>(vectors_.group_count * code_.centroid_count));
+    fractions_.reserve(static_cast<std::size_t>(vectors_.group_count * code_.centroid_count));
     for (std::int64_t block = 0; block < vectors_.group_count; ++block) {
       const Philox random(options_.seed, options_.stream + static_cast<std::uint64_t>(stripe_.first_group + block));
-      for (int k = 0; k < code_.centroid_count; ++k) fractions.push_back(random.Uniform(static_cast<std::uint64_t>(k)));
+      for (int k = 0; k < code_.centroid_count; ++k) {
+        fractions_.push_back(random.Uniform(static_cast<std::uint64_t>(k)));
+      }
     }
-    GPTVQ_ASSIGN_OR_RETURN(const auto fractions_device, DeviceBuffer<double>::FromHost(context_, fractions));
+    GPTVQ_ASSIGN_OR_RETURN(const auto fractions_device, DeviceBuffer<double>::FromHost(context_, fractions_));
     return LaunchDSquaredSeeds(
         plan_, code_.vector_dim,
         {.vectors = vectors_, .fractions = fractions_device.data(), .nearest = distances_.data()}, codebooks_,
@@ -127,6 +128,7 @@ class StripeClustering {
   const DeviceView<float> codebooks_;  // of the stripe
   StripeVectors vectors_;
   GroupPlan plan_;
+  std::vector<double> fractions_;  // read until Cluster has waited
   DeviceBuffer<float> planes_;
   DeviceBuffer<float> distances_;  // also what D-squared seeding keeps
 };

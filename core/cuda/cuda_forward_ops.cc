@@ -170,7 +170,7 @@ absl::Status CudaForwardOps::AccumulateLogSumExp(ConstTensorView hidden_tensor, 
                                              context_.stream()));
     }
   }
-  return absl::OkStatus();
+  return context_.Sync("AccumulateLogSumExp");  // the targets are the caller's
 }
 
 }  // namespace gptvq::cuda

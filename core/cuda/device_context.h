@@ -111,6 +111,8 @@ class DeviceBuffer {
     buffer.count_ = count;
     return buffer;
   }
+  // In stream order: where the device can read the host's memory by itself CUDA need not have read `values` before the stream
+  // is waited for.
   static absl::StatusOr<DeviceBuffer> FromHost(DeviceContext& context, absl::Span<const T> values) {
     GPTVQ_ASSIGN_OR_RETURN(DeviceBuffer buffer, Make(context, static_cast<std::int64_t>(values.size())));
     GPTVQ_RETURN_IF_ERROR(context.CopyToDevice(values.data(), buffer.data_, values.size() * sizeof(T)));
