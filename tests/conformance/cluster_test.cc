@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "core/base/philox.h"
 #include "tests/conformance/backend_conformance.h"

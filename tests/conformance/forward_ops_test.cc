@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "tests/conformance/backend_conformance.h"
 #include "tests/conformance/guarded_matrix.h"

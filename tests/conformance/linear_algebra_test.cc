@@ -3,6 +3,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <utility>
 
 #include "core/backend/hessian_panels.h"
 #include "tests/conformance/backend_conformance.h"

@@ -1,6 +1,7 @@
 #include "tests/conformance/vector_code_case.h"
 
 #include <sstream>
+#include <utility>
 
 #include "core/base/check.h"
 #include "tests/support/test_random.h"
