@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -37,6 +38,10 @@ class Backend {
   // Uninitialised memory. Errors: ResourceExhausted naming the bytes asked for.
   virtual absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) = 0;
 
+  // What of the memory can be the backend's, with what is: all but what others use. Without limit where that is nothing to plan
+  // with: the memory is the host's.
+  virtual absl::StatusOr<std::uint64_t> CapacityBytes() { return std::numeric_limits<std::uint64_t>::max(); }
+
   // Copies between f32 in host memory and a matrix in backend memory, converting to and from its dtype. Synchronous.
   virtual absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) = 0;
   virtual absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) = 0;
@@ -46,6 +51,10 @@ class Backend {
   virtual absl::Status CopyBytesToHost(const void* source, void* target_out, std::size_t bytes) = 0;
   virtual absl::Status CopyInside(MatrixView<const float> source, MatrixView<float> target_out) = 0;
   virtual absl::Status FillZero(void* target_out, std::size_t bytes) = 0;
+
+  // Waits for all that was asked of this backend. From then on other backends of the same memory may use what it wrote, and what it
+  // read may be freed. Nothing to do where every operation has ended when it returns.
+  virtual absl::Status Synchronize() { return absl::OkStatus(); }
 
   // A way for another thread to bring bytes to this memory while this one computes. Null where that is nothing to wait for: the
   // memory is the host's. Errors: those of allocations.

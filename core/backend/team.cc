@@ -25,6 +25,10 @@ absl::Status Gravest(const std::vector<absl::Status>& statuses) {
 
 }  // namespace
 
+Team::Team(Backend& lead, std::vector<Backend*> auxiliary) : backends_{&lead}, auxiliary_(std::move(auxiliary)) {
+  for (const Backend* backend : auxiliary_) GPTVQ_CHECK(backend->numerics_class() == lead.numerics_class());
+}
+
 Team::Team(std::vector<Backend*> backends, Interconnect& interconnect)
     : backends_(std::move(backends)), interconnect_(&interconnect) {
   GPTVQ_CHECK(!backends_.empty());

@@ -19,10 +19,16 @@ namespace gptvq {
 // The backends that work on one task together, all of one process and one numerics class: the GPUs of a slot, or one backend
 // alone. The number of a backend among them is its rank. The result of what they do is, byte by byte, that of one of them
 // alone (docs/adr/0010). Borrows backends and interconnect. Thread-compatible.
+//
+// A backend alone may have auxiliary ones, of the same device: queues of work of their own, for what can be done side by side
+// in one memory (docs/adr/0018). They have no rank.
 class Team {
  public:
   // One backend alone is a team, too, wherever one is wanted.
   Team(Backend& backend) : backends_{&backend} {}  // NOLINT(google-explicit-constructor)
+
+  // Preconditions: `auxiliary` use the memory of `lead`, and are of its numerics class.
+  Team(Backend& lead, std::vector<Backend*> auxiliary);
 
   // Preconditions: at least one backend; all of one numerics class; more than one only if each has a row_unit().
   Team(std::vector<Backend*> backends, Interconnect& interconnect);
@@ -31,6 +37,8 @@ class Team {
   Backend& backend(int rank) const { return *backends_[rank]; }
   // Rank 0: for what one backend does alone.
   Backend& lead() const { return *backends_.front(); }
+  // None in a team of several ranks.
+  const std::vector<Backend*>& auxiliary() const { return auxiliary_; }
 
   // Runs body(communicator) for the first `rank_count` ranks at once: rank 0 on the calling thread, the others on threads of
   // their own. Returns when all have ended: OK, or a lost device, or the error of the lowest rank that failed by itself; the
@@ -43,6 +51,7 @@ class Team {
 
  private:
   std::vector<Backend*> backends_;
+  std::vector<Backend*> auxiliary_;
   Interconnect* interconnect_ = nullptr;
 };
 

@@ -32,9 +32,6 @@ class UploadLane {
   // computes to use once it knows.
   // Errors: those of `fill`; ResourceExhausted naming the bytes when the device has no room; those of the backend.
   virtual absl::StatusOr<std::unique_ptr<DeviceMemory>> Upload(std::uint64_t bytes, Fill fill) = 0;
-
-  // What of the device's memory can be the backend's, with what is: all but what others use.
-  virtual absl::StatusOr<std::uint64_t> CapacityBytes() = 0;
 };
 
 }  // namespace gptvq

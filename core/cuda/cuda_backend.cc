@@ -52,6 +52,11 @@ class CudaBackend final : public Backend {
     return std::make_unique<CudaMemory>(*context_, address);
   }
 
+  absl::StatusOr<std::uint64_t> CapacityBytes() override {
+    GPTVQ_RETURN_IF_ERROR(context_->Activate());
+    return context_->CapacityBytes();
+  }
+
   absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) override;
   absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) override;
   absl::Status CopyBytesFromHost(const void* source, void* target_out, std::size_t bytes) override {
@@ -67,6 +72,10 @@ class CudaBackend final : public Backend {
   absl::Status FillZero(void* target_out, std::size_t bytes) override {
     GPTVQ_RETURN_IF_ERROR(context_->Activate());
     return context_->Zero(target_out, bytes);
+  }
+  absl::Status Synchronize() override {
+    GPTVQ_RETURN_IF_ERROR(context_->Activate());
+    return context_->Sync("Synchronize");
   }
   absl::StatusOr<std::unique_ptr<UploadLane>> MakeUploadLane() override { return CudaUploadLane::Make(*context_); }
 

@@ -61,9 +61,4 @@ absl::Status CudaUploadLane::CopyPieces(void* target, std::uint64_t bytes, Fill 
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::uint64_t> CudaUploadLane::CapacityBytes() {
-  GPTVQ_RETURN_IF_ERROR(context_.Activate());
-  return context_.CapacityBytes();
-}
-
 }  // namespace gptvq::cuda

@@ -28,7 +28,6 @@ class CudaUploadLane final : public UploadLane {
   ~CudaUploadLane() override;
 
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Upload(std::uint64_t bytes, Fill fill) override;
-  absl::StatusOr<std::uint64_t> CapacityBytes() override;
 
  private:
   struct Piece {

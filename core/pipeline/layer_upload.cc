@@ -63,7 +63,7 @@ absl::StatusOr<UploadLanes> MakeUploadLanes(const Team& team, std::uint64_t need
     if (absl::IsResourceExhausted(lane.status())) return UploadLanes();
     GPTVQ_RETURN_IF_ERROR(lane.status());
     if (*lane == nullptr) return UploadLanes();
-    GPTVQ_ASSIGN_OR_RETURN(const std::uint64_t capacity_bytes, (*lane)->CapacityBytes());
+    GPTVQ_ASSIGN_OR_RETURN(const std::uint64_t capacity_bytes, team.backend(rank).CapacityBytes());
     if (capacity_bytes < needed_bytes) return UploadLanes();
     lanes.push_back(*std::move(lane));
   }

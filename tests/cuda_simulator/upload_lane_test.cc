@@ -82,11 +82,11 @@ TEST_F(UploadLaneTest, WhatDoesNotFitIsAnErrorAndTheDeviceStaysUsable) {
 }
 
 TEST_F(UploadLaneTest, CapacityIsWhatIsFreeAndWhatTheBackendHas) {
-  const std::uint64_t empty = lane_->CapacityBytes().value();
+  const std::uint64_t empty = backend_->CapacityBytes().value();
   const auto memory = backend_->Allocate(30 * kMib);
   ASSERT_TRUE(memory.ok());
 
-  EXPECT_EQ(lane_->CapacityBytes().value(), empty);
+  EXPECT_EQ(backend_->CapacityBytes().value(), empty);
 }
 
 }  // namespace

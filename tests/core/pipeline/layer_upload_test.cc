@@ -38,7 +38,6 @@ class HostLane final : public UploadLane {
     }
     return memory;
   }
-  absl::StatusOr<std::uint64_t> CapacityBytes() override { return room_bytes_; }
 
  private:
   Backend& backend_;
