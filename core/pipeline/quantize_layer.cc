@@ -15,6 +15,7 @@
 #include "core/model/layer_forward.h"
 #include "core/model/linear_role.h"
 #include "core/pipeline/sample_shares.h"
+#include "core/pipeline/side_by_side.h"
 #include "core/quant/decode_linear.h"
 #include "core/quant/hessian.h"
 #include "core/quant/prepared_hessian.h"
@@ -182,17 +183,17 @@ class LayerQuantizer {
   absl::Status TakeFinished(LinearRole role) {
     const auto i = static_cast<std::size_t>(role);
     const std::shared_ptr<const QuantizedLinear>& linear = options_.finished.linears[i];
-    GPTVQ_RETURN_IF_ERROR(SetWeight(role, *linear));
+    GPTVQ_RETURN_IF_ERROR(SetWeight(team_, role, *linear));
     result_.linears.push_back(linear);
     result_.reports.push_back(options_.finished.reports[i]);
     return absl::OkStatus();
   }
 
-  // In the memory of every rank.
-  absl::Status SetWeight(LinearRole role, const QuantizedLinear& linear) {
-    return team_.Run([&](const Communicator& ranks) {
+  // In the memory of every rank of `team`.
+  absl::Status SetWeight(const Team& team, LinearRole role, const QuantizedLinear& linear) const {
+    return team.Run([&](const Communicator& ranks) {
       const int rank = ranks.rank();
-      return DecodeLinear(team_.backend(rank), linear, layers_[rank].Replace(role));
+      return DecodeLinear(team.backend(rank), linear, layers_[rank].Replace(role));
     });
   }
 
@@ -204,25 +205,64 @@ class LayerQuantizer {
                              return PreparedHessian::Make(team_.backend(rank), std::move(hessians[rank][index]),
                                                           options_.spec, &clock_);
                            }));
-    bool is_first = true;
+    std::vector<LinearRole> open;
     for (LinearRole role : LinearsAt(input)) {
       if (IsFinished(role)) {
         GPTVQ_RETURN_IF_ERROR(TakeFinished(role));
-        continue;
+      } else {
+        open.push_back(role);
       }
-      GPTVQ_RETURN_IF_ERROR(QuantizeRole(role, prepared));
-      // The factorisation is shared; its time is booked on the linear that needed it first.
-      if (is_first) result_.reports.back().seconds.factor = prepared.front().factor_seconds();
-      is_first = false;
-      observer_.on_linear(result_);
     }
-    return absl::OkStatus();
+    return QuantizeRoles(open, prepared);
   }
 
-  absl::Status QuantizeRole(LinearRole role, absl::Span<const PreparedHessian> hessians) {
+  // A linear that was computed.
+  struct Computed {
+    std::shared_ptr<const QuantizedLinear> linear;
+    LinearReport report;
+  };
+
+  // Side by side where there are backends for it. Nobody else touches Hessians and layers meanwhile, and both outlive the work, so
+  // what the lead allocated stays where it is.
+  absl::Status QuantizeRoles(absl::Span<const LinearRole> roles, absl::Span<const PreparedHessian> hessians) {
+    const bool has_company = team_.size() == 1 && !options_.auxiliary.empty();
+    std::vector<Computed> computed(roles.size());
+    std::size_t first = 0;
+    const auto begin = [&](int i) { return ObserveStep(LinearPath(layers_.front().index(), roles[first + i])); };
+    const auto run = [&](int i, int place) -> absl::Status {
+      if (computed[first + i].linear != nullptr) return absl::OkStatus();
+      if (place == 0) return QuantizeRole(team_, roles[first + i], hessians, computed[first + i]);
+      Backend& backend = *options_.auxiliary[place - 1];
+      absl::Status status = QuantizeRole(Team(backend), roles[first + i], hessians, computed[first + i]);
+      // Also after an error: what this backend reads must not be freed.
+      status.Update(backend.Synchronize());
+      return status;
+    };
+    const auto end = [&](int i) {
+      Computed& linear = computed[first + i];
+      // The factorisation is shared; its time is booked on the linear that needed it first.
+      if (first + i == 0) linear.report.seconds.factor = hessians.front().factor_seconds();
+      result_.linears.push_back(linear.linear);
+      result_.reports.push_back(std::move(linear.report));
+      observer_.on_linear(result_);
+    };
+    if (has_company) {
+      GPTVQ_RETURN_IF_ERROR(team_.lead().Synchronize());  // what it wrote must be there for the others
+      const std::size_t before = result_.linears.size();
+      const absl::Status status = RunSideBySide(static_cast<int>(roles.size()),
+                                                1 + static_cast<int>(options_.auxiliary.size()), {begin, run, end});
+      if (!absl::IsResourceExhausted(status)) return status;
+      // There was to be room for all, but what is free may lie in pieces.
+      first = result_.linears.size() - before;
+    }
+    return RunSideBySide(static_cast<int>(roles.size() - first), 1, {begin, run, end});
+  }
+
+  // By the backends of `team`: all of the layer's, or one that uses the memory of their lead. Other linears may be at work.
+  absl::Status QuantizeRole(const Team& team, LinearRole role, absl::Span<const PreparedHessian> hessians,
+                            Computed& computed_out) const {
     const DecoderLayer& layer = layers_.front();
     const std::string path = LinearPath(layer.index(), role);
-    GPTVQ_RETURN_IF_ERROR(ObserveStep(path));
     const std::int64_t rows = layer.weight(role).rows;
     const std::int64_t cols = layer.weight(role).cols;
     // In host memory only where the layer was loaded with rounded weights.
@@ -230,22 +270,22 @@ class LayerQuantizer {
     const MatrixView<float> source(read.data(), rows, cols);
     if (!read.empty()) GPTVQ_RETURN_IF_ERROR(linears_.ReadWeight(layer.index(), role, source));
     const auto copy_rows = [&](int rank, std::int64_t first_row, MatrixView<float> rows_out) {
-      Backend& backend = team_.backend(rank);
+      Backend& backend = team.backend(rank);
       if (!read.empty()) return backend.CopyFromHost(source.Rows(first_row, rows_out.rows), AsTensor(rows_out));
       return backend.forward().Convert(layers_[rank].source(role).Rows(first_row, rows_out.rows), AsTensor(rows_out));
     };
     DeviceMatrix<std::uint8_t> assignments;
-    GPTVQ_ASSIGN_OR_RETURN(LinearResult result, QuantizeLinear(team_, path, {rows, cols, copy_rows}, hessians,
+    GPTVQ_ASSIGN_OR_RETURN(LinearResult result, QuantizeLinear(team, path, {rows, cols, copy_rows}, hessians,
                                                                options_.spec, options_.seed, &clock_, assignments));
+    GPTVQ_RETURN_IF_ERROR(team.lead().Synchronize());  // Replace frees, on the lead's behalf, what the recipe read
     if (assignments.rows() > 0) {
       // They are where they are needed; else every rank is told all of them.
-      GPTVQ_RETURN_IF_ERROR(DecodeLinear(team_.lead(), std::get<VectorQuantizedLinear>(result.linear),
+      GPTVQ_RETURN_IF_ERROR(DecodeLinear(team.lead(), std::get<VectorQuantizedLinear>(result.linear),
                                          std::as_const(assignments).view(), layers_.front().Replace(role)));
     } else {
-      GPTVQ_RETURN_IF_ERROR(SetWeight(role, result.linear));
+      GPTVQ_RETURN_IF_ERROR(SetWeight(team, role, result.linear));
     }
-    result_.linears.push_back(std::make_shared<const QuantizedLinear>(std::move(result.linear)));
-    result_.reports.push_back(std::move(result.report));
+    computed_out = {std::make_shared<const QuantizedLinear>(std::move(result.linear)), std::move(result.report)};
     return absl::OkStatus();
   }
 

@@ -115,7 +115,7 @@ absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerRea
   GPTVQ_ASSIGN_OR_RETURN(HeldLayer held, read_ahead.Next());
   GPTVQ_ASSIGN_OR_RETURN(std::vector<DecoderLayer> layers, LoadHeldLayers(context, held, layer));
   const CheckpointLinears linears(held.tensors);
-  QuantizeLayerOptions layer_options{.spec = options.spec, .seed = options.seed};
+  QuantizeLayerOptions layer_options{.spec = options.spec, .seed = options.seed, .auxiliary = context.team.auxiliary()};
   const bool is_resumed = options.checkpoint && options.checkpoint->layer == layer;
   if (is_resumed) layer_options.finished = options.checkpoint->done;
   const auto keep = [&](const QuantizedLayer& done) { publisher.Checkpoint(layer, done); };
