@@ -20,6 +20,9 @@ namespace {
 
 constexpr std::size_t kMaxDescriptionBytes = 256;  // of the protocol
 
+// With them a GPU quantizes q, k and v at once; no input has more linears.
+constexpr int kAuxiliaryBackends = 2;
+
 // "Intel(R) Xeon(R) ..., 8 threads"
 std::string DescribeCpu(int threads) {
   std::ifstream cpuinfo("/proc/cpuinfo");
@@ -67,6 +70,21 @@ DeviceReader HealthReaderOf(const std::vector<CudaDevice>& devices) {
   };
 }
 
+std::vector<Backend*> Borrowed(const std::vector<std::unique_ptr<Backend>>& backends) {
+  std::vector<Backend*> borrowed;
+  for (const std::unique_ptr<Backend>& backend : backends) borrowed.push_back(backend.get());
+  return borrowed;
+}
+
+// Whether they are used depends on the job: they cost a stream each, and library handles once they work.
+absl::StatusOr<std::vector<std::unique_ptr<Backend>>> MakeAuxiliary(const CudaDevice& device, const Backend& lead) {
+  std::vector<std::unique_ptr<Backend>> auxiliary(kAuxiliaryBackends);
+  for (std::unique_ptr<Backend>& backend : auxiliary) {
+    GPTVQ_ASSIGN_OR_RETURN(backend, MakeCudaBackend({.device = device.index, .row_unit = lead.row_unit()}));
+  }
+  return auxiliary;
+}
+
 absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevice>& devices) {
   std::vector<PlacedTeam> placed;
   for (const CudaDevice& device : devices) {
@@ -76,6 +94,7 @@ absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevi
                  .description = device.name.substr(0, kMaxDescriptionBytes),
                  .memory_bytes = device.memory_bytes};
     team.read_health = HealthReaderOf({device});
+    GPTVQ_ASSIGN_OR_RETURN(team.auxiliary, MakeAuxiliary(device, *backend));
     team.backends.push_back(std::move(backend));
     placed.push_back(std::move(team));
   }
@@ -100,6 +119,9 @@ absl::StatusOr<std::vector<PlacedTeam>> MakeTeamSlots(const std::vector<std::vec
         .memory_bytes = least_memory};
     team.backends = std::move(made.backends);
     team.interconnect = std::move(made.interconnect);
+    if (devices.size() == 1) {
+      GPTVQ_ASSIGN_OR_RETURN(team.auxiliary, MakeAuxiliary(devices.front(), *team.backends.front()));
+    }
     team.read_health = HealthReaderOf(devices);
     placed.push_back(std::move(team));
   }
@@ -132,9 +154,8 @@ absl::StatusOr<std::vector<CudaDevice>> DevicesOf(const std::vector<int>& number
 }  // namespace
 
 Team PlacedTeam::team() const {
-  std::vector<Backend*> borrowed;
-  for (const std::unique_ptr<Backend>& backend : backends) borrowed.push_back(backend.get());
-  return interconnect == nullptr ? Team(*borrowed.front()) : Team(std::move(borrowed), *interconnect);
+  if (interconnect != nullptr) return Team(Borrowed(backends), *interconnect);
+  return Team(*backends.front(), Borrowed(auxiliary));
 }
 
 absl::StatusOr<std::vector<PlacedTeam>> MakeDeviceSlots(const DeviceSlotsOptions& options) {

@@ -29,6 +29,7 @@ struct DeviceSlotsOptions {
 struct PlacedTeam {
   DeviceSlot slot;
   std::vector<std::unique_ptr<Backend>> backends;        // one, or those of a team in order of ranks
+  std::vector<std::unique_ptr<Backend>> auxiliary = {};  // of one backend: Team::auxiliary
   std::unique_ptr<Interconnect> interconnect = nullptr;  // of several
   // How much of the device's memory is in use, by everybody; thread-safe. Empty where the device does not say, as the CPU:
   // the process' own memory is a metric anyway.

@@ -19,8 +19,9 @@ class Planner {
       : config_(config), spec_(spec), input_(input), needs_(needs) {}
 
   MemoryPlan Plan() {
-    plan_.ahead_device_bytes = PeakBytes(Copies::kAhead);
-    plan_.device_bytes = PeakBytes(Copies::kWhenNeeded);  // last: the place of this peak is told
+    plan_.beside_device_bytes = PeakBytes(Copies::kAhead, Linears::kSideBySide);
+    plan_.ahead_device_bytes = PeakBytes(Copies::kAhead, Linears::kOneByOne);
+    plan_.device_bytes = PeakBytes(Copies::kWhenNeeded, Linears::kOneByOne);  // last: the place of this peak is told
     plan_.host_bytes = static_cast<std::uint64_t>(HostBytes());
     if (needs_.place == MemoryNeeds::Place::kHost) plan_.host_bytes += plan_.device_bytes;
     return plan_;
@@ -29,9 +30,11 @@ class Planner {
  private:
   // Of weights to the device.
   enum class Copies { kWhenNeeded, kAhead };
+  // Of one input.
+  enum class Linears { kOneByOne, kSideBySide };
 
   // The largest sum over the stages of a layer, whose place it notes.
-  std::uint64_t PeakBytes(Copies copies) {
+  std::uint64_t PeakBytes(Copies copies, Linears linears) {
     peak_bytes_ = 0;
     const std::int64_t resident = ResidentBytes();
     for (LayerInput input : kLayerInputs) {
@@ -42,12 +45,16 @@ class Planner {
       const std::int64_t base = resident + others + (copies == Copies::kAhead ? StoredBytes(input) : 0);
       Consider(base + square, "calibrate", {});
       Consider(base + 2 * square + needs_.factor_bytes * cols * cols, "factor", {});
+      std::int64_t all = base + 3 * square;
       for (LinearRole role : LinearsAt(input)) {
         const LinearShape shape = ShapeOf(config_, role);
         const std::int64_t linear = base + 3 * square + StateBytes(shape);
         Consider(linear + SweepBytes(shape), "cluster", LinearName(role));
         Consider(linear + RefineBytes(shape), "refine", LinearName(role));
+        all += StateBytes(shape) + std::max(SweepBytes(shape), RefineBytes(shape));
       }
+      // Each may be where it needs most.
+      if (linears == Linears::kSideBySide) Consider(all, "side by side", {});
     }
     return peak_bytes_;
   }
@@ -135,16 +142,22 @@ class Planner {
     return 2 * kFloat * weights + CodeBytes(weights) + needs_.product_bytes * (shape.rows + shape.cols);
   }
 
-  // Two layers as they are stored; the largest linear in f32 twice, as it was read and dequantized; what copies of a layer
-  // ahead go through; the quantized linears of a layer and of the one before, of which a packed form is on its way.
+  // Two layers as they are stored; the largest linear in f32 twice, as it was read and dequantized, or those of one input, as they
+  // were read side by side; what copies of a layer ahead go through; the quantized linears of a layer and of the one before, of which a packed form is on its way.
   std::int64_t HostBytes() const {
-    std::int64_t largest = 0;
-    for (LinearRole role : kLinearRoles) {
-      largest = std::max(largest, ShapeOf(config_, role).rows * ShapeOf(config_, role).cols);
+    std::int64_t read = 0;
+    for (LayerInput input : kLayerInputs) {
+      std::int64_t side_by_side = 0;
+      for (LinearRole role : LinearsAt(input)) {
+        const std::int64_t linear = ShapeOf(config_, role).rows * ShapeOf(config_, role).cols;
+        side_by_side += linear;
+        read = std::max(read, 2 * linear);
+      }
+      read = std::max(read, side_by_side);
     }
     const std::int64_t weights = LayerWeights();
-    return 2 * input_.source_bytes_per_weight * weights + 2 * kFloat * largest + needs_.lane_bytes +
-           3 * CodeBytes(weights) + tokens() * static_cast<std::int64_t>(sizeof(std::int32_t));
+    return 2 * input_.source_bytes_per_weight * weights + kFloat * read + needs_.lane_bytes + 3 * CodeBytes(weights) +
+           tokens() * static_cast<std::int64_t>(sizeof(std::int32_t));
   }
 
   // Of quantized weights: indices are packed, the codes of uniform grids are not.

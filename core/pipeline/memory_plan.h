@@ -26,6 +26,8 @@ struct MemoryPlan {
   std::uint64_t device_bytes = 0;  // in the backend's memory
   // The same with the linears of the next layer, where they are copied ahead: where a device has so much (core/pipeline/layer_upload.h).
   std::uint64_t ahead_device_bytes = 0;
+  // The same with all linears of one input at work at once: where a device has so much, and backends for it (docs/adr/0018).
+  std::uint64_t beside_device_bytes = 0;
   std::uint64_t host_bytes = 0;  // with device_bytes where the backend's memory is the host's
   // Where device memory peaks: "calibrate", "factor", or "cluster" or "refine" with the linear of the peak.
   std::string_view peak_step;

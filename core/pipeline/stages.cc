@@ -49,14 +49,28 @@ absl::StatusOr<std::vector<int>> OpenLayers(LayerRange range, const std::vector<
                                           " was given out of order, or for layers ", range.begin, " to ", range.end));
 }
 
-// Ways to bring layers to the devices ahead of their turn. Nothing that a job does needs more memory than quantizing with `spec`.
-absl::StatusOr<UploadLanes> LanesFor(const StageContext& context, const QuantSpec& spec) {
+// Nothing that a job does needs more memory than quantizing with `spec`.
+absl::StatusOr<MemoryPlan> PlanFor(const StageContext& context, const QuantSpec& spec) {
   const ModelConfig& config = context.model.config();
   GPTVQ_ASSIGN_OR_RETURN(const TensorInfo weight, context.model.checkpoint().Get(WeightTensor(0, LinearRole::kQ)));
   const MemoryPlanInput input = {.sample_count = context.tokens.rows,
                                  .sequence_length = context.tokens.cols,
                                  .source_bytes_per_weight = static_cast<std::int64_t>(DTypeBytes(weight.dtype))};
-  return MakeUploadLanes(context.team, PlanMemory(config, spec, input, PlannedDevice::kGpu).ahead_device_bytes);
+  return PlanMemory(config, spec, input, PlannedDevice::kGpu);
+}
+
+// Ways to bring layers to the devices ahead of their turn.
+absl::StatusOr<UploadLanes> LanesFor(const StageContext& context, const QuantSpec& spec) {
+  GPTVQ_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanFor(context, spec));
+  return MakeUploadLanes(context.team, plan.ahead_device_bytes);
+}
+
+// The team's backends for linears of one input side by side; none where their memory has no room for that.
+absl::StatusOr<std::vector<Backend*>> AuxiliaryFor(const StageContext& context, const QuantSpec& spec) {
+  if (context.team.auxiliary().empty()) return std::vector<Backend*>();
+  GPTVQ_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanFor(context, spec));
+  GPTVQ_ASSIGN_OR_RETURN(const std::uint64_t capacity_bytes, context.team.lead().CapacityBytes());
+  return capacity_bytes < plan.beside_device_bytes ? std::vector<Backend*>() : context.team.auxiliary();
 }
 
 // The layer in the memory of every rank. `tensors` holds norms and biases.
@@ -105,8 +119,8 @@ absl::Status CaptureOne(const StageContext& context, LayerRange range, LayerRead
 }
 
 absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerReadAhead& read_ahead, int layer,
-                         const QuantizeShardOptions& options, TeamRows& rows, StageObserver& observer,
-                         LayerPublisher& publisher) {
+                         const QuantizeShardOptions& options, const std::vector<Backend*>& auxiliary, TeamRows& rows,
+                         StageObserver& observer, LayerPublisher& publisher) {
   const auto observe = [&](int done_linears, std::string_view step) -> absl::Status {
     GPTVQ_RETURN_IF_ERROR(publisher.Poll());
     return observer.OnProgress({layer, step, FractionOf(range, layer, done_linears)});
@@ -115,7 +129,7 @@ absl::Status QuantizeOne(const StageContext& context, LayerRange range, LayerRea
   GPTVQ_ASSIGN_OR_RETURN(HeldLayer held, read_ahead.Next());
   GPTVQ_ASSIGN_OR_RETURN(std::vector<DecoderLayer> layers, LoadHeldLayers(context, held, layer));
   const CheckpointLinears linears(held.tensors);
-  QuantizeLayerOptions layer_options{.spec = options.spec, .seed = options.seed, .auxiliary = context.team.auxiliary()};
+  QuantizeLayerOptions layer_options{.spec = options.spec, .seed = options.seed, .auxiliary = auxiliary};
   const bool is_resumed = options.checkpoint && options.checkpoint->layer == layer;
   if (is_resumed) layer_options.finished = options.checkpoint->done;
   const auto keep = [&](const QuantizedLayer& done) { publisher.Checkpoint(layer, done); };
@@ -151,16 +165,17 @@ absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRang
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<int> open_layers, OpenLayers(range, options.published));
   GPTVQ_ASSIGN_OR_RETURN(TeamRows rows, TeamRows::ShareOut(context.team, context.model.config(), std::move(boundary)));
   GPTVQ_ASSIGN_OR_RETURN(const UploadLanes lanes, LanesFor(context, options.spec));
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<Backend*> auxiliary, AuxiliaryFor(context, options.spec));
   LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), open_layers, lanes);
   LayerPublisher publisher(options.spec, observer, options.keeper);
   auto published = options.published.begin();
   absl::Status status;
   for (int layer = range.begin; layer < range.end && status.ok(); ++layer) {
     const bool is_published = published != options.published.end() && published->layer() == layer;
-    status =
-        WithContext(is_published ? ReplayOne(context, range, *published++, rows, observer)
-                                 : QuantizeOne(context, range, read_ahead, layer, options, rows, observer, publisher),
-                    absl::StrCat("layer ", layer));
+    status = WithContext(
+        is_published ? ReplayOne(context, range, *published++, rows, observer)
+                     : QuantizeOne(context, range, read_ahead, layer, options, auxiliary, rows, observer, publisher),
+        absl::StrCat("layer ", layer));
   }
   GPTVQ_RETURN_IF_ERROR(publisher.Finish());  // what became of an earlier layer comes first
   GPTVQ_RETURN_IF_ERROR(status);

@@ -25,6 +25,8 @@ namespace gptvq {
 //
 // Activations that come in and go out lie in the memory of the team's lead; in between they are shared out.
 //
+// Where the team has auxiliary backends and their memory has room, linears of one input are quantized side by side.
+//
 // Memory of every rank: the weights of one layer, on a GPU with room for it those of the next, too, and, in host memory as they
 // are stored, of this layer and the next; the activations of
 // the calibration rows (samples x length x hidden); scratch of one layer and the packed form of the one before; never the

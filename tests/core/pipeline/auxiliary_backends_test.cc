@@ -28,10 +28,10 @@ using ::testing::HasSubstr;
 constexpr std::int64_t kSamples = 6;
 constexpr std::int64_t kLength = 32;
 
-// The CPU's, with as much memory as it is given.
+// The CPU's, until it has no memory left.
 class LimitedBackend final : public Backend {
  public:
-  explicit LimitedBackend(std::uint64_t capacity_bytes) : capacity_bytes_(capacity_bytes) {}
+  explicit LimitedBackend(int allocation_limit) : allocation_limit_(allocation_limit) {}
 
   std::string name() const override { return backend_->name(); }
   std::string numerics_class() const override { return backend_->numerics_class(); }
@@ -40,10 +40,9 @@ class LimitedBackend final : public Backend {
   ForwardOps& forward() override { return backend_->forward(); }
   QuantOps& quant() override { return backend_->quant(); }
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override {
-    if (++allocations_ > allocation_limit) return absl::ResourceExhaustedError("no memory");
+    if (++allocations_ > allocation_limit_) return absl::ResourceExhaustedError("no memory");
     return backend_->Allocate(bytes);
   }
-  absl::StatusOr<std::uint64_t> CapacityBytes() override { return capacity_bytes_; }
   absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) override {
     return backend_->CopyFromHost(source, target_out);
   }
@@ -62,15 +61,12 @@ class LimitedBackend final : public Backend {
   absl::Status FillZero(void* target_out, std::size_t bytes) override { return backend_->FillZero(target_out, bytes); }
 
   int allocations() const { return allocations_; }
-  int allocation_limit = std::numeric_limits<int>::max();
 
  private:
-  const std::uint64_t capacity_bytes_;
+  const int allocation_limit_;
   const std::unique_ptr<Backend> backend_ = MakeCpuBackend({.thread_count = 1});
   int allocations_ = 0;
 };
-
-constexpr std::uint64_t kAmple = std::uint64_t{1} << 40;
 
 // The linears of a checkpoint, one of which is broken.
 class BrokenLinears final : public LinearSource {
@@ -289,10 +285,10 @@ TEST_F(AuxiliaryBackendsTest, ALinearThatFindsNoMemoryIsDoneWhenTheOthersAre) {
   const RecordingObserver expected = Quantize(Team(*alone), TestSpec());
   for (int allocation_limit : {0, 3, 40}) {
     SCOPED_TRACE(allocation_limit);
-    LimitedBackend lead(kAmple), first(kAmple), second(kAmple);
-    first.allocation_limit = allocation_limit;
+    const auto lead = MakeCpuBackend({.thread_count = 1}), second = MakeCpuBackend({.thread_count = 1});
+    LimitedBackend first(allocation_limit);
 
-    const RecordingObserver observer = Quantize(Team(lead, {&first, &second}), TestSpec());
+    const RecordingObserver observer = Quantize(Team(*lead, {&first, second.get()}), TestSpec());
 
     EXPECT_GT(first.allocations(), allocation_limit);
     EXPECT_TRUE(observer.layers == expected.layers);
