@@ -7,20 +7,29 @@
 #include <mutex>
 
 #include "tests/cuda_simulator/page_locked_copies.h"
+#include "tests/cuda_simulator/stream_work.h"
 
 namespace gptvq::simt {
 namespace {
 
 struct Pool {
   std::mutex mutex;
-  std::map<void*, std::size_t> live;        // bytes of every allocation
-  std::map<std::size_t, std::size_t> kept;  // pieces of every size
+  std::map<const void*, std::size_t> live;   // bytes of every allocation
+  std::map<const void*, std::size_t> fixed;  // the same of AllocateFixedMemory
+  std::map<std::size_t, std::size_t> kept;   // pieces of every size
   DeviceMemoryUse use;
 };
 
 Pool& ThePool() {
   static Pool& pool = *new Pool();
   return pool;
+}
+
+bool Holds(const std::map<const void*, std::size_t>& allocations, const void* address) {
+  auto after = allocations.upper_bound(address);
+  if (after == allocations.begin()) return false;
+  --after;
+  return address < static_cast<const std::byte*>(after->first) + after->second;
 }
 
 }  // namespace
@@ -58,9 +67,9 @@ void* AllocateDeviceMemory(std::size_t bytes) {
   return address;
 }
 
-void FreeDeviceMemory(void* address) {
+void FreeDeviceMemory(void* address, void* stream) {
   Pool& pool = ThePool();
-  const std::lock_guard lock(pool.mutex);
+  std::unique_lock lock(pool.mutex);
   const auto allocation = pool.live.find(address);
   if (allocation == pool.live.end()) std::abort();  // never allocated, or freed twice
   CheckNotCopiedTo(address, allocation->second);
@@ -68,7 +77,26 @@ void FreeDeviceMemory(void* address) {
   pool.use.kept_bytes += allocation->second;
   ++pool.kept[allocation->second];
   pool.live.erase(allocation);
+  lock.unlock();
+  QueueWork(stream, [address] { std::free(address); });
+}
+
+void* AllocateFixedMemory(std::size_t bytes) {
+  void* address = std::malloc(bytes);
+  const std::lock_guard lock(ThePool().mutex);
+  if (address != nullptr) ThePool().fixed[address] = bytes;
+  return address;
+}
+
+void FreeFixedMemory(void* address) {
+  const std::lock_guard lock(ThePool().mutex);
+  ThePool().fixed.erase(address);
   std::free(address);
+}
+
+bool IsDeviceMemory(const void* address) {
+  const std::lock_guard lock(ThePool().mutex);
+  return Holds(ThePool().live, address) || Holds(ThePool().fixed, address);
 }
 
 void TrimDeviceMemory() {

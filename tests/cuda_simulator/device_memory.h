@@ -19,10 +19,18 @@ void ForgetMemoryPeak();
 // What all allocations together may use from now on.
 void LimitDeviceMemory(std::size_t bytes);
 
-// The calls of the runtime; null when the limit is reached.
+// The calls of the runtime; null when the limit is reached. What is freed counts as that at once, and is gone when the stream
+// comes to it.
 void* AllocateDeviceMemory(std::size_t bytes);
-void FreeDeviceMemory(void* address);
+void FreeDeviceMemory(void* address, void* stream);
 void TrimDeviceMemory();
+
+// Not of the pool that counts: what is allocated once, for as long as a team lives.
+void* AllocateFixedMemory(std::size_t bytes);
+void FreeFixedMemory(void* address);
+
+// Whether `address` lies in memory that is allocated.
+bool IsDeviceMemory(const void* address);
 
 }  // namespace gptvq::simt
 

@@ -2,9 +2,12 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <deque>
+#include <iterator>
+#include <list>
 #include <map>
 #include <mutex>
+
+#include "tests/cuda_simulator/stream_work.h"
 
 namespace gptvq::simt {
 namespace {
@@ -15,16 +18,10 @@ struct Copy {
   std::size_t bytes;
 };
 
-struct Stream {
-  std::uint64_t queued = 0;
-  std::uint64_t done = 0;
-  std::deque<Copy> copies;  // from `done` to `queued`
-};
-
 struct Copies {
   std::mutex mutex;
   std::map<const std::byte*, std::size_t> page_locked;
-  std::map<void*, Stream> streams;
+  std::list<Copy> pending;
   std::uint64_t bytes = 0;
 };
 
@@ -35,6 +32,12 @@ Copies& TheCopies() {
 
 bool Overlap(const std::byte* a, std::size_t a_bytes, const std::byte* b, std::size_t b_bytes) {
   return a < b + b_bytes && b < a + a_bytes;
+}
+
+void Finish(std::list<Copy>::iterator copy) {
+  const std::lock_guard lock(TheCopies().mutex);
+  std::memcpy(copy->to, copy->from, copy->bytes);
+  TheCopies().pending.erase(copy);
 }
 
 }  // namespace
@@ -51,52 +54,34 @@ void FreePageLocked(void* address) {
   const std::lock_guard lock(TheCopies().mutex);
   const auto memory = TheCopies().page_locked.find(static_cast<std::byte*>(address));
   if (memory == TheCopies().page_locked.end()) std::abort();  // never allocated, or freed twice
-  for (const auto& [stream, queue] : TheCopies().streams) {
-    for (const Copy& copy : queue.copies) {
-      if (Overlap(copy.from, copy.bytes, memory->first, memory->second)) std::abort();
-    }
+  for (const Copy& copy : TheCopies().pending) {
+    if (Overlap(copy.from, copy.bytes, memory->first, memory->second)) std::abort();
   }
   TheCopies().page_locked.erase(memory);
   std::free(address);
 }
 
 bool QueueCopy(void* stream, void* to, const void* from, std::size_t bytes) {
-  const std::lock_guard lock(TheCopies().mutex);
-  const auto* source = static_cast<const std::byte*>(from);
-  auto memory = TheCopies().page_locked.upper_bound(source);
-  if (memory == TheCopies().page_locked.begin()) return false;
-  --memory;
-  if (source >= memory->first + memory->second) return false;
-  Stream& queue = TheCopies().streams[stream];
-  queue.copies.push_back({static_cast<std::byte*>(to), source, bytes});
-  ++queue.queued;
-  TheCopies().bytes += bytes;
-  return true;
-}
-
-std::uint64_t QueuedCopies(void* stream) {
-  const std::lock_guard lock(TheCopies().mutex);
-  const auto queue = TheCopies().streams.find(stream);
-  return queue == TheCopies().streams.end() ? 0 : queue->second.queued;
-}
-
-void FinishCopies(void* stream, std::uint64_t queued) {
-  const std::lock_guard lock(TheCopies().mutex);
-  const auto queue = TheCopies().streams.find(stream);
-  if (queue == TheCopies().streams.end()) return;
-  for (Stream& copies = queue->second; copies.done < queued; ++copies.done) {
-    const Copy& copy = copies.copies.front();
-    std::memcpy(copy.to, copy.from, copy.bytes);
-    copies.copies.pop_front();
+  std::list<Copy>::iterator copy;
+  {
+    const std::lock_guard lock(TheCopies().mutex);
+    const auto* source = static_cast<const std::byte*>(from);
+    auto memory = TheCopies().page_locked.upper_bound(source);
+    if (memory == TheCopies().page_locked.begin()) return false;
+    --memory;
+    if (source >= memory->first + memory->second) return false;
+    TheCopies().pending.push_back({static_cast<std::byte*>(to), source, bytes});
+    copy = std::prev(TheCopies().pending.end());
+    TheCopies().bytes += bytes;
   }
+  QueueWork(stream, [copy] { Finish(copy); });
+  return true;
 }
 
 void CheckNotCopiedTo(const void* address, std::size_t bytes) {
   const std::lock_guard lock(TheCopies().mutex);
-  for (const auto& [stream, queue] : TheCopies().streams) {
-    for (const Copy& copy : queue.copies) {
-      if (Overlap(copy.to, copy.bytes, static_cast<const std::byte*>(address), bytes)) std::abort();
-    }
+  for (const Copy& copy : TheCopies().pending) {
+    if (Overlap(copy.to, copy.bytes, static_cast<const std::byte*>(address), bytes)) std::abort();
   }
 }
 

@@ -6,19 +6,15 @@
 
 namespace gptvq::simt {
 
-// Copies from page-locked memory, which a device does on its own. Here they happen as late as they may: when somebody waits for
-// them, and then in the order of their stream. So whoever fills such memory again too early, or uses what was copied too early,
-// sees wrong bytes. Freeing either side of a copy that did not happen yet is fatal. Thread-safe.
+// Copies from page-locked memory, which a device does on its own: as work of a stream (stream_work.h) that reads the memory when it
+// is done. So whoever fills such memory again too early sees wrong bytes. Freeing either side of a copy that did not happen yet is
+// fatal. Thread-safe.
 
 void* AllocatePageLocked(std::size_t bytes);
 void FreePageLocked(void* address);
 
 // True when `from` is page-locked: the copy is then queued on the stream.
 bool QueueCopy(void* stream, void* to, const void* from, std::size_t bytes);
-
-// What is queued on a stream so far, as a number to wait for; and the waiting.
-std::uint64_t QueuedCopies(void* stream);
-void FinishCopies(void* stream, std::uint64_t queued);
 
 // Before memory of the device is freed.
 void CheckNotCopiedTo(const void* address, std::size_t bytes);

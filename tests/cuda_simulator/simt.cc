@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cuda_runtime_api.h"
+#include "tests/cuda_simulator/stream_work.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -72,7 +73,8 @@ struct ThreadBlock {
 std::mutex launch_mutex;  // for what is global here and in the kernels: the thread block that runs, its static memory
 ThreadBlock block;
 std::mt19937 shuffle(1);
-std::map<const void*, std::size_t> allowed_shared_bytes;  // devices do not differ in it
+std::mutex allowed_mutex;
+std::map<const void*, std::size_t> allowed_shared_bytes;  // guarded by allowed_mutex; devices do not differ in it
 thread_local Order order = Order::kAscending;
 thread_local int last_error = cudaSuccess;
 
@@ -125,7 +127,7 @@ void Prepare(Fiber& fiber, uint3 index) {
   makecontext(&fiber.start, FiberMain, 0);
 }
 
-std::vector<std::int64_t> OrderOf(std::int64_t count) {
+std::vector<std::int64_t> OrderOf(std::int64_t count, Order order) {
   std::vector<std::int64_t> sequence(static_cast<std::size_t>(count));
   std::iota(sequence.begin(), sequence.end(), std::int64_t{0});
   if (order == Order::kDescending) std::reverse(sequence.begin(), sequence.end());
@@ -168,13 +170,33 @@ bool RunWarp(const std::vector<std::int64_t>& lanes, std::int64_t first, int& do
 }
 
 // A warp runs as far ahead of the others as the barriers of the thread block let it.
-void RunBlock() {
-  const std::vector<std::int64_t> lanes = OrderOf(kWarp),
-                                  warps = OrderOf(static_cast<std::int64_t>(block.warps.size()));
+void RunBlock(Order order) {
+  const std::vector<std::int64_t> lanes = OrderOf(kWarp, order),
+                                  warps = OrderOf(static_cast<std::int64_t>(block.warps.size()), order);
   for (int done = 0; done < block.size;) {
     bool progress = false;
     for (std::int64_t warp : warps) progress = RunWarp(lanes, warp * kWarp, done) || progress;
     if (!progress) Fail("threads wait at a barrier that others never reach");
+  }
+}
+
+std::size_t AllowedSharedBytes(const void* kernel) {
+  const std::lock_guard lock(allowed_mutex);
+  const auto allowed = allowed_shared_bytes.find(kernel);
+  return allowed == allowed_shared_bytes.end() ? kSharedBytesUnasked : allowed->second;
+}
+
+void RunGrid(const LaunchPlace& place, const std::function<void()>& thread, Order order) {
+  const std::lock_guard lock(launch_mutex);
+  const dim3 grid = place.grid;
+  gridDim = grid;
+  blockDim = place.block;
+  block.thread = &thread;
+  for (std::int64_t i : OrderOf(std::int64_t{grid.x} * grid.y * grid.z, order)) {
+    const auto n = static_cast<unsigned>(i);
+    blockIdx = {n % grid.x, n / grid.x % grid.y, n / (grid.x * grid.y)};
+    PrepareBlock(place);
+    RunBlock(order);
   }
 }
 
@@ -186,30 +208,20 @@ void Fail(const char* what) {
   std::abort();
 }
 
-void LaunchPlace::RunThreads(const void* kernel, const std::function<void()>& thread) const {
-  const std::lock_guard lock(launch_mutex);
-  const auto allowed = allowed_shared_bytes.find(kernel);
-  const std::size_t shared_limit = allowed == allowed_shared_bytes.end() ? kSharedBytesUnasked : allowed->second;
+void LaunchPlace::Launch(const void* kernel, std::function<void()> thread) const {
+  const std::size_t shared_limit = AllowedSharedBytes(kernel);
   if (std::int64_t{block.x} * block.y * block.z > kMaxThreads || shared_bytes > shared_limit || grid.x > 0x7fffffff ||
       grid.y > 0xffff || grid.z > 0xffff || std::int64_t{block.x} * block.y * block.z * grid.x * grid.y * grid.z == 0) {
     KeepError(cudaErrorInvalidConfiguration);
     return;
   }
-  gridDim = grid;
-  blockDim = block;
-  simt::block.thread = &thread;
-  for (std::int64_t i : OrderOf(std::int64_t{grid.x} * grid.y * grid.z)) {
-    const auto n = static_cast<unsigned>(i);
-    blockIdx = {n % grid.x, n / grid.x % grid.y, n / (grid.x * grid.y)};
-    PrepareBlock(*this);
-    RunBlock();
-  }
+  QueueWork(stream, [place = *this, thread = std::move(thread), order = order] { RunGrid(place, thread, order); });
 }
 
 void SetOrder(Order new_order) { order = new_order; }
 
 void AllowSharedBytes(const void* kernel, std::size_t bytes) {
-  const std::lock_guard lock(launch_mutex);
+  const std::lock_guard lock(allowed_mutex);
   std::size_t& allowed = allowed_shared_bytes[kernel];
   if (bytes < allowed) Fail("a thread takes shared memory away that others may launch with");
   allowed = bytes;

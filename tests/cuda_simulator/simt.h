@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 
 // Runs CUDA kernels on the CPU, to test them where there is no GPU: their indices, barriers, warp exchanges and shared
@@ -40,14 +42,15 @@ struct LaunchPlace {
   std::size_t shared_bytes = 0;
   void* stream = nullptr;
 
-  // Runs kernel(arguments...) in every thread, or leaves an error behind.
+  // Queues kernel(arguments...) in every thread on the stream, or leaves an error behind.
   template <typename... Parameters, typename... Arguments>
   void Run(void (*kernel)(Parameters...), Arguments&&... arguments) const {
-    RunThreads(reinterpret_cast<const void*>(kernel), [&] { kernel(static_cast<Parameters>(arguments)...); });
+    const std::tuple<std::decay_t<Parameters>...> copies(static_cast<Parameters>(arguments)...);
+    Launch(reinterpret_cast<const void*>(kernel), [kernel, copies] { std::apply(kernel, copies); });
   }
 
  private:
-  void RunThreads(const void* kernel, const std::function<void()>& thread) const;
+  void Launch(const void* kernel, std::function<void()> thread) const;
 };
 
 // The order of fibers and thread blocks of kernels that this thread launches from now on.

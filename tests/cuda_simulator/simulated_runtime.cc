@@ -1,14 +1,18 @@
-// The runtime's calls on host memory. Launches are synchronous, and so is every copy but those from page-locked memory.
+// The runtime's calls on host memory. What a stream is asked to do happens when somebody waits for it (stream_work.h); copies to
+// memory of the host that is not page-locked wait by themselves, and those from it take what is there when they are asked for.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "cuda_runtime_api.h"
 #include "tests/cuda_simulator/device_memory.h"
 #include "tests/cuda_simulator/page_locked_copies.h"
+#include "tests/cuda_simulator/stream_work.h"
 
 namespace simt = gptvq::simt;
 
@@ -29,11 +33,18 @@ thread_local int current_device = 0;
 
 cudaError_t Kept(cudaError_t error) { return static_cast<cudaError_t>(simt::KeepError(error)); }
 
-// How many copies of a stream come before it.
+// How much work of a stream comes before it.
 struct Event {
   cudaStream_t stream = nullptr;
   std::uint64_t queued = 0;
 };
+
+void CopyRows(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t width,
+              std::size_t height) {
+  for (std::size_t row = 0; row < height; ++row) {
+    std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width);
+  }
+}
 
 }  // namespace
 
@@ -97,43 +108,45 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  simt::FinishCopies(stream, simt::QueuedCopies(stream));
+  simt::FinishWork(stream, simt::QueuedWork(stream));
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   (void)cudaStreamSynchronize(stream);
+  simt::ForgetStream(stream);
   delete static_cast<char*>(stream);
   return cudaSuccess;
 }
 
-// An event is complete as soon as it is recorded, unless something is made to hang, or waits for a copy.
+// An event is complete when somebody asks for it, unless something is made to hang.
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new Event();
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  *static_cast<Event*>(event) = {stream, simt::QueuedCopies(stream)};
+  *static_cast<Event*>(event) = {stream, simt::QueuedWork(stream)};
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Event& recorded = *static_cast<Event*>(event);
-  simt::FinishCopies(recorded.stream, recorded.queued);
+  if (recorded.stream != nullptr) simt::FinishWork(recorded.stream, recorded.queued);
   return cudaSuccess;
 }
-cudaError_t cudaEventQuery(cudaEvent_t) { return Kept(events_are_pending ? cudaErrorNotReady : cudaSuccess); }
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return events_are_pending ? Kept(cudaErrorNotReady) : cudaEventSynchronize(event);
+}
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete static_cast<Event*>(event);
   return cudaSuccess;
 }
 void simt::SetEventsPending(bool pending) { events_are_pending = pending; }
 
-// Not of the pool that counts: what is allocated once, for as long as a team lives.
 cudaError_t cudaMalloc(void** address, std::size_t bytes) {
-  *address = std::malloc(bytes);
+  *address = simt::AllocateFixedMemory(bytes);
   return Kept(*address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 cudaError_t cudaFree(void* address) {
-  std::free(address);
+  simt::FreeFixedMemory(address);
   return cudaSuccess;
 }
 
@@ -150,8 +163,8 @@ cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t) {
   *address = simt::AllocateDeviceMemory(bytes);
   return Kept(*address == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
-cudaError_t cudaFreeAsync(void* address, cudaStream_t) {
-  simt::FreeDeviceMemory(address);
+cudaError_t cudaFreeAsync(void* address, cudaStream_t stream) {
+  simt::FreeDeviceMemory(address, stream);
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) {
@@ -159,26 +172,32 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
-  if (!simt::QueueCopy(stream, to, from, bytes)) std::memcpy(to, from, bytes);
-  return cudaSuccess;
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  if (simt::QueueCopy(stream, to, from, bytes)) return cudaSuccess;
+  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
-                              std::size_t width, std::size_t height, cudaMemcpyKind, cudaStream_t) {
+                              std::size_t width, std::size_t height, cudaMemcpyKind, cudaStream_t stream) {
   if (width > to_pitch || width > from_pitch) return Kept(cudaErrorInvalidValue);
-  for (std::size_t row = 0; row < height; ++row) {
-    std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width);
+  if (simt::IsDeviceMemory(from)) {
+    simt::QueueWork(stream, [=] { CopyRows(to, to_pitch, from, from_pitch, width, height); });
+    return simt::IsDeviceMemory(to) ? cudaSuccess : cudaStreamSynchronize(stream);
   }
+  auto staged = std::make_shared<std::vector<char>>(width * height);
+  CopyRows(staged->data(), width, from, from_pitch, width, height);
+  simt::QueueWork(stream, [=] { CopyRows(to, to_pitch, staged->data(), width, width, height); });
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
-  std::memset(to, value, bytes);
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  simt::QueueWork(stream, [=] { std::memset(to, value, bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t height,
-                              cudaStream_t) {
+                              cudaStream_t stream) {
   if (width > pitch) return Kept(cudaErrorInvalidValue);
-  for (std::size_t row = 0; row < height; ++row) std::memset(static_cast<char*>(to) + row * pitch, value, width);
+  simt::QueueWork(stream, [=] {
+    for (std::size_t row = 0; row < height; ++row) std::memset(static_cast<char*>(to) + row * pitch, value, width);
+  });
   return cudaSuccess;
 }
 

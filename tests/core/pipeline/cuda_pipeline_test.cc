@@ -19,6 +19,7 @@
 #include "gtest/gtest.h"
 #include "tests/cuda_simulator/device_memory.h"
 #include "tests/cuda_simulator/page_locked_copies.h"
+#include "tests/cuda_simulator/stream_work.h"
 #include "tests/support/constant_clock.h"
 #include "tests/support/tiny_model.h"
 
@@ -195,6 +196,40 @@ TEST(CudaReadAhead, NamesTheTensorWhoseWeightsAreNotFinite) {
   EXPECT_THAT(std::string(end.status().message()),
               ::testing::HasSubstr("layer 1: " + tensor + " has 1 values that are NaN or infinite, of 6144"));
   EXPECT_EQ(observer.layers.size(), 1u);
+}
+
+// Streams do what they are asked for as late as they may (tests/cuda_simulator/stream_work.h), so a backend that used what another one
+// has yet to write would see NaN. Weights that are kept beside the layer's, and those that are the layer's own.
+TEST(CudaSideBySide, GivesTheBytesOfOneBackend) {
+  for (DType dtype : {DType::kF32, DType::kBf16}) {
+    SCOPED_TRACE(DTypeName(dtype));
+    const TinyModel model = {.layer_count = 1, .dtype = dtype};
+    MemoryDirectory directory;
+    WriteTinyModel(model, directory);
+    const auto source = SourceModel::Open(directory).value();
+    const std::vector<std::int32_t> tokens = RandomTokens(model, kRows * kLength, 3);
+    const auto quantize = [&](int auxiliary_count) {
+      const auto lead = MakeCudaBackend({.device = 1}).value();
+      std::vector<std::unique_ptr<Backend>> auxiliary;
+      std::vector<Backend*> borrowed;
+      for (int i = 0; i < auxiliary_count; ++i) {
+        auxiliary.push_back(MakeCudaBackend({.device = 1}).value());
+        borrowed.push_back(auxiliary.back().get());
+      }
+      ReportsObserver observer;
+      QuantizeAll(Team(*lead, borrowed), *source, {tokens.data(), kRows, kLength}, observer, QuickSpec());
+      return observer;
+    };
+    const ReportsObserver expected = quantize(0);
+    ASSERT_EQ(expected.layers.size(), 1u);
+    const std::uint64_t streams_before = simt::StreamsThatWorked();
+
+    const ReportsObserver observer = quantize(2);
+
+    EXPECT_EQ(simt::StreamsThatWorked() - streams_before, 4u) << "the lead's, two more, and that of the lane";
+    EXPECT_TRUE(observer.layers == expected.layers);
+    EXPECT_TRUE(observer.reports == expected.reports);
+  }
 }
 
 // Activations have 8 significant bits there, and every layer rounds a dozen times.
