@@ -4,12 +4,15 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "core/backend/device_matrix.h"
+#include "core/backend/team.h"
 #include "core/base/monotonic_clock.h"
 #include "core/quant/hessian.h"
 #include "core/quant/prepared_hessian.h"
@@ -44,6 +47,49 @@ Hessian MakeHessian(Backend& backend, std::int64_t cols, std::uint64_t stream) {
 
 std::vector<float> WeightsOf(Backend& backend, const LinearOfShape& linear, std::uint64_t stream) {
   return GpuNormals(backend, linear.rows, linear.cols, stream, 0.02).ToHost(backend).value();
+}
+
+// The linears of one input.
+struct SharedInput {
+  std::string name;
+  std::vector<std::int64_t> rows;
+};
+
+void AddToDigest(const LinearResult& result, Sha256& sha) {
+  const std::vector<float> dequantized = result.Dequantized();
+  sha.Update(
+      absl::MakeConstSpan(reinterpret_cast<const std::byte*>(dequantized.data()), dequantized.size() * sizeof(float)));
+}
+
+// What is quantized of one input, in device memory.
+struct SharedWork {
+  const PreparedHessian& hessian;
+  const std::vector<DeviceMatrix<float>>& weights;
+  const QuantSpec& spec;
+};
+
+// The linear of number `i`, by any backend of the device.
+absl::StatusOr<LinearResult> QuantizeShared(Backend& backend, const SharedWork& work, std::size_t i) {
+  const MatrixView<const float> weights = work.weights[i].view();
+  const auto copy_rows = [&](int, std::int64_t first_row, MatrixView<float> rows_out) {
+    return backend.CopyInside(weights.Rows(first_row, rows_out.rows), rows_out);
+  };
+  DeviceMatrix<std::uint8_t> assignments;
+  auto result = QuantizeLinear(Team(backend), "linear", {weights.rows, weights.cols, copy_rows},
+                               absl::MakeConstSpan(&work.hessian, 1), work.spec, 1 + i, nullptr, assignments);
+  Check(backend.Synchronize(), "linears of one input");
+  return result;
+}
+
+// By backends[i] for linear i, at the same time.
+std::vector<absl::StatusOr<LinearResult>> QuantizeAtOnce(absl::Span<Backend* const> backends, const SharedWork& work) {
+  std::vector<absl::StatusOr<LinearResult>> results(work.weights.size(), absl::UnknownError("not done"));
+  std::vector<std::jthread> threads;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    threads.emplace_back([&, i] { results[i] = QuantizeShared(*backends[i], work, i); });
+  }
+  threads.clear();
+  return results;
 }
 
 }  // namespace
@@ -87,9 +133,7 @@ WholeLayer QuantizeWholeLayer(Backend& backend, const ModelShape& shape, const Q
           QuantizeLinear(backend, linear.name, {weights.data(), linear.rows, linear.cols}, prepared, spec, 1, &clock);
       Check(result.status(), linear.name);
       layer.seconds += clock.NowSeconds() - begin;
-      const std::vector<float> dequantized = result->Dequantized();
-      sha.Update(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(dequantized.data()),
-                                     dequantized.size() * sizeof(float)));
+      AddToDigest(*result, sha);
       const LinearReport& report = result->report;
       layer.bits +=
           report.bits.bits_per_value() * static_cast<double>(linear.rows * linear.cols) / shape.layer_weights();
@@ -104,6 +148,52 @@ WholeLayer QuantizeWholeLayer(Backend& backend, const ModelShape& shape, const Q
   }
   layer.digest = sha.Finish();
   return layer;
+}
+
+LinearsOfInputs QuantizeSideBySide(Backend& lead, absl::Span<Backend* const> auxiliary, const ModelShape& shape,
+                                   const QuantSpec& spec) {
+  const SharedInput inputs[] = {{"q, k and v", {shape.queries(), shape.key_values(), shape.key_values()}},
+                                {"gate and up", {shape.feed_forward, shape.feed_forward}}};
+  const SteadyClock clock;
+  std::vector<Backend*> backends = {&lead};
+  backends.insert(backends.end(), auxiliary.begin(), auxiliary.end());
+  LinearsOfInputs all;
+  std::printf("%-52s %9s %9s %9s\n", "linears of one input, s", "in turn", "at once", "ratio");
+  std::uint64_t stream = 90;
+  for (const SharedInput& input : inputs) {
+    const PreparedHessian hessian =
+        PreparedHessian::Make(lead, MakeHessian(lead, shape.hidden, stream++), spec, &clock).value();
+    std::vector<DeviceMatrix<float>> weights;
+    for (std::int64_t rows : input.rows) weights.push_back(GpuNormals(lead, rows, shape.hidden, stream++, 0.02));
+    const SharedWork work = {hessian, weights, spec};
+    Check(lead.Synchronize(), input.name);
+    // Not timed: makes the library handles of backends that did nothing yet.
+    if (&input == std::begin(inputs)) (void)QuantizeAtOnce(backends, work);
+
+    Sha256 in_turn, at_once;
+    const double begin = clock.NowSeconds();
+    std::vector<absl::StatusOr<LinearResult>> results;
+    for (std::size_t i = 0; i < weights.size(); ++i) results.push_back(QuantizeShared(lead, work, i));
+    const double in_turn_seconds = clock.NowSeconds() - begin;
+    for (const absl::StatusOr<LinearResult>& result : results) {
+      Check(result.status(), input.name);
+      AddToDigest(*result, in_turn);
+    }
+    const double begin_at_once = clock.NowSeconds();
+    results = QuantizeAtOnce(backends, work);
+    const double at_once_seconds = clock.NowSeconds() - begin_at_once;
+    for (const absl::StatusOr<LinearResult>& result : results) {
+      Check(result.status(), input.name);
+      AddToDigest(*result, at_once);
+    }
+    if (in_turn.Finish() != at_once.Finish()) Check(absl::InternalError("other bytes side by side"), input.name);
+    std::printf("%-52s %9.2f %9.2f %9.2f\n", input.name.c_str(), in_turn_seconds, at_once_seconds,
+                at_once_seconds / in_turn_seconds);
+    std::fflush(stdout);
+    all.in_turn_seconds += in_turn_seconds;
+    all.side_by_side_seconds += at_once_seconds;
+  }
+  return all;
 }
 
 }  // namespace gptvq

@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <string>
-#include "bench/gpu/gpu_table.h"
 
+#include "absl/types/span.h"
+#include "bench/gpu/gpu_table.h"
 #include "core/backend/backend.h"
 #include "core/base/sha256.h"
 #include "core/spec/quant_spec.h"
@@ -33,6 +34,17 @@ struct WholeLayer {
 // Quantizes all linears of one decoder layer with the whole recipe, random weights and Hessians that are all different, and
 // prints a line for each: the seconds of its phases and its error. Ends the program if anything fails.
 WholeLayer QuantizeWholeLayer(Backend& backend, const ModelShape& shape, const QuantSpec& spec);
+
+// What q, k and v, and gate and up, take together.
+struct LinearsOfInputs {
+  double in_turn_seconds = 0;
+  double side_by_side_seconds = 0;
+};
+
+// Quantizes them both ways (docs/adr/0018), side by side on `lead` and `auxiliary`, two backends of its device, and prints a line for
+// each input. Ends the program if anything fails, or if the bytes differ.
+LinearsOfInputs QuantizeSideBySide(Backend& lead, absl::Span<Backend* const> auxiliary, const ModelShape& shape,
+                                   const QuantSpec& spec);
 
 }  // namespace gptvq
 
