@@ -18,6 +18,7 @@ MEMORY = 3.35e12
 NVLINK = 450e9  # each way
 # Assumed: a position of a sweep is a chain of shared-memory reads, shuffles and barriers of some 1 500 clocks.
 POSITION_SECONDS = 1e-6
+TILE_ROWS, TILE_PLACES = 64, 132 * 3  # of an H100 at a time
 
 GPUS, GPUS_OF_A_NODE = (1, 8, 64), 8
 
@@ -105,6 +106,8 @@ class Model:
         return sum(c // vector_dim for _, c in self.linears())
 
 
+Linears = list[tuple[int, int]]  # rows and columns of each
+
 MODELS = [Model("Llama-2-70B", 80, 8192, 28672, 1024), Model("Llama-3-8B", 32, 4096, 14336, 1024)]
 
 
@@ -138,10 +141,10 @@ def by_halves(kind: Product, blocks: int, directions: int) -> tuple[float, float
     return bytes_, products
 
 
-def products(model: Model, kind: Product, directions: int) -> tuple[float, float]:
-    """Operations and bytes of telling every linear of a layer once: in one or both directions by halves, or (0) at once."""
+def products(linears: Linears, kind: Product, directions: int) -> tuple[float, float]:
+    """Operations and bytes of telling each of `linears` once: in one or both directions by halves, or (0) at once."""
     operations, bytes_ = 0.0, 0.0
-    for rows, cols in model.linears():
+    for rows, cols in linears:
         of_a_row, multiplications = row_bytes(kind, cols, cols), cols * cols
         if directions > 0:
             of_a_row, multiplications = by_halves(kind, cols // BLOCK_COLUMNS, directions)
@@ -150,8 +153,8 @@ def products(model: Model, kind: Product, directions: int) -> tuple[float, float
     return operations, bytes_
 
 
-def product_stage(name: str, model: Model, kind: Product, directions: int, count: int) -> "Stage":
-    operations, bytes_ = products(model, kind, directions)
+def product_stage(name: str, linears: Linears, kind: Product, directions: int, count: int) -> "Stage":
+    operations, bytes_ = products(linears, kind, directions)
     return stage(name, count * operations, count * bytes_, kind.roof, kind.roof_name, kind.operations)
 
 
@@ -159,6 +162,15 @@ def stage(name: str, operations: float, bytes_: float, roof: float, roof_name: s
     """`factor`: operations of the device for one of the algorithm."""
     compute, memory = factor * operations / roof, bytes_ / MEMORY
     return Stage(name, operations, bytes_, roof_name if compute >= memory else "memory", max(compute, memory))
+
+
+def product_stages(linears: Linears, recipe: Recipe) -> list[Stage]:
+    return [
+        product_stage("products of the sweep", linears, FULL, 1, 1),
+        product_stage("products of noisy passes", linears, COARSE, 2, recipe.passes),
+        product_stage("products of settling passes", linears, FULL, 2, SETTLING_PASSES),
+        product_stage("products of updates", linears, FULL, 0, recipe.whole_products()),
+    ]
 
 
 def forward_operations(model: Model) -> float:
@@ -185,10 +197,7 @@ def stages(model: Model, preset: Preset, recipe: Recipe = Recipe()) -> list[Stag
               "FP64 tensor"),
         stage("EM", EM_ITERATIONS * vectors * k * (4 * d + 2), EM_ITERATIONS * 8.0 * weights, F32, "f32"),
         inside,
-        product_stage("products of the sweep", model, FULL, 1, 1),
-        product_stage("products of noisy passes", model, COARSE, 2, recipe.passes),
-        product_stage("products of settling passes", model, FULL, 2, SETTLING_PASSES),
-        product_stage("products of updates", model, FULL, 0, recipe.whole_products()),
+        *product_stages(model.linears(), recipe),
     ]
 
 
@@ -207,6 +216,30 @@ def layer_seconds(model: Model, preset: Preset, gpus: int = 1) -> float:
         seconds += s.seconds if s.name in alone or s.bound == "latency" else s.seconds / gpus
     share = (gpus - 1) / gpus
     return seconds + share * exchanged_bytes(model) / NVLINK
+
+
+def hidden_seconds(linears: Linears, preset: Preset, recipe: Recipe = Recipe()) -> float:
+    """What linears of one input gain side by side (docs/adr/0018), at best: blocks wait for latency, products for tensor cores, so those
+    of one linear run beside these of another; inside a linear they take turns. Blocks of several linears run at once if
+    all their tiles have a place."""
+    blocks = [recipe.block_sweeps() * cols // preset.vector_dim * POSITION_SECONDS for _, cols in linears]
+    tensor = [sum(s.seconds for s in product_stages([linear], recipe)) for linear in linears]
+    tiles = sum(math.ceil(rows / TILE_ROWS) for rows, _ in linears)
+    chain = max(blocks) if tiles <= TILE_PLACES else sum(blocks)
+    longest = max(chain, sum(tensor), *(b + t for b, t in zip(blocks, tensor)))
+    return sum(blocks) + sum(tensor) - longest
+
+
+def side_by_side_table() -> str:
+    rows = []
+    for model in MODELS:
+        q, k, v, _, gate, up, _ = model.linears()
+        for preset in PRESETS:
+            in_turn = model.layers * layer_seconds(model, preset)
+            attention, mlp = (model.layers * hidden_seconds(linears, preset) for linears in ([q, k, v], [gate, up]))
+            rows.append([f"{model.name} `{preset.name}`", number(in_turn), number(attention), number(mlp),
+                         number(in_turn - attention - mlp)])
+    return table(["job", "one after the other, s", "hidden of q, k, v, s", "of gate, up, s", "side by side, s"], rows)
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -290,7 +323,7 @@ def recipe_table() -> str:
 
 
 def tables() -> list[str]:
-    return [roofline_table(), presets_table(), recipe_table(), scale_table()]
+    return [roofline_table(), presets_table(), recipe_table(), side_by_side_table(), scale_table()]
 
 
 def main(arguments: list[str]) -> None:
