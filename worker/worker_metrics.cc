@@ -33,7 +33,8 @@ Counter& PhaseCounter(MetricsRegistry& registry, TaskPhase phase) {
 }
 
 Counter& StageCounter(MetricsRegistry& registry, std::string_view stage) {
-  return registry.AddCounter("linear_stage_seconds_total", "Wall time of published linears, by stage of the recipe.",
+  return registry.AddCounter("linear_stage_seconds_total",
+                             "Wall time of published linears, by stage of the recipe; those side by side count each.",
                              {{"stage", std::string(stage)}});
 }
 

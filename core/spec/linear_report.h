@@ -14,7 +14,8 @@ enum class HessianPolicy {
   kDiagonalOnly,  // every rung of the damping ladder failed: off-diagonal elements ignored
 };
 
-// Wall time of the phases of one linear, in seconds; measured, so not part of any digest.
+// Wall time of the phases of one linear, in seconds; measured, so not part of any digest. Linears that were at work at once, side by
+// side on one device, count the same time each: their sum is more than the layer took.
 struct PhaseSeconds {
   double factor = 0;      // damping and Cholesky
   double clustering = 0;  // block scales, seeding and EM

@@ -112,7 +112,8 @@ def _time(board):
                                      "{{phase}}")],
                               "none", stacked=True, low=0, legend_values=("mean", "max")))
             .with_panel(bars("Stages of the recipe", "What quantize is made of, over the time range: factor (Cholesky), "
-                             "clustering (seeding and EM), sweep, update (codebooks), refinement.",
+                             "clustering (seeding and EM), sweep, update (codebooks), refinement. Linears side by side "
+                             "on a GPU count each, so the sum may be more than quantize took.",
                              [Query("sort_desc(sum by (stage) "
                                     f"(increase(gptvq_worker_linear_stage_seconds_total{OF_WORKER}[$__range])))",
                                     "{{stage}}")],
