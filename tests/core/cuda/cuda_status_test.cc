@@ -24,8 +24,9 @@ TEST(CudaStatus, OutOfMemoryIsResourceExhaustedAndNamesTheOperation) {
 }
 
 TEST(CudaStatus, StickyErrorsLoseTheDevice) {
-  for (cudaError_t error : {cudaErrorIllegalAddress, cudaErrorLaunchFailure, cudaErrorMisalignedAddress,
-                            cudaErrorECCUncorrectable, cudaErrorLaunchTimeout, cudaErrorUnknown}) {
+  for (cudaError_t error :
+       {cudaErrorIllegalAddress, cudaErrorLaunchFailure, cudaErrorMisalignedAddress, cudaErrorECCUncorrectable,
+        cudaErrorLaunchTimeout, cudaErrorExternalDevice, cudaErrorMpsClientTerminated, cudaErrorUnknown}) {
     const absl::Status status = CudaStatus(error, "SweepColumnsKernel");
 
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;

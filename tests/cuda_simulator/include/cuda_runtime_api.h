@@ -40,6 +40,8 @@ enum cudaError_t {
   cudaErrorIllegalAddress,
   cudaErrorLaunchTimeout,
   cudaErrorContextIsDestroyed,
+  cudaErrorExternalDevice,
+  cudaErrorMpsClientTerminated,
   cudaErrorAssert,
   cudaErrorHardwareStackError,
   cudaErrorIllegalInstruction,
