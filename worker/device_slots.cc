@@ -20,9 +20,6 @@ namespace {
 
 constexpr std::size_t kMaxDescriptionBytes = 256;  // of the protocol
 
-// With them a GPU quantizes q, k and v at once; no input has more linears.
-constexpr int kAuxiliaryBackends = 2;
-
 // "Intel(R) Xeon(R) ..., 8 threads"
 std::string DescribeCpu(int threads) {
   std::ifstream cpuinfo("/proc/cpuinfo");
@@ -77,15 +74,16 @@ std::vector<Backend*> Borrowed(const std::vector<std::unique_ptr<Backend>>& back
 }
 
 // Whether they are used depends on the job: they cost a stream each, and library handles once they work.
-absl::StatusOr<std::vector<std::unique_ptr<Backend>>> MakeAuxiliary(const CudaDevice& device, const Backend& lead) {
-  std::vector<std::unique_ptr<Backend>> auxiliary(kAuxiliaryBackends);
+absl::StatusOr<std::vector<std::unique_ptr<Backend>>> MakeAuxiliary(const CudaDevice& device, const Backend& lead,
+                                                                    int linears_at_once) {
+  std::vector<std::unique_ptr<Backend>> auxiliary(linears_at_once - 1);
   for (std::unique_ptr<Backend>& backend : auxiliary) {
     GPTVQ_ASSIGN_OR_RETURN(backend, MakeCudaBackend({.device = device.index, .row_unit = lead.row_unit()}));
   }
   return auxiliary;
 }
 
-absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevice>& devices) {
+absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevice>& devices, int linears_at_once) {
   std::vector<PlacedTeam> placed;
   for (const CudaDevice& device : devices) {
     GPTVQ_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeCudaBackend({.device = device.index}));
@@ -94,7 +92,7 @@ absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevi
                  .description = device.name.substr(0, kMaxDescriptionBytes),
                  .memory_bytes = device.memory_bytes};
     team.read_health = HealthReaderOf({device});
-    GPTVQ_ASSIGN_OR_RETURN(team.auxiliary, MakeAuxiliary(device, *backend));
+    GPTVQ_ASSIGN_OR_RETURN(team.auxiliary, MakeAuxiliary(device, *backend, linears_at_once));
     team.backends.push_back(std::move(backend));
     placed.push_back(std::move(team));
   }
@@ -102,7 +100,8 @@ absl::StatusOr<std::vector<PlacedTeam>> MakeCudaSlots(const std::vector<CudaDevi
 }
 
 // Slots of several devices, "cuda:0,1", with the memory that each of them has.
-absl::StatusOr<std::vector<PlacedTeam>> MakeTeamSlots(const std::vector<std::vector<CudaDevice>>& teams) {
+absl::StatusOr<std::vector<PlacedTeam>> MakeTeamSlots(const std::vector<std::vector<CudaDevice>>& teams,
+                                                      int linears_at_once) {
   std::vector<PlacedTeam> placed;
   for (const std::vector<CudaDevice>& devices : teams) {
     std::vector<int> numbers;
@@ -120,7 +119,7 @@ absl::StatusOr<std::vector<PlacedTeam>> MakeTeamSlots(const std::vector<std::vec
     team.backends = std::move(made.backends);
     team.interconnect = std::move(made.interconnect);
     if (devices.size() == 1) {
-      GPTVQ_ASSIGN_OR_RETURN(team.auxiliary, MakeAuxiliary(devices.front(), *team.backends.front()));
+      GPTVQ_ASSIGN_OR_RETURN(team.auxiliary, MakeAuxiliary(devices.front(), *team.backends.front(), linears_at_once));
     }
     team.read_health = HealthReaderOf(devices);
     placed.push_back(std::move(team));
@@ -162,9 +161,9 @@ absl::StatusOr<std::vector<PlacedTeam>> MakeDeviceSlots(const DeviceSlotsOptions
   if (options.device.kind == DeviceChoice::Kind::kCpu) return MakeCpuSlots(options);
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<CudaDevice> devices, ChooseCudaDevices(options.device, CudaDevices()));
   if (devices.empty()) return MakeCpuSlots(options);
-  if (options.team_size == 0) return MakeCudaSlots(devices);
+  if (options.team_size == 0) return MakeCudaSlots(devices, options.linears_at_once);
   GPTVQ_ASSIGN_OR_RETURN(const auto teams, CutIntoTeams(devices, options.team_size));
-  return MakeTeamSlots(teams);
+  return MakeTeamSlots(teams, options.linears_at_once);
 }
 
 absl::StatusOr<std::vector<std::vector<CudaDevice>>> CutIntoTeams(const std::vector<CudaDevice>& devices,

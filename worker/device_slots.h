@@ -16,6 +16,9 @@
 
 namespace gptvq {
 
+// q, k and v; no input has more.
+inline constexpr int kMostLinearsAtOnce = 3;
+
 struct DeviceSlotsOptions {
   DeviceChoice device;
   int cpu_slot_count = 1;
@@ -23,6 +26,8 @@ struct DeviceSlotsOptions {
   // 0: every GPU is a slot by itself. N: so many GPUs work together on a task (docs/adr/0010), 1 among them: its results are
   // those of larger teams, not those of a GPU by itself.
   int team_size = 0;
+  // How many linears of one input a GPU by itself quantizes side by side (docs/adr/0018), 1 to kMostLinearsAtOnce.
+  int linears_at_once = kMostLinearsAtOnce;
 };
 
 // What computes in a slot, and what the coordinator lists of it. The interconnect goes before the backends that it connects.

@@ -183,7 +183,8 @@ int RunWorker(int argc, char** argv, const SlotMaker& make_slots) {
   absl::StatusOr<std::vector<PlacedTeam>> slots = make_slots({.device = options.device,
                                                               .cpu_slot_count = options.device_slots,
                                                               .threads_per_cpu_slot = options.threads_per_slot(),
-                                                              .team_size = options.team_size});
+                                                              .team_size = options.team_size,
+                                                              .linears_at_once = options.linears_at_once});
   if (!slots.ok()) {
     std::cerr << "gptvq-worker: " << slots.status().message() << "\n";
     return kExitFailed;

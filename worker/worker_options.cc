@@ -62,6 +62,12 @@ void DeclareFlags(Command& command, WorkerOptions* options) {
                "own, the same for teams of any size, 1 too; 0: every GPU works by itself.",
        .value = "N"},
       &options->team_size, {.min = 0, .max = kMaxTeamSize});
+  command.AddInteger(
+      {.name = "--linears-at-once",
+       .help = "Linears of one input that a GPU by itself quantizes at once where its memory has room, each on a "
+               "stream of its own; 1: one after the other. The result is the same.",
+       .value = "N"},
+      &options->linears_at_once, {.min = 1, .max = kMostLinearsAtOnce});
   command.AddStrings({.name = "--file-root",
                       .help = "Directory that file:// URIs must lie in; may be repeated. Without "
                               "it every directory is allowed.",

@@ -10,6 +10,7 @@
 #include "platform/option_values.h"
 #include "platform/options.h"
 #include "platform/tls/tls_files.h"
+#include "worker/device_slots.h"
 
 namespace gptvq {
 
@@ -22,6 +23,7 @@ struct WorkerOptions {
   int threads = 0;       // of all slots of the CPU together; 0: one per core
   int device_slots = 1;  // of the CPU
   int team_size = 0;     // DeviceSlotsOptions
+  int linears_at_once = kMostLinearsAtOnce;
   std::vector<std::string> file_roots;
   std::string storage_profiles;  // empty: AWS in AWS_REGION
   HostPort metrics_listen;       // empty host: no metrics are served
