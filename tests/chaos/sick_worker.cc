@@ -11,6 +11,7 @@
 #include "core/backend/device_lost.h"
 #include "core/base/status_macros.h"
 #include "platform/options.h"
+#include "tests/support/forwarding_backend.h"
 #include "worker/device_slots.h"
 #include "worker/nvml_library.h"
 #include "worker/worker_daemon.h"
@@ -30,48 +31,43 @@ bool IsNamed(const std::string& wanted) {
 float WithAnotherBit(float value) { return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ (1u << 20)); }
 
 // A backend that may be lost. Every task copies, so copies are where it is noticed.
-class LosableBackend final : public Backend {
+class LosableBackend final : public ForwardingBackend {
  public:
   LosableBackend(std::unique_ptr<Backend> backend, std::string slot)
-      : backend_(std::move(backend)), slot_(std::move(slot)) {}
+      : ForwardingBackend(std::move(backend)), slot_(std::move(slot)) {}
 
   std::string name() const override { return slot_; }
-  std::string numerics_class() const override { return backend_->numerics_class(); }
-  DType activation_dtype() const override { return backend_->activation_dtype(); }
-  std::int64_t row_unit() const override { return backend_->row_unit(); }
-  ForwardOps& forward() override { return backend_->forward(); }
-  QuantOps& quant() override { return backend_->quant(); }
 
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override {
     GPTVQ_RETURN_IF_ERROR(Check());
-    return backend_->Allocate(bytes);
+    return ForwardingBackend::Allocate(bytes);
   }
   absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) override {
     GPTVQ_RETURN_IF_ERROR(Check());
-    return backend_->CopyFromHost(source, target_out);
+    return ForwardingBackend::CopyFromHost(source, target_out);
   }
   absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) override {
     GPTVQ_RETURN_IF_ERROR(Check());
-    GPTVQ_RETURN_IF_ERROR(backend_->CopyToHost(source, target_out));
+    GPTVQ_RETURN_IF_ERROR(ForwardingBackend::CopyToHost(source, target_out));
     if (target_out.rows * target_out.cols > 0 && IsNamed(absl::StrCat(slot_, " flips")))
       *target_out.data = WithAnotherBit(*target_out.data);
     return absl::OkStatus();
   }
   absl::Status CopyBytesFromHost(const void* source, void* target_out, std::size_t bytes) override {
     GPTVQ_RETURN_IF_ERROR(Check());
-    return backend_->CopyBytesFromHost(source, target_out, bytes);
+    return ForwardingBackend::CopyBytesFromHost(source, target_out, bytes);
   }
   absl::Status CopyBytesToHost(const void* source, void* target_out, std::size_t bytes) override {
     GPTVQ_RETURN_IF_ERROR(Check());
-    return backend_->CopyBytesToHost(source, target_out, bytes);
+    return ForwardingBackend::CopyBytesToHost(source, target_out, bytes);
   }
   absl::Status CopyInside(MatrixView<const float> source, MatrixView<float> target_out) override {
     GPTVQ_RETURN_IF_ERROR(Check());
-    return backend_->CopyInside(source, target_out);
+    return ForwardingBackend::CopyInside(source, target_out);
   }
   absl::Status FillZero(void* target_out, std::size_t bytes) override {
     GPTVQ_RETURN_IF_ERROR(Check());
-    return backend_->FillZero(target_out, bytes);
+    return ForwardingBackend::FillZero(target_out, bytes);
   }
 
  private:
@@ -81,7 +77,6 @@ class LosableBackend final : public Backend {
                     : absl::OkStatus();
   }
 
-  const std::unique_ptr<Backend> backend_;
   const std::string slot_;
   bool is_lost_ = false;  // sticky
 };

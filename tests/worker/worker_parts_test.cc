@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/forwarding_backend.h"
 #include "tests/support/job_builders.h"
 #include "worker/device_slots.h"
 #include "worker/observed_directory.h"
@@ -179,36 +180,15 @@ TEST(SelfTest, PassesOnThisMachine) {
 }
 
 // A backend whose results have one bit flipped on their way back.
-class FlippingBackend final : public Backend {
+class FlippingBackend final : public ForwardingBackend {
  public:
-  std::string name() const override { return cpu_->name(); }
-  std::string numerics_class() const override { return cpu_->numerics_class(); }
-  DType activation_dtype() const override { return cpu_->activation_dtype(); }
-  std::int64_t row_unit() const override { return cpu_->row_unit(); }
-  ForwardOps& forward() override { return cpu_->forward(); }
-  QuantOps& quant() override { return cpu_->quant(); }
-  absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override { return cpu_->Allocate(bytes); }
-  absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) override {
-    return cpu_->CopyFromHost(source, target_out);
-  }
+  FlippingBackend() : ForwardingBackend(MakeCpuBackend({.thread_count = 1})) {}
+
   absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) override {
-    const absl::Status status = cpu_->CopyToHost(source, target_out);
+    const absl::Status status = ForwardingBackend::CopyToHost(source, target_out);
     target_out.at(target_out.rows - 1, target_out.cols - 1) += 1;
     return status;
   }
-  absl::Status CopyBytesFromHost(const void* source, void* target_out, std::size_t bytes) override {
-    return cpu_->CopyBytesFromHost(source, target_out, bytes);
-  }
-  absl::Status CopyBytesToHost(const void* source, void* target_out, std::size_t bytes) override {
-    return cpu_->CopyBytesToHost(source, target_out, bytes);
-  }
-  absl::Status CopyInside(MatrixView<const float> source, MatrixView<float> target_out) override {
-    return cpu_->CopyInside(source, target_out);
-  }
-  absl::Status FillZero(void* target_out, std::size_t bytes) override { return cpu_->FillZero(target_out, bytes); }
-
- private:
-  const std::unique_ptr<Backend> cpu_ = MakeCpuBackend({.thread_count = 1});
 };
 
 TEST(SelfTest, NamesTheElementThatIsWrong) {

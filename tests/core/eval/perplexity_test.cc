@@ -169,30 +169,28 @@ TEST(Perplexity, NamesTheWindowWhoseOutputIsNotANumber) {
 }
 
 TEST(Perplexity, HoldsOneLayerHoweverManyThereAre) {
-  const auto cpu = MakeCpuBackend({});
   std::vector<std::size_t> peaks;
   for (int layers : {2, 12}) {
     ModelConfig config = TinyConfig(ModelFamily::kMistral);
     config.layer_count = layers;
     config.sliding_windows.assign(layers, 0);
-    CountingBackend backend(*cpu);
+    CountingBackend backend(MakeCpuBackend({}));
 
     ASSERT_TRUE(EvaluationCase(config, 4, 64).Evaluate(backend).ok());
 
-    EXPECT_EQ(backend.held_bytes(), 0);
-    peaks.push_back(backend.peak_bytes());
+    EXPECT_EQ(backend.count().held_bytes(), 0);
+    peaks.push_back(backend.count().peak_bytes());
   }
   EXPECT_EQ(peaks[1], peaks[0]);
 }
 
 TEST(Perplexity, HoldsAsManyActivationsAsItMay) {
-  const auto cpu = MakeCpuBackend({});
   const ModelConfig config = TinyConfig(ModelFamily::kMistral);
   std::vector<std::size_t> peaks;
   for (std::int64_t windows : {16, 200}) {
-    CountingBackend backend(*cpu);
+    CountingBackend backend(MakeCpuBackend({}));
     ASSERT_TRUE(EvaluationCase(config, windows, 64).Evaluate(backend, {.max_activation_bytes = 16 * 64 * 40 * 4}).ok());
-    peaks.push_back(backend.peak_bytes());
+    peaks.push_back(backend.count().peak_bytes());
   }
   EXPECT_EQ(peaks[1], peaks[0]);
 }

@@ -17,6 +17,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/constant_clock.h"
+#include "tests/support/forwarding_backend.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
@@ -29,42 +30,20 @@ constexpr std::int64_t kSamples = 6;
 constexpr std::int64_t kLength = 32;
 
 // The CPU's, until it has no memory left.
-class LimitedBackend final : public Backend {
+class LimitedBackend final : public ForwardingBackend {
  public:
-  explicit LimitedBackend(int allocation_limit) : allocation_limit_(allocation_limit) {}
+  explicit LimitedBackend(int allocation_limit)
+      : ForwardingBackend(MakeCpuBackend({.thread_count = 1})), allocation_limit_(allocation_limit) {}
 
-  std::string name() const override { return backend_->name(); }
-  std::string numerics_class() const override { return backend_->numerics_class(); }
-  DType activation_dtype() const override { return backend_->activation_dtype(); }
-  std::int64_t row_unit() const override { return backend_->row_unit(); }
-  ForwardOps& forward() override { return backend_->forward(); }
-  QuantOps& quant() override { return backend_->quant(); }
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override {
     if (++allocations_ > allocation_limit_) return absl::ResourceExhaustedError("no memory");
-    return backend_->Allocate(bytes);
+    return ForwardingBackend::Allocate(bytes);
   }
-  absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) override {
-    return backend_->CopyFromHost(source, target_out);
-  }
-  absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) override {
-    return backend_->CopyToHost(source, target_out);
-  }
-  absl::Status CopyBytesFromHost(const void* source, void* target_out, std::size_t bytes) override {
-    return backend_->CopyBytesFromHost(source, target_out, bytes);
-  }
-  absl::Status CopyBytesToHost(const void* source, void* target_out, std::size_t bytes) override {
-    return backend_->CopyBytesToHost(source, target_out, bytes);
-  }
-  absl::Status CopyInside(MatrixView<const float> source, MatrixView<float> target_out) override {
-    return backend_->CopyInside(source, target_out);
-  }
-  absl::Status FillZero(void* target_out, std::size_t bytes) override { return backend_->FillZero(target_out, bytes); }
 
   int allocations() const { return allocations_; }
 
  private:
   const int allocation_limit_;
-  const std::unique_ptr<Backend> backend_ = MakeCpuBackend({.thread_count = 1});
   int allocations_ = 0;
 };
 

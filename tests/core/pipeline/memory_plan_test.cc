@@ -1,8 +1,7 @@
 #include "core/pipeline/memory_plan.h"
 
-#include <algorithm>
+#include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,88 +12,22 @@
 #include "core/spec/presets.h"
 #include "gtest/gtest.h"
 #include "tests/support/constant_clock.h"
+#include "tests/support/counting_backend.h"
 #include "tests/support/tiny_model.h"
 
 namespace gptvq {
 namespace {
 
-// Bytes of one memory, of which several backends may allocate. Thread-safe.
-class MemoryCount {
+// On the CPU; has as much memory as it is told.
+class SizedBackend final : public CountingBackend {
  public:
-  void Add(std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    live_bytes_ += bytes;
-    peak_bytes_ = std::max(peak_bytes_, live_bytes_);
-  }
-  void Remove(std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    live_bytes_ -= bytes;
-  }
-  std::size_t peak_bytes() const { return peak_bytes_; }
+  explicit SizedBackend(std::shared_ptr<MemoryCount> count, std::uint64_t capacity_bytes = ~std::uint64_t{0})
+      : CountingBackend(MakeCpuBackend({.thread_count = 1}), std::move(count)), capacity_bytes_(capacity_bytes) {}
 
- private:
-  std::mutex mutex_;
-  std::size_t live_bytes_ = 0;
-  std::size_t peak_bytes_ = 0;
-};
-
-// Counts what is allocated through it; has as much memory as it is told.
-class CountingBackend final : public Backend {
- public:
-  explicit CountingBackend(MemoryCount& count, std::uint64_t capacity_bytes = ~std::uint64_t{0})
-      : count_(count), capacity_bytes_(capacity_bytes) {}
-
-  std::string name() const override { return backend_->name(); }
-  std::string numerics_class() const override { return backend_->numerics_class(); }
-  DType activation_dtype() const override { return backend_->activation_dtype(); }
-  std::int64_t row_unit() const override { return backend_->row_unit(); }
-  ForwardOps& forward() override { return backend_->forward(); }
-  QuantOps& quant() override { return backend_->quant(); }
-  absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(std::size_t bytes) override {
-    auto memory = backend_->Allocate(bytes);
-    if (!memory.ok()) return memory.status();
-    count_.Add(bytes);
-    ++allocations_;
-    return std::make_unique<CountedMemory>(*std::move(memory), bytes, count_);
-  }
   absl::StatusOr<std::uint64_t> CapacityBytes() override { return capacity_bytes_; }
-  absl::Status CopyFromHost(MatrixView<const float> source, TensorView target_out) override {
-    return backend_->CopyFromHost(source, target_out);
-  }
-  absl::Status CopyToHost(ConstTensorView source, MatrixView<float> target_out) override {
-    return backend_->CopyToHost(source, target_out);
-  }
-  absl::Status CopyBytesFromHost(const void* source, void* target_out, std::size_t bytes) override {
-    return backend_->CopyBytesFromHost(source, target_out, bytes);
-  }
-  absl::Status CopyBytesToHost(const void* source, void* target_out, std::size_t bytes) override {
-    return backend_->CopyBytesToHost(source, target_out, bytes);
-  }
-  absl::Status CopyInside(MatrixView<const float> source, MatrixView<float> target_out) override {
-    return backend_->CopyInside(source, target_out);
-  }
-  absl::Status FillZero(void* target_out, std::size_t bytes) override { return backend_->FillZero(target_out, bytes); }
-
-  int allocations() const { return allocations_; }
 
  private:
-  class CountedMemory final : public DeviceMemory {
-   public:
-    CountedMemory(std::unique_ptr<DeviceMemory> memory, std::size_t bytes, MemoryCount& count)
-        : memory_(std::move(memory)), bytes_(bytes), count_(count) {}
-    ~CountedMemory() override { count_.Remove(bytes_); }
-    void* address() const override { return memory_->address(); }
-
-   private:
-    const std::unique_ptr<DeviceMemory> memory_;
-    const std::size_t bytes_;
-    MemoryCount& count_;
-  };
-
-  const std::unique_ptr<Backend> backend_ = MakeCpuBackend({.thread_count = 1});
-  MemoryCount& count_;
   const std::uint64_t capacity_bytes_;
-  int allocations_ = 0;
 };
 
 class SilentObserver final : public StageObserver {
@@ -159,10 +92,10 @@ std::vector<PlanCase> PlanCases() {
 TEST(PlanMemory, IsWhatIsAllocatedOrATenthMore) {
   for (const PlanCase& test : PlanCases()) {
     const MemoryPlan plan = Plan(test, PlannedDevice::kCpu);
-    MemoryCount count;
-    CountingBackend backend(count);
+    const auto count = std::make_shared<MemoryCount>();
+    SizedBackend backend(count);
     Quantize(test, backend);
-    const std::size_t allocated = count.peak_bytes();
+    const std::size_t allocated = count->peak_bytes();
 
     SCOPED_TRACE(testing::Message() << Name(test.spec.layer_order) << ", " << test.input.sample_count << " samples, "
                                     << test.model.intermediate_size << " wide");
@@ -178,14 +111,14 @@ TEST(PlanMemory, HasRoomForLinearsSideBySide) {
     SCOPED_TRACE(testing::Message() << Name(test.spec.layer_order) << ", " << test.input.sample_count << " samples, "
                                     << test.model.intermediate_size << " wide");
     const MemoryPlan plan = Plan(test, PlannedDevice::kCpu);
-    MemoryCount count;
-    CountingBackend lead(count), first(count), second(count);
+    const auto count = std::make_shared<MemoryCount>();
+    SizedBackend lead(count), first(count), second(count);
 
     Quantize(test, Team(lead, {&first, &second}));
 
     EXPECT_GT(first.allocations(), 0);
     EXPECT_GT(second.allocations(), 0);
-    EXPECT_GE(plan.beside_device_bytes, count.peak_bytes());
+    EXPECT_GE(plan.beside_device_bytes, count->peak_bytes());
   }
 }
 
@@ -195,8 +128,8 @@ TEST(QuantizeShard, DoesOneLinearAfterTheOtherWhereTheMemoryHasNoRoomForSeveral)
   const MemoryPlan plan = Plan(test, PlannedDevice::kGpu);
   ASSERT_GT(plan.beside_device_bytes, plan.ahead_device_bytes) << "the widest linears of this model are gate and up";
   for (const std::uint64_t capacity_bytes : {plan.beside_device_bytes - 1, plan.beside_device_bytes}) {
-    MemoryCount count;
-    CountingBackend lead(count, capacity_bytes), auxiliary(count);
+    const auto count = std::make_shared<MemoryCount>();
+    SizedBackend lead(count, capacity_bytes), auxiliary(count);
 
     Quantize(test, Team(lead, {&auxiliary}));
 
