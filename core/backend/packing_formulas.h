@@ -6,7 +6,8 @@
 #include "core/backend/host_device.h"
 
 // Rows of codes of 1 to 8 bits as bits, least significant first (docs/format.md section 5.1), one element of the result at a
-// time: what a GPU thread computes. A run of v codes takes ceil(v bits / 8) bytes; core/spec/bit_packing.h does whole runs.
+// time: what a GPU thread computes. A run of v codes takes ceil(v bits / 8) bytes; core/spec/bit_packing.h does whole runs
+// on the host, where the CPU backend uses it.
 namespace gptvq {
 
 GPTVQ_HD constexpr std::int64_t PackedRunBytes(std::int64_t count, int bits) { return (count * bits + 7) / 8; }

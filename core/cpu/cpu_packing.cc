@@ -2,10 +2,10 @@
 #include <algorithm>
 
 #include "absl/functional/function_ref.h"
-#include "core/backend/packing_formulas.h"
 #include "core/backend/quant_checks.h"
 #include "core/base/status_macros.h"
 #include "core/cpu/cpu_quant_ops.h"
+#include "core/spec/bit_packing.h"
 
 namespace gptvq {
 namespace {
@@ -28,7 +28,7 @@ void ForEachRun(WorkerPool& pool, const VectorCode& code, absl::FunctionRef<void
       Run run{.row = r};
       for (const Stripe& stripe : code.layout->stripes()) {
         run.vectors = stripe.column_count / code.vector_dim;
-        run.bytes = PackedRunBytes(run.vectors, code.index_bits);
+        run.bytes = PackedRowBytes(run.vectors, code.index_bits);
         body(run);
         run.first_vector += run.vectors;
         run.first_byte += run.bytes;
@@ -43,9 +43,8 @@ absl::Status CpuQuantOps::PackAssignments(const VectorCode& code, ConstAssignmen
                                           PackedIndices packed_out) {
   GPTVQ_RETURN_IF_ERROR(CheckPackedIndices("PackAssignments", code, assignments, packed_out));
   ForEachRun(pool_, code, [&](const Run& run) {
-    const std::uint8_t* codes = assignments.row(run.row) + run.first_vector;
-    std::uint8_t* bytes = packed_out.row(run.row) + run.first_byte;
-    for (std::int64_t i = 0; i < run.bytes; ++i) bytes[i] = PackedByte(codes, run.vectors, code.index_bits, i);
+    PackBits(absl::MakeConstSpan(assignments.row(run.row) + run.first_vector, run.vectors), code.index_bits,
+             absl::MakeSpan(packed_out.row(run.row) + run.first_byte, run.bytes));
   });
   return absl::OkStatus();
 }
@@ -54,9 +53,8 @@ absl::Status CpuQuantOps::UnpackAssignments(const VectorCode& code, ConstPackedI
                                             Assignments assignments_out) {
   GPTVQ_RETURN_IF_ERROR(CheckPackedIndices("UnpackAssignments", code, assignments_out, packed));
   ForEachRun(pool_, code, [&](const Run& run) {
-    const std::uint8_t* bytes = packed.row(run.row) + run.first_byte;
-    std::uint8_t* codes = assignments_out.row(run.row) + run.first_vector;
-    for (std::int64_t i = 0; i < run.vectors; ++i) codes[i] = UnpackedCode(bytes, code.index_bits, i);
+    UnpackBits(absl::MakeConstSpan(packed.row(run.row) + run.first_byte, run.bytes), code.index_bits,
+               absl::MakeSpan(assignments_out.row(run.row) + run.first_vector, run.vectors));
   });
   return absl::OkStatus();
 }
