@@ -142,8 +142,9 @@ class Planner {
     return 2 * kFloat * weights + CodeBytes(weights) + needs_.product_bytes * (shape.rows + shape.cols);
   }
 
-  // Two layers as they are stored; the largest linear in f32 twice, as it was read and dequantized, or those of one input, as they
-  // were read side by side; what copies of a layer ahead go through; the quantized linears of a layer and of the one before, of which a packed form is on its way.
+  // Two layers as they are stored; the largest linear in f32 twice, as it was read and dequantized, or those of one input, as
+  // they were read side by side; what copies of a layer ahead go through; the quantized linears of a layer and of the one
+  // before, of which a packed form is on its way.
   std::int64_t HostBytes() const {
     std::int64_t read = 0;
     for (LayerInput input : kLayerInputs) {

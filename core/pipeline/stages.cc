@@ -59,18 +59,11 @@ absl::StatusOr<MemoryPlan> PlanFor(const StageContext& context, const QuantSpec&
   return PlanMemory(config, spec, input, PlannedDevice::kGpu);
 }
 
-// Ways to bring layers to the devices ahead of their turn.
-absl::StatusOr<UploadLanes> LanesFor(const StageContext& context, const QuantSpec& spec) {
-  GPTVQ_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanFor(context, spec));
-  return MakeUploadLanes(context.team, plan.ahead_device_bytes);
-}
-
 // The team's backends for linears of one input side by side; none where their memory has no room for that.
-absl::StatusOr<std::vector<Backend*>> AuxiliaryFor(const StageContext& context, const QuantSpec& spec) {
-  if (context.team.auxiliary().empty()) return std::vector<Backend*>();
-  GPTVQ_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanFor(context, spec));
-  GPTVQ_ASSIGN_OR_RETURN(const std::uint64_t capacity_bytes, context.team.lead().CapacityBytes());
-  return capacity_bytes < plan.beside_device_bytes ? std::vector<Backend*>() : context.team.auxiliary();
+absl::StatusOr<std::vector<Backend*>> AuxiliaryFor(const Team& team, const MemoryPlan& plan) {
+  if (team.auxiliary().empty()) return std::vector<Backend*>();
+  GPTVQ_ASSIGN_OR_RETURN(const std::uint64_t capacity_bytes, team.lead().CapacityBytes());
+  return capacity_bytes < plan.beside_device_bytes ? std::vector<Backend*>() : team.auxiliary();
 }
 
 // The layer in the memory of every rank. `tensors` holds norms and biases.
@@ -150,7 +143,8 @@ absl::StatusOr<Activations> CaptureShard(const StageContext& context, LayerRange
   GPTVQ_RETURN_IF_ERROR(CheckRange(context, range));
   GPTVQ_ASSIGN_OR_RETURN(TeamRows rows, TeamRows::ShareOut(context.team, context.model.config(), std::move(boundary)));
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<int> layers, OpenLayers(range, {}));
-  GPTVQ_ASSIGN_OR_RETURN(const UploadLanes lanes, LanesFor(context, QuantSpec()));
+  GPTVQ_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanFor(context, QuantSpec()));
+  GPTVQ_ASSIGN_OR_RETURN(const UploadLanes lanes, MakeUploadLanes(context.team, plan.ahead_device_bytes));
   LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), layers, lanes);
   for (int layer = range.begin; layer < range.end; ++layer) {
     GPTVQ_RETURN_IF_ERROR(
@@ -164,8 +158,9 @@ absl::StatusOr<Activations> QuantizeShard(const StageContext& context, LayerRang
   GPTVQ_RETURN_IF_ERROR(CheckRange(context, range));
   GPTVQ_ASSIGN_OR_RETURN(const std::vector<int> open_layers, OpenLayers(range, options.published));
   GPTVQ_ASSIGN_OR_RETURN(TeamRows rows, TeamRows::ShareOut(context.team, context.model.config(), std::move(boundary)));
-  GPTVQ_ASSIGN_OR_RETURN(const UploadLanes lanes, LanesFor(context, options.spec));
-  GPTVQ_ASSIGN_OR_RETURN(const std::vector<Backend*> auxiliary, AuxiliaryFor(context, options.spec));
+  GPTVQ_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanFor(context, options.spec));
+  GPTVQ_ASSIGN_OR_RETURN(const UploadLanes lanes, MakeUploadLanes(context.team, plan.ahead_device_bytes));
+  GPTVQ_ASSIGN_OR_RETURN(const std::vector<Backend*> auxiliary, AuxiliaryFor(context.team, plan));
   LayerReadAhead read_ahead(context.model.config(), context.model.checkpoint(), open_layers, lanes);
   LayerPublisher publisher(options.spec, observer, options.keeper);
   auto published = options.published.begin();
